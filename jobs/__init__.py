@@ -1,0 +1,1 @@
+"""What users run: job files, the command line, sample shards."""

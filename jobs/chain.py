@@ -1,0 +1,153 @@
+"""From a job to the chain that a runner drives, and to the recipe that names everything that changes its bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+from PIL import features
+
+from jobs.spec import NOT_RECIPE, Job, PoolSection, absolute
+from operators.decode import Decode
+from operators.pack import Pack, PackConfig
+from operators.profiles import Profile, load_profile
+from operators.slice import Slice
+from operators.slicing.qwen import QwenConfig
+from operators.tokenize import Tokenize
+from operators.tokenizers.sentencepiece import SentencePieceTokenizer
+from operators.vocabulary import Vocabulary, resolve
+from operators.write import Write, WriteConfig
+from pipeline import storage
+from pipeline.chain import Chain, Pool, Stage
+from pipeline.errors import ConfigError, StorageError
+from pipeline.operator import Operator
+from pipeline.schema import SCHEMA_VERSION
+from pipeline.types import Unit
+from pipeline.units import recipe_hash
+
+READ_VERSION = 1
+SCORE_VERSION = 1
+"""Of operators.score.Score, repeated here so that a driver need not import torch; a test holds them equal."""
+NUMERIC_LIBRARIES = ("pillow", "sentencepiece", "pyarrow", "numpy")
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A job with its files read: the profile, the tokenizer's special ids, and its recipe."""
+
+    job: Job
+    profile: Profile
+    vocabulary: Vocabulary
+    recipe: dict[str, Any]
+
+
+def resolve_job(job: Job) -> Resolved:
+    """Reads the tokenizer and computes the recipe. ConfigError if the tokenizer is missing or is none."""
+    profile = load_profile(job.profile)
+    model = _read_tokenizer(job.tokenizer)
+    tokenizer = SentencePieceTokenizer(model, profile.tokens.literals(), job.tokenizer)
+    return Resolved(job, profile, resolve(profile, tokenizer), _recipe(job, profile, model))
+
+
+def build_chain(resolved: Resolved) -> Chain:
+    """The chain of a resolved job. Its parts are small and can be sent to any node."""
+    job, profile = resolved.job, resolved.profile
+    resources = job.resources
+    device = "cuda" if resources.score is not None and resources.score.gpus else "cpu"
+    decode = Decode(
+        max_image_pixels=job.limits.max_image_pixels,
+        make_small=job.score is not None,
+        check_pixels=job.pixels in {"source", "none"},
+    )
+    stages = [
+        Stage("decode", partial(_same, decode), _pool(resources.decode)),
+        Stage("slice", partial(_same, Slice(profile, job.budget.max_regions if job.budget else None)), _pool(resources.slice)),
+        Stage("tokenize", partial(_tokenize, absolute(job.tokenizer), profile), _pool(resources.tokenize)),
+    ]
+    if job.score is not None:
+        slicing = profile.slicing if isinstance(profile.slicing, QwenConfig) else None
+        build = partial(_score, job.score, job.budget, slicing, device)
+        stages.append(Stage("score", build, _pool(resources.score)))
+    config = WriteConfig(
+        profile=profile,
+        vocabulary=resolved.vocabulary,
+        sequence_length=job.sequence_length,
+        pixels=job.pixels,
+        max_image_pixels=job.limits.max_image_pixels,
+        output=absolute(job.output),
+    )
+    return Chain(
+        format=job.input.format,
+        max_member_bytes=job.limits.max_member_bytes,
+        read_cpus=resources.read_cpus,
+        stages=tuple(stages),
+        pack=partial(_pack, job.pack, job.sequence_length, resolved.vocabulary, recipe_hash(resolved.recipe)),
+        pack_pool=_required(resources.pack),
+        write=Stage("write", partial(_write, config), _required(resources.write)),
+    )
+
+
+def _recipe(job: Job, profile: Profile, tokenizer: bytes) -> dict[str, Any]:
+    fields = job.model_dump(mode="json", exclude=NOT_RECIPE)
+    fields["limits"].pop("max_reject_ratio")  # decides whether a version appears, not what is in it
+    numeric: dict[str, Any] = {name: version(name) for name in NUMERIC_LIBRARIES}
+    numeric |= {f"pillow.{name}": features.version(name) for name in ("jpg", "webp", "zlib")}
+    if job.score is not None:
+        gpus = job.resources.score.gpus if job.resources.score else 0
+        numeric |= {"torch": version("torch").partition("+")[0], "device": "cuda" if gpus else "cpu", "dtype": "integer"}
+    operators = {kind.name: kind.version for kind in (Decode, Slice, Tokenize, Pack, Write)}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "job": fields | {"format": job.input.format},
+        "profile": profile.model_dump(mode="json", exclude={"about"}),
+        "tokenizer": {"sha256": hashlib.sha256(tokenizer).hexdigest()},
+        "operators": operators | {"read": READ_VERSION, "score": SCORE_VERSION},
+        "numeric_class": numeric,
+    }
+
+
+def _read_tokenizer(url: str) -> bytes:
+    try:
+        return storage.read_bytes(url)
+    except StorageError as error:
+        raise ConfigError(
+            f"tokenizer {url} cannot be read; train one with: lodepack tokenizer train JOB.yaml --kind unigram"
+        ) from error
+
+
+def _pool(section: PoolSection | None) -> Pool | None:
+    return None if section is None else _required(section)
+
+
+def _required(section: PoolSection) -> Pool:
+    return Pool(section.cpus, section.gpus, *section.actors, section.batch_size)
+
+
+def _same(operator: Operator) -> Operator:
+    return operator
+
+
+def _tokenize(url: str, profile: Profile) -> Operator:
+    return Tokenize(SentencePieceTokenizer(_read_tokenizer(url), profile.tokens.literals(), url))
+
+
+def _score(*arguments: Any) -> Operator:
+    from operators.score import Score  # torch takes seconds to import: only the actors that score pay for it
+
+    return Score(*arguments)
+
+
+def _write(config: WriteConfig) -> Operator:
+    return Write(config)
+
+
+def _pack(
+    config: PackConfig, sequence_length: int, vocabulary: Vocabulary, recipe: str, units: Sequence[Unit]
+) -> Pack:
+    shards = {unit.number: {shard.name: shard.url for shard in unit.shards} for unit in units}
+    return Pack(config, sequence_length, vocabulary, shards, recipe)
+

@@ -1,0 +1,127 @@
+"""The command `lodepack`. Exit codes: 0 done, 1 failed (or something untrue found), 2 the job or the call is wrong."""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from pipeline.errors import ConfigError, LodepackError
+
+app = typer.Typer(
+    name="lodepack",
+    help="Turns WebDataset shards of images and text into packed training sequences for vision-language models.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+tokenizer_app = typer.Typer(help="Tokenizers.", no_args_is_help=True)
+app.add_typer(tokenizer_app, name="tokenizer")
+
+JobFile = Annotated[str, typer.Argument(metavar="JOB.yaml", help="Job file.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+Overrides = Annotated[list[str], typer.Option("--set", metavar="A.B=C", help="Override a field of the job; repeatable.")]
+InputUrl = Annotated[list[str], typer.Option("--input", metavar="URL", help="Shards to read instead of the job's.")]
+
+
+@app.command(epilog="Example: `lodepack run jobs/quickstart.yaml --local --limit 20 --output build/try`")
+def run(
+    job: JobFile,
+    input: InputUrl = [],  # noqa: A002, B006 - the option's name; typer copies the default
+    output: Annotated[str | None, typer.Option(metavar="URL", help="Write here instead.")] = None,
+    set: Overrides = [],  # noqa: A002, B006
+    local: Annotated[bool, typer.Option("--local", help="One process, no Ray; the same bytes.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N samples.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Exactly N actors per operator.")] = None,
+    address: Annotated[str | None, typer.Option(metavar="ADDR", help="Ray cluster to run on.")] = None,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Accept a changed recipe for this output.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Build, finish or bring up to date the data set of a job.
+
+    Run it again after a crash: committed units are kept, the rest is built, the bytes are the same.
+    """
+    from jobs.build import run_job
+    from jobs.chain import resolve_job
+    from jobs.progress import Screen, print_summary
+    from jobs.spec import load_job
+
+    if local and (workers or address):
+        raise ConfigError("--local runs in this process alone; leave out --workers and --address")
+    spec = load_job(job, set, input__shards=input or None, output=output, limit=limit, address=address)
+    resolved = resolve_job(spec)
+    with Screen(quiet=as_json) as screen:
+        summary = run_job(resolved, local=local, workers=workers, rebuild=rebuild, progress=screen)
+    if as_json:
+        _print_json(summary)
+    else:
+        print_summary(summary)
+
+
+@app.command(epilog="Example: `lodepack samples /tmp/try && lodepack run /tmp/try/quickstart.yaml --local`")
+def samples(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="New or empty folder.")],
+    as_json: Json = False,
+) -> None:
+    """Write the small sample shards, a tokenizer and a job that runs on them."""
+    from jobs.bundled import write_samples
+
+    written = write_samples(folder)
+    if as_json:
+        _print_json(written)
+    else:
+        typer.echo(f"wrote {', '.join(written['files'])} to {folder}")
+        typer.echo(f"next: lodepack run {folder}/quickstart.yaml --local")
+
+
+@tokenizer_app.command("train", epilog="Example: `lodepack tokenizer train jobs/quickstart.yaml --vocab-size 4096 --output my.model`")
+def tokenizer_train(
+    job: JobFile,
+    kind: Annotated[str, typer.Option(help="unigram or bpe.")] = "unigram",
+    vocab_size: Annotated[int, typer.Option(min=300, help="Pieces, 256 bytes among them.")] = 8000,
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Model file; by default the job's tokenizer.")] = None,
+    input: InputUrl = [],  # noqa: A002, B006
+    set: Overrides = [],  # noqa: A002, B006
+    as_json: Json = False,
+) -> None:
+    """Train a SentencePiece model on the text of the job's shards, lossless, with the profile's special tokens guarded."""
+    from jobs.spec import load_job
+    from jobs.train import train_tokenizer
+
+    if kind not in {"unigram", "bpe"}:
+        raise ConfigError(f"--kind {kind}: choose unigram or bpe")
+    spec = load_job(job, set, input__shards=input or None)
+    trained = train_tokenizer(spec, kind=kind, vocab_size=vocab_size, target=output or Path(spec.tokenizer))
+    if as_json:
+        _print_json(trained)
+    else:
+        typer.echo(f"wrote {trained['model']}: {trained['pieces']} {kind} pieces, {len(trained['special_tokens'])} special")
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    typer.echo(json.dumps(value, indent=1, sort_keys=True))
+
+
+def main() -> None:
+    """Runs the command; turns the user's and storage's errors into one line, unless --debug asks for the traceback."""
+    debug = "--debug" in sys.argv
+    sys.argv = [argument for argument in sys.argv if argument != "--debug"]
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    try:
+        app()
+    except LodepackError as error:
+        if debug:
+            raise
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"error: {error}", markup=False)
+        raise SystemExit(2 if isinstance(error, ConfigError) else 1) from None
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        Console(stderr=True).print("stopped; run again to resume: committed units are kept")
+        raise SystemExit(130) from None

@@ -1,0 +1,89 @@
+"""What a person sees of a run: a bar per operator locally, Ray's own on a cluster, and a summary at the end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from pipeline.planning import Plan
+
+
+class Screen:
+    """Progress on a terminal; nothing at all where `quiet` or where standard error is no terminal."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._console = Console(stderr=True, quiet=quiet)
+        self._bars = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description:10}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=self._console,
+            disable=quiet or not self._console.is_terminal,
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._units = 0
+
+    def __enter__(self) -> Screen:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def start(self, plan: Plan) -> None:
+        self._units = len(plan.todo)
+        if plan.todo:
+            shards = sum(len(unit.shards) for unit in plan.todo)
+            kept = f", {len(plan.done)} committed before" if plan.done else ""
+            self._console.print(f"{len(plan.todo)} units of {shards} shards to build{kept}")
+            self._tasks["units"] = self._bars.add_task("units", total=len(plan.todo))
+
+    def advance(self, operator: str, rows: int) -> None:
+        if operator not in self._tasks:
+            self._tasks[operator] = self._bars.add_task(operator, total=None)
+        self._bars.advance(self._tasks[operator], rows)
+
+    def commit(self, left: int) -> None:
+        self._bars.update(self._tasks["units"], completed=self._units - left)
+
+
+def print_summary(summary: dict[str, Any]) -> None:
+    """The outcome of a run: packs, tokens, fill, rejects."""
+    console = Console()
+    totals = summary["totals"]
+    sample, segment = totals.get("sample", {}), totals.get("segment", {})
+    tokens, packs = totals.get("tokens", {}), totals.get("packs", {})
+    if not summary["units"]["built"]:
+        state = "nothing to do" if not summary["new_version"] else "nothing to build"
+        console.print(f"{state}: all {summary['units']['kept']} units are committed")
+    table = Table(title=f"{summary['name']} → {summary['output']} (version {summary['version']})", title_justify="left")
+    table.add_column("what")
+    table.add_column("how many", justify="right")
+    used, padding = tokens.get("tokens", 0), tokens.get("padding", 0)
+    fill = used / (used + padding) if used else 0.0
+    rows = {
+        "packs": f"{tokens.get('packs', 0):,} of {summary['sequence_length']:,} tokens (bound {packs.get('bound', 0):,})",
+        "tokens": f"{used:,} ({tokens.get('text', 0):,} text, {tokens.get('visual', 0):,} visual)",
+        "fill": f"{fill:.4f}",
+        "samples": _counts(sample),
+        "segments": _counts(segment),
+        "units": f"{summary['units']['built']} built, {summary['units']['kept']} kept",
+        "embeddings to add": f"{summary['added_embeddings']}",
+        "seconds": f"{summary['seconds']}",
+    }
+    for name, value in rows.items():
+        table.add_row(name, value)
+    console.print(table)
+    for reason, count in sorted(summary["reasons"].items(), key=lambda item: -item[1]):
+        console.print(f"rejected {reason}: {count}")
+    if summary["withheld_shards"]:
+        console.print(f"withheld by --limit: {len(summary['withheld_shards'])} further shards, not read")
+
+
+def _counts(found: dict[str, int]) -> str:
+    return ", ".join(f"{found.get(name, 0):,} {name}" for name in ("read", "packed", "rejected", "withheld"))

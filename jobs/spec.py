@@ -1,0 +1,228 @@
+"""A job: one frozen model a section, read from YAML. Data, never code; every mistake is found before any work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from operators.budget import BudgetConfig
+from operators.pack import PackConfig
+from operators.profiles import load_profile, profile_names
+from operators.slicing.qwen import QwenConfig
+from operators.weights import ScoreConfig
+from operators.write import Pixels
+from pipeline import storage
+from pipeline.errors import ConfigError
+from pipeline.formats import FORMATS
+
+
+class Section(BaseModel):
+    """No unknown field, no change after reading."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class InputSection(Section):
+    """Where the samples are."""
+
+    shards: tuple[str, ...] = Field(min_length=1)
+    """Paths or URLs with {000000..000007} or * in them; one, or a list."""
+    format: str = "interleaved"
+    """interleaved (KEY.json with texts and images, KEY.N.png) or pairs (KEY.jpg, KEY.txt)."""
+
+    @field_validator("shards", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("format")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in FORMATS:
+            raise ValueError(f"{value!r} is no format; choose one of {', '.join(sorted(FORMATS))}")
+        return value
+
+
+class UnitSection(Section):
+    """Shards that are packed and committed together."""
+
+    target_shards: int = Field(8, ge=1, le=10_000)
+    """Shards in a unit on average; from a quarter to twice as many in each."""
+
+
+class PoolSection(Section):
+    """Actors of one operator. Given to slice, tokenize or score, it takes them out of the pool before."""
+
+    cpus: float = Field(0.5, ge=0)
+    """CPUs of one actor; fractions share a core."""
+    gpus: float = Field(0.0, ge=0)
+    """GPUs of one actor; fractions share a device."""
+    actors: tuple[int, int] = (1, 8)
+    """Fewest and most actors; the most is cut to what the cluster holds."""
+    batch_size: int = Field(32, ge=1)
+    """Rows per call."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> PoolSection:
+        if not 1 <= self.actors[0] <= self.actors[1]:
+            raise ValueError(f"actors is {list(self.actors)}; [fewest, most] with 1 <= fewest <= most expected")
+        return self
+
+
+class ResourcesSection(Section):
+    """What each operator asks of a cluster. None of it changes a byte. Absent pools share that of the operator before."""
+
+    read_cpus: float = Field(0.25, gt=0)
+    """CPUs of one read task; room for one is always kept."""
+    decode: PoolSection = PoolSection()
+    slice: PoolSection | None = None
+    tokenize: PoolSection | None = None
+    score: PoolSection | None = PoolSection(cpus=0.25)
+    pack: PoolSection = PoolSection(cpus=0.1, actors=(1, 1), batch_size=256)
+    write: PoolSection = PoolSection(batch_size=1)
+
+    @field_validator("pack")
+    @classmethod
+    def _one(cls, value: PoolSection) -> PoolSection:
+        if value.actors != (1, 1):
+            raise ValueError(f"actors is {list(value.actors)}; pack gathers whole units and is one actor: [1, 1]")
+        return value
+
+
+class LimitsSection(Section):
+    """Where patience ends."""
+
+    max_reject_ratio: float = Field(0.05, ge=0, le=1)
+    """Share of rejected samples above which the job fails, with the reasons and three examples."""
+    max_image_pixels: int = Field(100_000_000, ge=1)
+    """Larger pictures are rejected by their header alone."""
+    max_member_bytes: int = Field(256 << 20, ge=1)
+    """Larger members of a shard are not read."""
+
+
+class Job(Section):
+    """One build of one data set."""
+
+    name: str = Field(min_length=1)
+    """For people; changes no byte."""
+    input: InputSection
+    output: str = Field(min_length=1)
+    """Folder or URL of the data set."""
+    profile: str
+    """Model family."""
+    tokenizer: str
+    """SentencePiece model: path or URL."""
+    sequence_length: int = Field(8192, ge=16, le=1 << 20)
+    """Tokens in a packed sequence."""
+    score: ScoreConfig | None = ScoreConfig()
+    """Weights of the relevance maps, or null: off."""
+    budget: BudgetConfig | None = BudgetConfig()
+    """Tokens by relevance, or none: every image keeps the tokens that its family gives it."""
+    pack: PackConfig = PackConfig()
+    pixels: Pixels = "encoded"
+    """What a pack keeps of each view: encoded picture, uint8 patches, the place in the source shard, or none."""
+    unit: UnitSection = UnitSection()
+    resources: ResourcesSection = ResourcesSection()
+    limits: LimitsSection = LimitsSection()
+    limit: int | None = Field(None, ge=1)
+    """Take only the first so many samples."""
+    address: str | None = None
+    """Ray cluster; absent: RAY_ADDRESS, or a cluster on this machine for the length of the run."""
+
+    @field_validator("budget", mode="before")
+    @classmethod
+    def _none(cls, value: Any) -> Any:
+        return None if value == "none" else value
+
+    @field_validator("profile")
+    @classmethod
+    def _known_profile(cls, value: str) -> str:
+        if value not in profile_names():
+            raise ValueError(f"{value!r} is no profile; choose one of {', '.join(profile_names())}")
+        return value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Job:
+        wrong: list[str] = []
+        if self.budget is not None and self.score is None:
+            wrong.append("budget needs scores: give score its weights, or say budget: none")
+        if self.budget is not None and not isinstance(load_profile(self.profile).slicing, QwenConfig):
+            wrong.append(f"profile {self.profile} has fixed tiles, which no budget can shrink: say budget: none")
+        if wrong:
+            raise ValueError("; ".join(wrong))
+        return self
+
+
+NOT_RECIPE = {"name", "input", "output", "tokenizer", "profile", "resources", "address"}
+"""Fields that change no byte, or that the recipe holds by content (profile, tokenizer)."""
+
+
+def load_job(path: str, overrides: list[str], **options: Any) -> Job:
+    """The job of a YAML file with `a.b=c` overrides and the command line's options put over it.
+
+    ConfigError lists everything that is wrong, a line each.
+    """
+    try:
+        raw = yaml.safe_load(Path(path).read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"no job file at {path}; give the path of a YAML file, such as jobs/quickstart.yaml") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: {error}; a YAML text file is expected") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path} holds no job; `name: value` lines are expected")
+    for override in overrides:
+        _override(raw, override)
+    for name, value in options.items():
+        if value is not None:
+            _put(raw, name.split("__"), value)
+    return check_job(raw, path)
+
+
+def check_job(raw: dict[str, Any], path: str) -> Job:
+    """The job of a parsed file. ConfigError lists every mistake with its field."""
+    try:
+        return Job(**raw)
+    except ValidationError as error:
+        problems = [f"  {_where(problem['loc'])}: {_what(problem)}" for problem in error.errors()]
+        raise ConfigError("\n".join([f"{path} is no valid job:", *problems])) from error
+    except TypeError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def _override(raw: dict[str, Any], override: str) -> None:
+    field, equals, text = override.partition("=")
+    if not equals or not field:
+        raise ConfigError(f"--set {override}: field=value is expected, for example --set sequence_length=4096")
+    _put(raw, field.split("."), yaml.safe_load(text))
+
+
+def _put(raw: dict[str, Any], path: list[str], value: Any) -> None:
+    for name in path[:-1]:
+        if not isinstance(raw.get(name), dict):
+            raw[name] = {}
+        raw = raw[name]
+    raw[path[-1]] = value
+
+
+def _where(location: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in location) or "job"
+
+
+def _what(problem: Any) -> str:
+    if problem["type"] == "extra_forbidden":
+        return "unknown field; remove it or check its spelling"
+    if problem["type"] == "missing":
+        return "missing; this field is required"
+    return f"{problem['msg'].removeprefix('Value error, ')} (found {problem['input']!r:.60})"
+
+
+def absolute(url: str) -> str:
+    """Local paths as absolute ones: actors of a cluster have another working directory."""
+    return str(storage.local_path(url).absolute()) if storage.is_local(url) else url
+
+

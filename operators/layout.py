@@ -1,0 +1,127 @@
+"""Expands a measured document, or a part of one, into the ids, labels, positions and modalities of its tokens.
+
+The one place where symbols become tokens. Building and re-planning both call it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from operators.positions import Image, Piece, Text, positions_of
+from operators.vocabulary import Vocabulary
+from pipeline.operator import Row
+from pipeline.types import Modality, SegmentKind
+
+IGNORE = -100
+"""Label of a token that is not trained, as torch's cross entropy has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Segments first..last-1 of a document; the whole of it when it is part 0 of 1."""
+
+    first: int
+    last: int
+    number: int = 0
+    count: int = 1
+
+    @property
+    def is_start(self) -> bool:
+        return self.number == 0
+
+    @property
+    def is_end(self) -> bool:
+        return self.number == self.count - 1
+
+
+@dataclass(frozen=True, slots=True)
+class LaidOut:
+    """n tokens. ids, labels: int32 [n]; positions: int32 [R, n]; modality: int8 [n].
+
+    view_starts: for each view of each image of the part, in order, the index of its first token.
+    """
+
+    ids: np.ndarray
+    labels: np.ndarray
+    positions: np.ndarray
+    modality: np.ndarray
+    view_starts: tuple[tuple[int, ...], ...]
+
+
+def text_labels(row: Row, vocabulary: Vocabulary) -> list[list[int]]:
+    """Labels of each segment's ids: the ids themselves, but the document's first token is not trained."""
+    labels = [list(ids) for ids in row["tokens"]]
+    opening = vocabulary.document_start is not None
+    for segment, found in zip(row["segments"], labels, strict=True):
+        if not opening and found:
+            found[0] = IGNORE
+        opening = opening or bool(found) or segment["kind"] == SegmentKind.IMAGE
+    return labels
+
+
+def part_tokens(row: Row, part: Part, vocabulary: Vocabulary) -> int:
+    """Tokens of a part, without laying it out."""
+    images = image_numbers(row)
+    inner = sum(
+        len(row["tokens"][i]) if images[i] is None else sum(run["count"] for run in row["runs"][images[i]])
+        for i in range(part.first, part.last)
+    )
+    return inner + int(part.is_start and vocabulary.document_start is not None) + int(part.is_end)
+
+
+def image_numbers(row: Row) -> list[int | None]:
+    """For each segment the number of its image in the document, or None for text."""
+    numbers: list[int | None] = []
+    count = 0
+    for segment in row["segments"]:
+        is_image = segment["kind"] == SegmentKind.IMAGE
+        numbers.append(count if is_image else None)
+        count += is_image
+    return numbers
+
+
+def lay_out(row: Row, part: Part, vocabulary: Vocabulary, positions: str) -> LaidOut:
+    """The tokens of `part` of a measured row.
+
+    Labels are the ids of text and of the end token; -100 on everything visual, on markers, and on the first token of
+    the part, whose predecessor in a packed row belongs to another document.
+    """
+    tokens: list[tuple[int, int, int]] = []
+    """(id, modality, count) of each run of equal tokens; a text is one run a token."""
+    pieces: list[Piece] = []
+    starts: list[tuple[int, ...]] = []
+    length = 0
+
+    def add_text(ids: Sequence[int], kind: Modality) -> None:
+        nonlocal length
+        tokens.extend((i, kind, 1) for i in ids)
+        pieces.append(Text(len(ids)))
+        length += len(ids)
+
+    if part.is_start and vocabulary.document_start is not None:
+        add_text([vocabulary.document_start], Modality.MARKER)
+    numbers = image_numbers(row)
+    for i in range(part.first, part.last):
+        number = numbers[i]
+        if number is None:
+            add_text(row["tokens"][i], Modality.TEXT)
+            continue
+        plan, runs = row["plans"][number], row["runs"][number]
+        first_of_view: dict[int, int] = {}
+        for run in runs:
+            first_of_view.setdefault(run["view"], length)
+            tokens.append((run["id"], run["modality"], run["count"]))
+            length += run["count"]
+        starts.append(tuple(first_of_view.get(view, length) for view in range(len(plan["views"]))))
+        pieces.append(Image(plan["views"], runs))
+    if part.is_end:
+        add_text([vocabulary.document_end], Modality.TEXT)
+    ids, kinds, counts = np.array(tokens, np.int32).reshape(-1, 3).T
+    all_ids, modality = np.repeat(ids, counts), np.repeat(kinds, counts).astype(np.int8)
+    labels = np.where(modality == Modality.TEXT, all_ids, IGNORE).astype(np.int32)
+    labels[:1] = IGNORE
+    return LaidOut(all_ids, labels, positions_of(pieces, positions), modality, tuple(starts))
+

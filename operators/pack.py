@@ -1,0 +1,278 @@
+"""Gathers one unit at a time, orders it by shard and ordinal, and assigns its documents to sequences.
+
+Sees lengths only. Arrival order is never trusted, and neither is this actor's memory: a unit closes when every
+ordinal of every one of its shards has arrived exactly once. An actor that was killed half way comes back empty,
+closes nothing it did not see whole, and the runner runs the unit again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import BaseModel, ConfigDict, Field
+
+from operators.layout import Part, image_numbers, part_tokens
+from operators.packing import best_fit_decreasing, bound
+from operators.vocabulary import Vocabulary
+from pipeline import ledger
+from pipeline.errors import InputError, Reason
+from pipeline.operator import Row
+from pipeline.schema import MEASURED, RELEVANCES
+from pipeline.tasks import DATA, INDEX, PACKS_PER_FILE, SUMMARY, TASK, task
+from pipeline.types import Rejection, SegmentKind
+from pipeline.units import unit_id
+
+
+class PackLimits(BaseModel):
+    """What one packed sequence may hold beside its tokens; None is no limit."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    images: int | None = Field(None, ge=1)
+    """Images in one sequence."""
+    patches: int | None = Field(None, ge=1)
+    """Vision patches in one sequence: what the vision tower sees. Four to a token in the Qwen families."""
+
+
+class PackConfig(BaseModel):
+    """How documents share sequences."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    limits: PackLimits = PackLimits()
+    long_documents: Literal["split", "reject"] = "split"
+    """A document longer than a sequence: split at a segment border, never inside an image or a text; or reject."""
+
+
+@dataclass(slots=True)
+class _Gathering:
+    """A unit on its way: tables as they came, and which ordinals of which shard they held."""
+
+    tables: list[pa.Table] = field(default_factory=list)
+    ends: dict[int, Row] = field(default_factory=dict)
+    seen: dict[int, set[int]] = field(default_factory=dict)
+
+    def is_whole(self, num_shards: int) -> bool:
+        return len(self.ends) == num_shards and all(
+            len(self.seen.get(shard, ())) == end["rows"] for shard, end in self.ends.items()
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Document:
+    """A measured row that fits, cut into parts; sizes are (tokens, images, patches) of each."""
+
+    row: int
+    parts: tuple[Part, ...]
+    sizes: tuple[tuple[int, int, int], ...]
+
+
+class Pack:
+    """Emits the tasks of a unit (files to write, and a summary) once the unit is whole."""
+
+    name = "pack"
+    version = 1
+
+    def __init__(
+        self,
+        config: PackConfig,
+        sequence_length: int,
+        vocabulary: Vocabulary,
+        units: Mapping[int, Mapping[str, str]],
+        recipe: str,
+    ) -> None:
+        """units: for each unit number the URL of each of its shards, by name in order; recipe: its hash."""
+        unlimited = 1 << 62
+        limits = config.limits
+        self._limits = (sequence_length, limits.images or unlimited, limits.patches or unlimited)
+        self._split = config.long_documents == "split"
+        self._vocabulary = vocabulary
+        self._units = units
+        self._recipe = recipe
+        self._gathering: dict[int, _Gathering] = {}
+        self._closed: set[int] = set()
+
+    def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
+        table = _measured(table)
+        for unit in pc.unique(table["unit"]).to_pylist():
+            if unit in self._closed:
+                continue
+            gathering = self._gathering.setdefault(unit, _Gathering())
+            self._admit(gathering, table.filter(pc.equal(table["unit"], unit)))
+            if gathering.is_whole(len(self._units[unit])):
+                self._closed.add(unit)
+                yield from self._close(unit, self._gathering.pop(unit))
+
+    def _admit(self, gathering: _Gathering, table: pa.Table) -> None:
+        """Takes the rows not seen yet: a retried task may bring some again."""
+        fresh: list[bool] = []
+        for row in table.select(["shard_number", "ordinal", "shard_end"]).to_pylist():
+            shard, ordinal, end = row["shard_number"], row["ordinal"], row["shard_end"]
+            if end is not None:
+                gathering.ends[shard] = end
+                fresh.append(False)
+                continue
+            seen = gathering.seen.setdefault(shard, set())
+            fresh.append(ordinal not in seen)
+            seen.add(ordinal)
+        gathering.tables.append(table.filter(pa.array(fresh, pa.bool_())))
+
+    def _close(self, unit: int, gathering: _Gathering) -> Iterator[pa.Table]:
+        names = list(self._units[unit])
+        ends = [gathering.ends[number] for number in range(len(names))]
+        identity = unit_id([(name, end["sha256"]) for name, end in zip(names, ends, strict=True)], self._recipe)
+        table = pa.concat_tables(gathering.tables).sort_by([("shard_number", "ascending"), ("ordinal", "ascending")])
+        rejects: list[Row] = []
+        documents: list[_Document] = []
+        counts = {ledger.SAMPLE: {"read": 0, "withheld": 0}, ledger.SEGMENT: {"read": 0, "withheld": 0}}
+        for number, row in enumerate(_lengths_only(table)):
+            outcome = self._judge(number, row)
+            held = "withheld" if row["withheld"] else "read"
+            for level, amount in ((ledger.SAMPLE, 1), (ledger.SEGMENT, len(row["segments"]))):
+                counts[level]["read"] += amount
+                counts[level]["withheld"] += amount if held == "withheld" else 0
+            if isinstance(outcome, _Document):
+                documents.append(outcome)
+            elif outcome is not None:
+                rejects += ledger.reject_rows(row, outcome)
+        items = [(document, i) for document in documents for i in range(len(document.parts))]
+        sizes = [document.sizes[i] for document, i in items]
+        packs = best_fit_decreasing(sizes, self._limits)
+        summary = {
+            "inputs": [
+                {"shard": name, "sha256": end["sha256"], "bytes": end["bytes"], "samples": end["rows"], "ignored": end["ignored"]}
+                for name, end in zip(names, ends, strict=True)
+            ],
+            "counts": counts,
+            "rejects": rejects,
+            "packs": {"planned": len(packs), "bound": bound(sizes, self._limits), "split": sum(len(d.parts) > 1 for d in documents)},
+            "reports": 2 + -(-len(packs) // PACKS_PER_FILE),
+        }
+        shards = dict(self._units[unit])
+        for start in range(0, len(packs), PACKS_PER_FILE):
+            chunk = [[items[i] for i in pack] for pack in packs[start : start + PACKS_PER_FILE]]
+            yield _one(self._data_task(unit, identity, start, chunk, table, shards))
+        chosen = table.take(pa.array([document.row for document in documents], pa.int64()))
+        note = {"lengths": [_total(document) for document in documents]}
+        yield _one(task(unit, identity, INDEX, 0, note, chosen))
+        yield _one(task(unit, identity, SUMMARY, 0, summary, chosen.slice(0, 0)))
+
+    def _judge(self, number: int, row: Row) -> _Document | Rejection | Row | None:
+        """What becomes of one row: a document with its parts, a rejection, or None if it is withheld."""
+        if row["rejection"] is not None:
+            return dict(row["rejection"])
+        if row["withheld"]:
+            return None
+        try:
+            return self._measure(number, row)
+        except InputError as error:
+            return Rejection.from_error(self.name, error)
+
+    def _measure(self, number: int, row: Row) -> _Document:
+        last = len(row["segments"])
+        whole = Part(0, last)
+        if self._vocabulary.document_start is None and not any(row["tokens"]) and not row["runs"]:
+            raise InputError(Reason.NO_LOSS, "the sample holds no token to train; it has neither text nor image")
+        size = self._size(row, whole)
+        if self._fits(size):
+            return _Document(number, (whole,), (size,))
+        if not self._split:
+            raise InputError(Reason.TOO_LONG, f"{_describe(size)}; a sequence holds {_describe(self._limits)}")
+        borders = self._borders(row)
+        parts = tuple(
+            Part(start, end, i, len(borders) - 1) for i, (start, end) in enumerate(zip(borders, borders[1:], strict=False))
+        )
+        return _Document(number, parts, tuple(self._size(row, part) for part in parts))
+
+    def _borders(self, row: Row) -> list[int]:
+        """Segment borders that cut a document into as few parts as fit, each as full as it can be."""
+        borders = [0]
+        last = len(row["segments"])
+        while borders[-1] < last:
+            start = end = borders[-1]
+            # A part that reaches the end carries the end token, so it is measured with it.
+            while end < last and self._fits(self._size(row, Part(start, end + 1, len(borders) - 1, len(borders) + (end + 1 < last)))):
+                end += 1
+            if end == start:
+                segment = row["segments"][start]
+                size = self._size(row, Part(start, start + 1, len(borders) - 1, len(borders) + (start + 1 < last)))
+                raise InputError(
+                    Reason.TOO_LONG,
+                    f"segment {start} alone has {_describe(size)}; a sequence holds {_describe(self._limits)}",
+                    member=segment["member"],
+                    offset=segment["offset"],
+                    size=segment["size"],
+                    segment=start,
+                )
+            borders.append(end)
+        return borders
+
+    def _size(self, row: Row, part: Part) -> tuple[int, int, int]:
+        images = [i for i in image_numbers(row)[part.first : part.last] if i is not None]
+        patches = sum(row["patches"][i] for i in images)
+        return part_tokens(row, part, self._vocabulary), len(images), patches
+
+    def _fits(self, size: tuple[int, int, int]) -> bool:
+        return all(value <= limit for value, limit in zip(size, self._limits, strict=True))
+
+    def _data_task(
+        self,
+        unit: int,
+        identity: str,
+        first: int,
+        packs: list[list[tuple[_Document, int]]],
+        table: pa.Table,
+        shards: dict[str, str],
+    ) -> Row:
+        rows = sorted({document.row for pack in packs for document, _ in pack})
+        place = {row: i for i, row in enumerate(rows)}
+        note = {
+            "first": first,
+            "packs": [
+                [
+                    [place[document.row], part.first, part.last, part.number, part.count]
+                    for document, i in pack
+                    for part in [document.parts[i]]
+                ]
+                for pack in packs
+            ],
+            "shards": shards,
+        }
+        return task(unit, identity, DATA, first // PACKS_PER_FILE, note, table.take(pa.array(rows, pa.int64())))
+
+
+def _measured(table: pa.Table) -> pa.Table:
+    """The table in MEASURED's columns; without scoring its relevances are empty."""
+    if "relevances" not in table.column_names:
+        table = table.append_column(RELEVANCES, pa.array([[]] * table.num_rows, RELEVANCES.type))
+    return table.select(MEASURED.names)
+
+
+def _lengths_only(table: pa.Table) -> Iterator[Row]:
+    """Rows with what lengths need, in small batches, so that a large unit is never one Python object."""
+    for batch in table.to_batches(max_chunksize=256):
+        for row in batch.to_pylist():
+            row["patches"] = [
+                sum(view["grid_t"] * view["grid_h"] * view["grid_w"] for view in plan["views"]) for plan in row["plans"]
+            ]
+            yield row
+
+
+def _one(row: Row) -> pa.Table:
+    return pa.Table.from_pylist([row], schema=TASK)
+
+
+def _total(document: _Document) -> list[int]:
+    """Tokens, images, patches and parts of a document."""
+    return [sum(size[d] for size in document.sizes) for d in range(3)] + [len(document.parts)]
+
+
+def _describe(size: tuple[int, int, int]) -> str:
+    names = ("tokens", "images", "patches")
+    return ", ".join(f"{value} {name}" for value, name in zip(size, names, strict=True) if value < 1 << 62)
+
+

@@ -1,0 +1,110 @@
+"""Opens encoded pictures by a stated policy: which formats, how large, how they become upright 8-bit RGB.
+
+Shared by `decode` (check, size, small picture) and `write` (the one decoding at full quality).
+
+Policy. Formats: JPEG, PNG, WebP, GIF (first frame), BMP, TIFF (first page); anything else is refused whatever its
+name says. Orientation: EXIF is applied. Alpha: composed on white. Palette: through its colours. CMYK and YCCK:
+Pillow's plain conversion. 16-bit grey: the high byte. Float and Lab pictures are refused.
+"""
+
+from __future__ import annotations
+
+import io
+import zlib
+
+from PIL import Image, ImageOps
+
+from pipeline.errors import InputError, Reason
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+ORIENTATION = 0x0112
+TRANSPOSED = frozenset({5, 6, 7, 8})
+"""EXIF orientations that swap width and height."""
+ALPHA_MODES = frozenset({"RGBA", "LA", "PA", "La", "RGBa"})
+GREY_16_MODES = frozenset({"I;16", "I;16L", "I;16B", "I;16N", "I"})
+WHITE = (255, 255, 255)
+
+
+def open_picture(data: bytes, max_pixels: int) -> Image.Image:
+    """The picture with its header read and no pixel decoded; `size` is that of the file, before rotation.
+
+    InputError: format-not-allowed, image-too-large, decode-error (a PNG chunk with a wrong checksum among them).
+    """
+    Image.MAX_IMAGE_PIXELS = None  # the cap below is ours and comes first; Pillow's would warn below it, raise above
+    try:
+        picture = Image.open(io.BytesIO(data), formats=FORMATS)
+    except Exception as error:  # noqa: BLE001 - hostile headers raise anything, and each of it means the same
+        raise InputError(*_refusal(data, error)) from error
+    width, height = picture.size
+    if width * height > max_pixels:
+        raise InputError(Reason.IMAGE_TOO_LARGE, f"{width}x{height} pixels; the job allows {max_pixels} in all")
+    if width == 0 or height == 0:
+        raise InputError(Reason.DECODE_ERROR, f"{width}x{height} pixels")
+    if picture.format == "PNG":
+        _check_png(data)
+    return picture
+
+
+def upright_size(picture: Image.Image, data: bytes) -> tuple[int, int]:
+    """(width, height) after EXIF rotation, decoding no pixel unless a PNG carries its EXIF behind them."""
+    if picture.format == "PNG" and b"eXIf" not in data:
+        return picture.size
+    width, height = picture.size
+    return (height, width) if _orientation(picture) in TRANSPOSED else (width, height)
+
+
+def load_upright(picture: Image.Image) -> Image.Image:
+    """The decoded picture in its own mode, rotated as its EXIF says. InputError: decode-error."""
+    try:
+        picture.load()
+        return ImageOps.exif_transpose(picture)
+    except Exception as error:  # noqa: BLE001 - damaged data raises whatever its decoder felt
+        raise InputError(Reason.DECODE_ERROR, f"{picture.format}: {error}") from error
+
+
+def to_rgb(picture: Image.Image) -> Image.Image:
+    """8-bit RGB by the module's policy. InputError for modes that have no honest conversion."""
+    mode = picture.mode
+    if mode == "RGB":
+        return picture
+    if mode in ALPHA_MODES or "transparency" in picture.info:
+        rgba = picture.convert("RGBA")
+        white = Image.new("RGB", rgba.size, WHITE)
+        white.paste(rgba, mask=rgba.getchannel("A"))
+        return white
+    if mode in GREY_16_MODES:
+        return picture.convert("I").point(lambda value: value / 256).convert("L").convert("RGB")
+    if mode in {"F", "LAB"}:
+        raise InputError(Reason.DECODE_ERROR, f"{picture.format} in mode {mode}; convert it to 8-bit RGB")
+    return picture.convert("RGB")
+
+
+def _orientation(picture: Image.Image) -> int:
+    try:
+        return int(picture.getexif().get(ORIENTATION, 1))
+    except Exception:  # noqa: BLE001 - broken EXIF means no rotation, as exif_transpose and viewers have it
+        return 1
+
+
+def _refusal(data: bytes, error: Exception) -> tuple[Reason, str]:
+    if isinstance(error, Image.UnidentifiedImageError):
+        return Reason.FORMAT_NOT_ALLOWED, f"starts with {data[:8]!r}; allowed are {', '.join(FORMATS)}"
+    return Reason.DECODE_ERROR, f"{type(error).__name__}: {error}"
+
+
+def _check_png(data: bytes) -> None:
+    """Walks the chunks and their checksums: Pillow skips those of pixel data, so a flipped byte would pass."""
+    place = len(PNG_SIGNATURE)
+    while place < len(data):
+        length = int.from_bytes(data[place : place + 4], "big")
+        kind = data[place + 4 : place + 8]
+        end = place + 12 + length
+        if end > len(data):
+            raise InputError(Reason.DECODE_ERROR, f"PNG ends inside chunk {kind!r} at byte {place}")
+        if zlib.crc32(data[place + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
+            raise InputError(Reason.DECODE_ERROR, f"PNG chunk {kind!r} at byte {place} has a wrong checksum")
+        if kind == b"IEND":
+            return
+        place = end
+    raise InputError(Reason.DECODE_ERROR, "PNG ends without IEND")

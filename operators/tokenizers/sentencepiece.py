@@ -1,0 +1,87 @@
+"""SentencePiece models through the `sentencepiece` package, with guarded special tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import sentencepiece
+
+from pipeline.errors import ConfigError
+
+
+class SentencePieceTokenizer:
+    """A trained model whose special tokens are ids that text can never become.
+
+    A special token is taken from the model if it is a control symbol there: SentencePiece never produces those from
+    text. Any other is appended behind the vocabulary, in the order given, even if a normal or user-defined piece
+    has the same letters, because text would produce that one.
+    """
+
+    def __init__(self, model: bytes, special: Iterable[str], name: str = "the tokenizer") -> None:
+        try:
+            self._model: Any = sentencepiece.SentencePieceProcessor(model_proto=model)
+        except (RuntimeError, ValueError) as error:
+            raise ConfigError(
+                f"{name} is no SentencePiece model; train one with: lodepack tokenizer train JOB.yaml"
+            ) from error
+        base = int(self._model.get_piece_size())
+        self.special_ids: dict[str, int] = {}
+        self.num_added = 0
+        for literal in special:
+            piece = int(self._model.piece_to_id(literal))
+            if self._model.id_to_piece(piece) == literal and self._model.is_control(piece):
+                self.special_ids[literal] = piece
+            else:
+                self.special_ids[literal] = base + self.num_added
+                self.num_added += 1
+        self.size = base + self.num_added
+        self._base = base
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """Ids of each text alone; neither start nor end tokens."""
+        return [list(ids) for ids in self._model.encode(list(texts), out_type=int, add_bos=False, add_eos=False)]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of `ids`, special tokens left out."""
+        return str(self._model.decode([i for i in ids if i < self._base and not self._model.is_control(i)]))
+
+
+def train(
+    texts: Iterable[str],
+    target: Path,
+    *,
+    kind: str,
+    vocab_size: int,
+    control_symbols: Sequence[str],
+) -> int:
+    """Trains a model on `texts` and writes it to `target`; returns its number of pieces.
+
+    Lossless on any text: no normalisation, no dummy prefix, bytes for characters never seen. One thread, so that
+    the same texts give the same file.
+    """
+    reserved = {"<unk>", "<s>", "</s>", "<pad>"}
+    with target.open("wb") as file:
+        try:
+            sentencepiece.SentencePieceTrainer.train(
+                sentence_iterator=(line for text in texts for line in text.split("\n") if line),
+                model_writer=file,
+                model_type=kind,
+                vocab_size=vocab_size,
+                hard_vocab_limit=False,
+                character_coverage=0.9995,
+                byte_fallback=True,
+                normalization_rule_name="identity",
+                remove_extra_whitespaces=False,
+                add_dummy_prefix=False,
+                split_digits=True,
+                max_sentence_length=1 << 20,
+                num_threads=1,
+                pad_id=3,
+                control_symbols=[symbol for symbol in control_symbols if symbol not in reserved],
+                minloglevel=2,
+            )
+        except RuntimeError as error:
+            raise ConfigError(f"cannot train a {kind} model of {vocab_size} pieces: {error}; try fewer pieces") from error
+    return int(sentencepiece.SentencePieceProcessor(model_file=str(target)).get_piece_size())

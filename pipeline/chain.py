@@ -1,0 +1,82 @@
+"""A job as the runners see it: a reader, pools of operators, a gatherer and a writer, given to them as data.
+
+`pipeline` knows no operator by name; `jobs` builds the chain, and either runner drives it to the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from pipeline import storage
+from pipeline.formats import FORMATS
+from pipeline.operator import Gatherer, Operator
+from pipeline.read import read_shard
+from pipeline.types import Unit
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """What one pool of actors asks of the cluster."""
+
+    cpus: float
+    gpus: float
+    min_actors: int
+    max_actors: int
+    batch_size: int
+    """Rows per call. It changes no byte."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One operator: its name, how an actor makes it (small arguments, models loaded there), and its pool.
+
+    pool None: it shares the actors of the stage before it.
+    """
+
+    name: str
+    build: Callable[[], Operator]
+    pool: Pool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Everything a runner needs beside the units."""
+
+    format: str
+    max_member_bytes: int
+    read_cpus: float
+    """CPUs kept for reading, always: without them a full set of actors starves its own input."""
+    stages: tuple[Stage, ...]
+    pack: Callable[[Sequence[Unit]], Gatherer]
+    pack_pool: Pool
+    write: Stage
+
+    def pools(self) -> list[tuple[Pool, tuple[Stage, ...]]]:
+        """Stages grouped by the actors that run them."""
+        groups: list[tuple[Pool, tuple[Stage, ...]]] = []
+        for stage in self.stages:
+            if stage.pool is not None:
+                groups.append((stage.pool, (stage,)))
+            else:
+                pool, members = groups[-1]
+                groups[-1] = (pool, (*members, stage))
+        return groups
+
+
+def read(unit: Unit, shard_number: int, format_name: str, max_member_bytes: int) -> Iterator[pa.Table]:
+    """The rows of one shard of a unit, in small tables; the last row closes the shard."""
+    shard = unit.shards[shard_number]
+    with storage.open_input(shard.url) as (stream, size):
+        yield from read_shard(
+            stream,
+            size,
+            shard_name=shard.name,
+            unit=unit.number,
+            shard_number=shard_number,
+            format=FORMATS[format_name],
+            max_member_bytes=max_member_bytes,
+            take=unit.take[shard_number] if unit.take else None,
+        )

@@ -1,0 +1,70 @@
+"""Three errors, and the closed list of reasons for which a sample may be rejected.
+
+ConfigError   the user's mistake, found before any work; the command line prints it and exits with 2
+InputError    bad data: becomes a rejection with its place, and nothing else is lost
+StorageError  a file system said no: retried, then the unit fails and the job exits with 1
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a sample is not in the packs. The list is closed: the output contract names it."""
+
+    TAR_TRUNCATED = "tar-truncated"  # the shard ends inside a member, a header, or without an end mark
+    TAR_HEADER = "tar-header"  # bytes where a header must stand are none; reading went on at the next one
+    TAR_UNSUPPORTED = "tar-unsupported"  # compressed, sparse, link, device, or a size that no shard can have
+    NAME_INVALID = "name-invalid"  # a member without extension, or a name that is not UTF-8
+    NAME_DUPLICATE = "name-duplicate"  # two members of one sample with the same name
+    SAMPLE_SPLIT = "sample-split"  # the members of one key do not stand together
+    UNSAFE_TYPE = "unsafe-type"  # a pickle or another member that would run code when loaded
+    FIELD_MISSING = "field-missing"  # the format needs a member that the sample has not
+    FIELD_INVALID = "field-invalid"  # a member is there and does not hold what the format says
+    TEXT_INVALID = "text-invalid"  # not UTF-8, or a lone surrogate
+    MEMBER_TOO_LARGE = "member-too-large"  # over limits.max_member_bytes
+    FORMAT_NOT_ALLOWED = "format-not-allowed"  # the bytes are no JPEG, PNG, WebP, GIF, BMP or TIFF
+    IMAGE_TOO_LARGE = "image-too-large"  # over limits.max_image_pixels; no pixel was decoded
+    IMAGE_SLIVER = "image-sliver"  # thinner than the model family's own processor takes
+    DECODE_ERROR = "decode-error"  # the picture is damaged
+    TOO_LONG = "too-long"  # one segment alone exceeds a limit of the sequence, or the job says reject
+    NO_LOSS = "no-loss"  # nothing in the sample would be trained
+    SAMPLE_REJECTED = "sample-rejected"  # a sound segment of a sample that was rejected for another one
+
+
+class LodepackError(Exception):
+    """The root of the three; its text is one line: what was found and where; what was expected; what to do."""
+
+
+class ConfigError(LodepackError):
+    """The job, the command line or the output folder does not fit; raised before any work."""
+
+
+class StorageError(LodepackError):
+    """Storage failed after its retries; the unit in hand is not committed."""
+
+
+class InputError(LodepackError):
+    """Bad data, with the reason that the rejects table will carry.
+
+    member, offset and size (bytes) say where; segment is the index of the guilty segment of its document.
+    """
+
+    def __init__(
+        self,
+        reason: Reason,
+        detail: str,
+        *,
+        member: str = "",
+        offset: int = 0,
+        size: int = 0,
+        segment: int | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+        self.member = member
+        self.offset = offset
+        self.size = size
+        self.segment = segment

@@ -1,0 +1,78 @@
+"""Whether the pools of a job fit a cluster, and how far they may grow: asked before anything starts.
+
+Ray waits for ever, and says nothing, when actors hold every CPU and no read task can be placed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from pipeline.chain import Pool
+from pipeline.errors import ConfigError
+
+SLACK = 1e-9
+"""Sums of fractions of a CPU are not exact."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """What one machine offers."""
+
+    cpus: float
+    gpus: float
+
+
+def fit_pools(pools: Mapping[str, Pool], nodes: Sequence[Node], read_cpus: float) -> dict[str, Pool]:
+    """The pools with their upper bounds cut to what the nodes hold beside one read task.
+
+    Actors are placed one by one, the largest first, each on the first node with room. ConfigError when even the
+    lower bounds do not fit: it names the pools, the nodes and a remedy.
+    """
+    sizes = {name: pool.min_actors for name, pool in pools.items()}
+    if not _places(pools, sizes, nodes, read_cpus):
+        asked = ", ".join(
+            f"{name} {pool.min_actors} x ({pool.cpus:g} CPU{f', {pool.gpus:g} GPU' if pool.gpus else ''})"
+            for name, pool in pools.items()
+        )
+        offered = ", ".join(f"{node.cpus:g} CPU{f' + {node.gpus:g} GPU' if node.gpus else ''}" for node in nodes) or "none"
+        raise ConfigError(
+            f"resources do not fit the cluster: {asked} and {read_cpus:g} CPU for reading; the nodes have {offered}; "
+            "lower resources.*.cpus or the first number of actors, or run with --local"
+        )
+    growing = True
+    while growing:
+        growing = False
+        for name, pool in pools.items():
+            if sizes[name] < pool.max_actors and _places(pools, sizes | {name: sizes[name] + 1}, nodes, read_cpus):
+                sizes[name] += 1
+                growing = True
+    return {name: replace(pool, max_actors=sizes[name]) for name, pool in pools.items()}
+
+
+def share_out(pools: Mapping[str, Pool], num_actors: int, fixed: Sequence[str], cpus: float, read_cpus: float) -> dict[str, Pool]:
+    """The pools with exactly `num_actors` actors each (one for those in `fixed`), CPU shares cut until all fit `cpus`."""
+    sized = {
+        name: pool if name in fixed else replace(pool, min_actors=num_actors, max_actors=num_actors)
+        for name, pool in pools.items()
+    }
+    asked = sum(pool.cpus * pool.min_actors for pool in sized.values())
+    share = min(1.0, 0.95 * (cpus - read_cpus) / asked) if asked else 1.0
+    # Ray counts CPUs in ten-thousandths; rounding down keeps the sum within.
+    return {name: replace(pool, cpus=int(pool.cpus * share * 1000) / 1000) for name, pool in sized.items()}
+
+
+def _places(pools: Mapping[str, Pool], sizes: Mapping[str, int], nodes: Sequence[Node], read_cpus: float) -> bool:
+    actors = [(read_cpus, 0.0)]
+    for name, pool in pools.items():
+        actors += [(pool.cpus, pool.gpus)] * sizes[name]
+    room = [[node.cpus, node.gpus] for node in nodes]
+    for cpus, gpus in sorted(actors, key=lambda need: (-need[1], -need[0])):
+        for left in room:
+            if cpus <= left[0] + SLACK and gpus <= left[1] + SLACK:
+                left[0] -= cpus
+                left[1] -= gpus
+                break
+        else:
+            return False
+    return True

@@ -1,0 +1,67 @@
+"""Where every sample and segment went: read + derived + repeated = packed + rejected + withheld."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from pipeline.errors import Reason
+from pipeline.operator import Row
+from pipeline.types import Rejection
+
+SAMPLE, SEGMENT = "sample", "segment"
+COUNTS = ("read", "derived", "repeated", "packed", "rejected", "withheld")
+
+
+def reject_rows(row: Row, rejection: Rejection | Row) -> list[Row]:
+    """The rows of REJECTS that one rejected sample makes: itself, and each of its segments.
+
+    The guilty segment repeats the sample's reason; the others are named as sound segments of a rejected sample.
+    """
+    why = rejection if isinstance(rejection, dict) else {f: getattr(rejection, f) for f in Rejection.__slots__}
+    identity = {"shard": row["shard"], "key": row["key"], "ordinal": row["ordinal"]}
+    common = {"id": identity, "shard": row["shard"], "operator": why["operator"]}
+    place = {name: why[name] for name in ("member", "offset", "size")}
+    first = row["segments"][0] if row["segments"] else None
+    if not place["member"] and first:
+        place = {name: first[name] for name in ("member", "offset", "size")}
+    rows = [common | place | {"level": SAMPLE, "segment": None, "reason": why["reason"], "detail": why["detail"]}]
+    for i, segment in enumerate(row["segments"]):
+        guilty = i == why["segment"]
+        rows.append(
+            common
+            | {name: segment[name] for name in ("member", "offset", "size")}
+            | {
+                "level": SEGMENT,
+                "segment": i,
+                "reason": why["reason"] if guilty else str(Reason.SAMPLE_REJECTED),
+                "detail": why["detail"] if guilty else "",
+            }
+        )
+    return rows
+
+
+def sort_rejects(rows: Iterable[Row], shard_order: dict[str, int]) -> list[Row]:
+    """Rejects in the order of the input, each once: a split sample is reported by every file that held a part."""
+    unique = {(shard_order[r["shard"]], r["id"]["ordinal"], -1 if r["segment"] is None else r["segment"]): r for r in rows}
+    return [unique[key] for key in sorted(unique)]
+
+
+def close_counts(counts: dict[str, dict[str, int]], rejects: Iterable[Row]) -> dict[str, dict[str, int]]:
+    """Counts of a unit with `rejected` and `packed` filled in from its final list of rejects."""
+    rejected = Counter(row["level"] for row in rejects)
+    closed: dict[str, dict[str, int]] = {}
+    for level, found in counts.items():
+        total = {name: found.get(name, 0) for name in COUNTS} | {"rejected": rejected[level]}
+        total["packed"] = sum(total[name] for name in ("read", "derived", "repeated")) - total["rejected"] - total["withheld"]
+        closed[level] = total
+    return closed
+
+
+def add_counts(into: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    """Sums numbers at any depth; the keys of both are kept."""
+    total = dict(into)
+    for key, value in more.items():
+        total[key] = add_counts(total.get(key, {}), value) if isinstance(value, dict) else total.get(key, 0) + value
+    return total

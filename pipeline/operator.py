@@ -1,0 +1,59 @@
+"""What an operator is: a pure function of a table, row in, row out, in order, whatever the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from pipeline.errors import InputError
+from pipeline.schema import table_from_rows
+from pipeline.types import Rejection
+
+Row = dict[str, Any]
+
+
+class Operator(Protocol):
+    """Transforms a table of samples; never raises for bad data, it marks the row rejected."""
+
+    name: str
+    version: int
+    """Raised whenever the operator's output changes for the same input: it is part of the recipe."""
+
+    def __call__(self, table: pa.Table) -> pa.Table: ...
+
+
+class Gatherer(Protocol):
+    """The one N→1 step: takes tables in any order and gives the tasks of every unit that has arrived whole.
+
+    It may be killed and come back empty; it then gives nothing for the units it forgot, and they run again.
+    """
+
+    name: str
+    version: int
+
+    def __call__(self, table: pa.Table) -> Iterator[pa.Table]: ...
+
+
+def map_rows(
+    table: pa.Table,
+    schema: pa.Schema,
+    operator: str,
+    convert: Callable[[Row], Row],
+) -> pa.Table:
+    """`table` with `convert`'s columns added, in `schema`.
+
+    An InputError of `convert` rejects its row; a rejected, withheld or end row passes with empty lists in the
+    columns it lacks. Columns that `schema` does not name are dropped.
+    """
+    rows: list[Row] = []
+    for row in table.to_pylist():
+        if row["rejection"] is None and not row["withheld"] and row["shard_end"] is None:
+            try:
+                row |= convert(row)
+            except InputError as error:
+                row["rejection"] = asdict(Rejection.from_error(operator, error))
+        rows.append({name: row.get(name, []) for name in schema.names} | {"shard_end": row["shard_end"]})
+    return table_from_rows(rows, schema)

@@ -1,0 +1,153 @@
+"""Drives the chain as one streaming Ray Data pipeline. The only module that imports Ray.
+
+Rows stream through pools of actors; `pack` is one actor whose memory may vanish. A round that ends with units
+missing is followed by another over those units, as long as rounds commit anything.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pyarrow as pa
+import ray
+from ray.data import ActorPoolStrategy, DataContext
+
+from pipeline.chain import Chain, Pool, Stage, read
+from pipeline.errors import LodepackError, StorageError
+from pipeline.feasibility import Node, fit_pools, share_out
+from pipeline.operator import Operator
+from pipeline.types import Unit
+
+MAX_DEATHS = 4
+"""Times that an actor is restarted and its task tried again; what kills it more often fails the job."""
+BLOCK_BYTES = 16 << 20
+"""Blocks are handed on once they hold this much: small enough for the next pool to start early."""
+MAX_IDLE_ROUNDS = 3
+"""Rounds in a row that may end without a unit committed: the pack actor's memory vanished in each of them."""
+PACK, WRITE = "pack", "write"
+
+
+class _Operators:
+    """A pool's actor: makes its operators once, then maps tables."""
+
+    def __init__(self, stages: Sequence[Stage]) -> None:
+        self._operators: list[Operator] = [stage.build() for stage in stages]
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        for operator in self._operators:
+            table = operator(table)
+        return table
+
+
+class _Packer:
+    """The one actor of `pack`."""
+
+    def __init__(self, chain: Chain, units: Sequence[Unit]) -> None:
+        self._pack = chain.pack(units)
+
+    def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
+        yield from self._pack(table)
+
+
+@contextmanager
+def cluster(address: str | None, *, show_progress: bool) -> Iterator[None]:
+    """A connection to the cluster at `address`, at RAY_ADDRESS, or to a new one on this machine that ends with us."""
+    if address:
+        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
+    else:
+        ray.init(include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+    context = DataContext.get_current()
+    context.target_max_block_size = BLOCK_BYTES
+    context.enable_progress_bars = show_progress and sys.stderr.isatty()
+    context.print_on_execution_start = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def run_ray(chain: Chain, units: Sequence[Unit], workers: int | None, on_reports: Callable[[pa.Table], set[int]]) -> None:
+    """Runs all units. on_reports takes the reports of `write` and returns the numbers of the units still open.
+
+    Raises StorageError after MAX_IDLE_ROUNDS rounds without a commit, or what an operator raised.
+    """
+    pools = _sized_pools(chain, workers)
+    todo = list(units)
+    idle_rounds = 0
+    while todo:
+        left = {unit.number for unit in todo}
+        try:
+            for table in _round(chain, todo, pools):
+                left = on_reports(table)
+        except ray.exceptions.RayError as error:
+            raise _cause(error) from error
+        idle_rounds = idle_rounds + 1 if len(left) == len(todo) else 0
+        if idle_rounds == MAX_IDLE_ROUNDS:
+            raise StorageError(
+                f"{len(todo)} units did not come through in {idle_rounds} rounds: actors lost their rows each time; "
+                "run again to resume, with fewer actors if memory is short"
+            )
+        todo = [unit for unit in todo if unit.number in left]
+
+
+def _sized_pools(chain: Chain, workers: int | None) -> dict[str, Pool]:
+    """The pools by name, within what the cluster offers now."""
+    nodes = [
+        Node(node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0)) for node in ray.nodes() if node["Alive"]
+    ]
+    pools = {stages[0].name: pool for pool, stages in chain.pools()}
+    pools |= {PACK: chain.pack_pool}
+    if chain.write.pool is not None:
+        pools |= {WRITE: chain.write.pool}
+    if workers is not None:
+        pools = share_out(pools, workers, [PACK], sum(node.cpus for node in nodes), chain.read_cpus)
+    return fit_pools(pools, nodes, chain.read_cpus)
+
+
+def _round(chain: Chain, units: Sequence[Unit], pools: dict[str, Pool]) -> Iterator[pa.Table]:
+    items = [{"unit": i, "shard": number} for i, unit in enumerate(units) for number in range(len(unit.shards))]
+
+    def read_shards(table: pa.Table) -> Iterator[pa.Table]:
+        for item in table.to_pylist():
+            unit = units[item["unit"]]
+            yield from read(unit, item["shard"], chain.format, chain.max_member_bytes)
+
+    dataset = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
+        read_shards, batch_size=1, batch_format="pyarrow", num_cpus=chain.read_cpus, max_retries=MAX_DEATHS
+    )
+    for _, stages in chain.pools():
+        dataset = _map(dataset, _Operators, (stages,), stages[0].name, pools[stages[0].name])
+    dataset = _map(dataset, _Packer, (chain, units), PACK, pools[PACK])
+    dataset = _map(dataset, _Operators, ((chain.write,),), WRITE, pools[WRITE])
+    yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+
+
+def _map(dataset: Any, actor: type, arguments: tuple[Any, ...], name: str, pool: Pool) -> Any:
+    """`dataset` through a pool of actors that Ray's bars, logs and process titles call by the operator's name."""
+    return dataset.map_batches(
+        type(name.capitalize(), (actor,), {}),
+        fn_constructor_args=arguments,
+        batch_size=pool.batch_size,
+        batch_format="pyarrow",
+        compute=ActorPoolStrategy(min_size=pool.min_actors, max_size=pool.max_actors),
+        num_cpus=pool.cpus,
+        num_gpus=pool.gpus or None,
+        max_restarts=MAX_DEATHS,
+        max_task_retries=MAX_DEATHS,
+    )
+
+
+def _cause(error: BaseException) -> Exception:
+    """Our own error out of the layers that Ray put around it, or a one-line StorageError."""
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, LodepackError):
+            return type(inner)(str(inner))
+        inner = getattr(inner, "cause", None) or inner.__cause__
+    return StorageError(f"Ray gave up: {str(error).strip().splitlines()[-1]}; run again to resume")
+

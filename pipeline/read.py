@@ -1,0 +1,203 @@
+"""A shard becomes rows in one pass: a row per sample, a row per damage, and one last row that sums them up.
+
+Members that stand together and share a key are one sample. Whatever is damaged, has no key or breaks a rule is a
+row too, rejected with its place, so that rows are what the shard holds and nothing leaves without a word.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+
+from pipeline.errors import InputError, Reason, StorageError
+from pipeline.formats import Format
+from pipeline.formats.fields import UNSAFE_FIELDS, split_extension
+from pipeline.schema import READ, table_from_rows
+from pipeline.tar import Damage, Member, scan_tar
+from pipeline.tar_stream import HashingReader
+from pipeline.types import Rejection, Sample, SegmentKind
+
+MAX_WAITING = 1024
+"""Damages that may wait for the sample in hand to end. More end it, so that hostile shards stay within memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Members of one key that stand together; is_split if the same key has ended before in this shard."""
+
+    key: str
+    is_split: bool
+    members: list[Member] = field(default_factory=list)
+
+
+def read_shard(
+    stream: BinaryIO,
+    size: int | None,
+    *,
+    shard_name: str,
+    unit: int,
+    shard_number: int,
+    format: Format,  # noqa: A002
+    max_member_bytes: int,
+    take: int | None,
+    batch_rows: int = 64,
+    batch_bytes: int = 16 << 20,
+) -> Iterator[pa.Table]:
+    """Tables in schema READ whose rows, put together, depend on the shard's bytes alone.
+
+    size: bytes of the stream where known. take: samples from that ordinal on are withheld, whatever else they are.
+    Rejected and withheld rows have no texts and payloads; they keep their segments where the format knows them.
+    A table ends after `batch_rows` rows, or when its texts and payloads reach `batch_bytes`; only one sample may
+    go over. Raises StorageError if the stream had not `size` bytes.
+    """
+    reader = HashingReader(stream)
+    place = {"unit": unit, "shard": shard_name, "shard_number": shard_number}
+    rows: list[dict[str, Any]] = []
+    ordinal, num_ignored, num_bytes = 0, 0, 0
+    for item in _groups(reader, size, format, max_member_bytes=max_member_bytes, is_read=True):
+        sample, ignored = (item, 0) if isinstance(item, Sample) else _to_sample(item, format)
+        row, weight = _to_row(sample, is_withheld=take is not None and ordinal >= take)
+        rows.append(place | {"ordinal": ordinal, "shard_end": None} | row)
+        ordinal += 1
+        num_ignored += ignored
+        num_bytes += weight
+        if len(rows) >= batch_rows or num_bytes >= batch_bytes:
+            yield table_from_rows(rows, READ)
+            rows, num_bytes = [], 0
+    if size is not None and reader.offset != size:
+        raise StorageError(
+            f"{shard_name} gave {reader.offset} bytes of {size}; the read was cut or the file changed; run again"
+        )
+    end = {"rows": ordinal, "sha256": reader.sha256(), "bytes": reader.offset, "ignored": num_ignored}
+    row, _ = _to_row(Sample(""), is_withheld=False)
+    rows.append(place | {"ordinal": ordinal, "shard_end": end} | row)
+    yield table_from_rows(rows, READ)
+
+
+def count_samples(stream: BinaryIO, size: int | None, *, format: Format) -> int:  # noqa: A002
+    """The rows that read_shard would give, its last not counted, without keeping a member's data."""
+    groups = _groups(HashingReader(stream), size, format, max_member_bytes=0, is_read=False)
+    return sum(1 for _ in groups)
+
+
+def _groups(
+    reader: HashingReader,
+    size: int | None,
+    form: Format,
+    *,
+    max_member_bytes: int,
+    is_read: bool,
+) -> Iterator[_Group | Sample]:
+    """What becomes one row each: groups of members, and, after the group they fell into, the places of damage."""
+
+    def wanted(name: str) -> bool:
+        split = form.split_name(name) if is_read else None
+        return split is not None and form.wanted(split[1])
+
+    group: _Group | None = None
+    waiting: list[Sample] = []
+    ended: set[bytes] = set()
+    for item in scan_tar(reader, size=size, max_member_bytes=max_member_bytes, wanted=wanted):
+        split = _split_name(item, form)
+        if isinstance(item, Member) and split is not None:
+            key = split[0]
+            if group is None or group.key != key:
+                yield from _close(group, waiting)
+                # Eight bytes whatever the key's length; a million keys collide with a chance of 3 in 1e8.
+                digest = hashlib.blake2b(key.encode(), digest_size=8).digest()
+                group, waiting = _Group(key, digest in ended), []
+                ended.add(digest)
+            group.members.append(item)
+            continue
+        waiting.append(_to_rejected(item))
+        if group is None or len(waiting) >= MAX_WAITING:
+            yield from _close(group, waiting)
+            group, waiting = None, []
+    yield from _close(group, waiting)
+
+
+def _close(group: _Group | None, waiting: list[Sample]) -> Iterator[_Group | Sample]:
+    if group is not None:
+        yield group
+    yield from waiting
+
+
+def _split_name(item: Member | Damage, form: Format) -> tuple[str, str] | None:
+    """Key and field of a member with a name in UTF-8."""
+    if isinstance(item, Damage) or _to_utf8(item.name) != item.name:
+        return None
+    return form.split_name(item.name)
+
+
+def _to_rejected(item: Member | Damage) -> Sample:
+    """The row of a damage, or of a member that no sample can have for its name."""
+    if isinstance(item, Damage):
+        error = InputError(item.reason, item.detail, offset=item.offset, size=item.size)
+    else:
+        detail = f"{item.name} is no name for a member; a base name in UTF-8 and an extension"
+        error = InputError(Reason.NAME_INVALID, detail, member=item.name, offset=item.offset, size=item.size)
+    return Sample(f"@{item.offset}", (), Rejection.from_error("read", error))
+
+
+def _to_sample(group: _Group, form: Format) -> tuple[Sample, int]:
+    """The document of a group, or its rejection, and the number of members it has no use for."""
+    try:
+        _check(group, form)
+        return form.to_sample(group.key, group.members)
+    except InputError as error:
+        return Sample(group.key, (), Rejection.from_error("read", error)), 0
+
+
+def _check(group: _Group, form: Format) -> None:
+    """Raises InputError for what no format may accept."""
+    if group.is_split:
+        raise _error(Reason.SAMPLE_SPLIT, group.members[0], f"{group.key} ended before in this shard; keep it together")
+    names: set[str] = set()
+    for member in group.members:
+        if member.name in names:
+            raise _error(Reason.NAME_DUPLICATE, member, f"{member.name} is there twice")
+        names.add(member.name)
+        if (split_extension(member.name) or ("", ""))[1] in UNSAFE_FIELDS:
+            raise _error(Reason.UNSAFE_TYPE, member, f"{member.name} can run code when loaded; it was not read")
+        if member.too_large and form.wanted((form.split_name(member.name) or ("", ""))[1]):
+            raise _error(Reason.MEMBER_TOO_LARGE, member, f"{member.name} has {member.size} bytes; see limits")
+
+
+def _error(reason: Reason, member: Member, detail: str) -> InputError:
+    return InputError(reason, detail, member=member.name, offset=member.offset, size=member.size)
+
+
+def _to_row(sample: Sample, *, is_withheld: bool) -> tuple[dict[str, Any], int]:
+    """The columns that come from the sample, and the bytes of its texts and payloads."""
+    is_bare = is_withheld or sample.rejection is not None
+    texts = [None if is_bare else segment.text for segment in sample.segments]
+    images = [] if is_bare else [segment for segment in sample.segments if segment.kind == SegmentKind.IMAGE]
+    payloads = [image.data for image in images]
+    segments = [
+        {
+            "kind": int(segment.kind),
+            "text": text,
+            "member": _to_utf8(segment.member),
+            "offset": segment.offset,
+            "size": segment.size,
+        }
+        for segment, text in zip(sample.segments, texts, strict=True)
+    ]
+    rejection = None if is_withheld or sample.rejection is None else asdict(sample.rejection)
+    columns = {
+        "key": sample.key,
+        "segments": segments,
+        "withheld": is_withheld,
+        "rejection": rejection,
+        "payloads": payloads,
+    }
+    return columns, sum(len(value) for value in [*texts, *payloads] if value is not None)
+
+
+def _to_utf8(text: str) -> str:
+    """`text` as Arrow takes it: what is not Unicode is escaped."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

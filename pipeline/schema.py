@@ -1,0 +1,197 @@
+"""The Arrow schemas of every arrow between operators, and of the three kinds of file in the output.
+
+One row is one sample. Each operator appends its column and drops what nobody after it needs, so a sample that
+reaches `pack` is a few kilobytes without a pixel. A row whose `rejection` is set carries empty lists from there on.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+SCHEMA_VERSION = 1
+"""Raised when a column of the output changes its name, type or meaning."""
+
+
+def _struct(**fields: pa.DataType) -> pa.StructType:
+    return pa.struct(list(fields.items()))
+
+
+REJECTION = _struct(
+    operator=pa.string(),
+    reason=pa.string(),
+    detail=pa.string(),
+    member=pa.string(),
+    offset=pa.int64(),
+    size=pa.int64(),
+    segment=pa.int32(),
+)
+SEGMENT = _struct(kind=pa.int8(), text=pa.large_string(), member=pa.string(), offset=pa.int64(), size=pa.int64())
+SHARD_END = _struct(rows=pa.int64(), sha256=pa.string(), bytes=pa.int64(), ignored=pa.int64())
+"""What a shard's last row carries: its number of samples, its content hash, and members that no format asked for."""
+
+PICTURE = _struct(width=pa.int32(), height=pa.int32(), format=pa.string())
+SMALL = _struct(data=pa.large_binary(), width=pa.int32(), height=pa.int32())
+"""Luminance, uint8, row-major [height, width]: the small picture that scoring reads."""
+
+VIEW = _struct(
+    kind=pa.string(),
+    row=pa.int16(),
+    col=pa.int16(),
+    box=pa.list_(pa.int32()),
+    height=pa.int32(),
+    width=pa.int32(),
+    grid_t=pa.int32(),
+    grid_h=pa.int32(),
+    grid_w=pa.int32(),
+    rows=pa.int32(),
+    cols=pa.int32(),
+    tokens=pa.int32(),
+    cells=pa.list_(pa.int32()),
+    budget=pa.int32(),
+    relevance=pa.uint8(),
+)
+CANVAS = _struct(
+    width=pa.int32(),
+    height=pa.int32(),
+    resized_width=pa.int32(),
+    resized_height=pa.int32(),
+    left=pa.int32(),
+    top=pa.int32(),
+)
+MARK = _struct(token=pa.string(), modality=pa.int8(), view=pa.int16(), count=pa.int32())
+"""One run of an image's layout by name, from `slice` to `tokenize`."""
+RUN = _struct(id=pa.int32(), modality=pa.int8(), view=pa.int16(), count=pa.int32())
+"""The same run with its token id, from `tokenize` on."""
+PLAN = _struct(
+    scheme=pa.string(),
+    width=pa.int32(),
+    height=pa.int32(),
+    grid_h=pa.int32(),
+    grid_w=pa.int32(),
+    canvas=CANVAS,
+    views=pa.list_(VIEW),
+)
+RELEVANCE = _struct(
+    rows=pa.int16(),
+    cols=pa.int16(),
+    propositional=pa.list_(pa.uint8()),
+    perspectival=pa.list_(pa.uint8()),
+    combined=pa.list_(pa.uint8()),
+)
+"""Maps of one image, one value a region, row-major [rows, cols], 0..255."""
+
+ROW = pa.schema(
+    [
+        ("unit", pa.int32()),
+        ("shard", pa.string()),
+        ("shard_number", pa.int32()),
+        ("ordinal", pa.int64()),
+        ("key", pa.string()),
+        ("segments", pa.list_(SEGMENT)),
+        ("withheld", pa.bool_()),
+        ("rejection", REJECTION),
+        ("shard_end", SHARD_END),
+    ]
+)
+"""What every row carries through the whole chain. `ordinal` is the sample's place in its shard, from 0; the row
+with `shard_end` stands after the last sample and is none itself."""
+
+PAYLOADS = pa.field("payloads", pa.list_(pa.large_binary()))
+PICTURES = pa.field("pictures", pa.list_(PICTURE))
+SMALLS = pa.field("smalls", pa.list_(SMALL))
+PLANS = pa.field("plans", pa.list_(PLAN))
+LAYOUTS = pa.field("layouts", pa.list_(pa.list_(MARK)))
+TOKENS = pa.field("tokens", pa.list_(pa.list_(pa.int32())))
+RUNS = pa.field("runs", pa.list_(pa.list_(RUN)))
+RELEVANCES = pa.field("relevances", pa.list_(RELEVANCE))
+
+READ = ROW.append(PAYLOADS)
+"""From `read`: encoded images, one payload per image segment, in order."""
+DECODED = ROW.append(PICTURES).append(SMALLS)
+SLICED = DECODED.append(PLANS).append(LAYOUTS)
+TOKENIZED = ROW.append(PICTURES).append(SMALLS).append(PLANS).append(TOKENS).append(RUNS)
+"""`tokens` has one list per segment (empty for images), `runs` one list per image."""
+MEASURED = ROW.append(PICTURES).append(PLANS).append(TOKENS).append(RUNS).append(RELEVANCES)
+"""What `pack` gathers."""
+
+SAMPLE_ID = _struct(shard=pa.string(), key=pa.string(), ordinal=pa.int64())
+PIXELS = _struct(data=pa.large_binary(), format=pa.string(), shard=pa.string(), offset=pa.int64(), size=pa.int64())
+"""encoded: data and format (png, webp, jpeg); patches: data and format `patches`; source: shard, offset, size."""
+PACK_SAMPLE = _struct(id=SAMPLE_ID, part=pa.int32(), num_parts=pa.int32(), start=pa.int32(), length=pa.int32())
+PACK_VIEW = _struct(
+    sample=pa.int32(),
+    image=pa.int32(),
+    kind=pa.string(),
+    box=pa.list_(pa.int32()),
+    row=pa.int16(),
+    col=pa.int16(),
+    height=pa.int32(),
+    width=pa.int32(),
+    grid_t=pa.int32(),
+    grid_h=pa.int32(),
+    grid_w=pa.int32(),
+    start=pa.int32(),
+    tokens=pa.int32(),
+    budget=pa.int32(),
+    relevance=pa.uint8(),
+    pixels=PIXELS,
+)
+PACK = pa.schema(
+    [
+        ("pack_id", pa.string()),
+        ("input_ids", pa.list_(pa.int32())),
+        ("labels", pa.list_(pa.int32())),
+        ("position_ids", pa.list_(pa.list_(pa.int32()))),
+        ("segment_ids", pa.list_(pa.int32())),
+        ("cu_seqlens", pa.list_(pa.int32())),
+        ("modality", pa.list_(pa.int8())),
+        ("samples", pa.list_(PACK_SAMPLE)),
+        ("views", pa.list_(PACK_VIEW)),
+    ]
+)
+"""One row a pack; per-token lists are exactly `sequence_length` long."""
+
+LENGTHS = _struct(tokens=pa.int32(), images=pa.int32(), patches=pa.int32())
+INDEX_SEGMENT = _struct(
+    kind=pa.int8(),
+    member=pa.string(),
+    offset=pa.int64(),
+    size=pa.int64(),
+    ids=pa.list_(pa.int32()),
+    labels=pa.list_(pa.int32()),
+    format=pa.string(),
+    plan=PLAN,
+    runs=pa.list_(RUN),
+    relevance=RELEVANCE,
+)
+"""Text segments have ids and labels; image segments have their format, plan, runs and relevance."""
+INDEX = pa.schema(
+    [
+        ("id", SAMPLE_ID),
+        ("lengths", LENGTHS),
+        ("num_parts", pa.int32()),
+        ("segments", pa.list_(INDEX_SEGMENT)),
+    ]
+)
+"""One row per measured sample, in the order of shards and ordinals."""
+
+REJECTS = pa.schema(
+    [
+        ("level", pa.string()),
+        ("id", SAMPLE_ID),
+        ("segment", pa.int32()),
+        ("shard", pa.string()),
+        ("member", pa.string()),
+        ("offset", pa.int64()),
+        ("size", pa.int64()),
+        ("operator", pa.string()),
+        ("reason", pa.string()),
+        ("detail", pa.string()),
+    ]
+)
+"""One row per rejected sample (level `sample`, segment null) and one per segment of it (level `segment`)."""
+
+
+def table_from_rows(rows: list[dict[str, object]], schema: pa.Schema) -> pa.Table:
+    """Rows as dicts of exactly the schema's columns, as one table."""
+    return pa.Table.from_pylist(rows, schema=schema)

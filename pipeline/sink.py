@@ -1,0 +1,181 @@
+"""Makes finished units visible: whole or not at all, exactly once, through any number of crashes.
+
+Files lie under the names of their content before anything refers to them. A unit's manifest, created exclusively,
+is its one commit; a version, created exclusively after all manifests, names the units that make the data set.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline import ledger, storage
+from pipeline.errors import StorageError
+from pipeline.operator import Row
+from pipeline.planning import HASHES, Plan, latest_version, read_json
+from pipeline.schema import REJECTS, SCHEMA_VERSION
+from pipeline.tasks import SUMMARY, from_stream, note_of
+from pipeline.units import canonical_json
+
+EXAMPLES = 3
+"""Rejected samples named when a job stops for having too many."""
+EARLY_SAMPLES = 1000
+"""A run stops before its end once it has read this many and rejected more of them than the job allows."""
+
+
+@dataclass(slots=True)
+class _Open:
+    """Reports of a unit that has not all of them yet."""
+
+    reports: dict[tuple[str, int], Row] = field(default_factory=dict)
+
+    def is_complete(self) -> bool:
+        summary = self.reports.get((SUMMARY, 0))
+        return summary is not None and len(self.reports) == note_of(summary)["reports"]
+
+
+class Sink:
+    """Collects the reports of `write` and commits each unit when its last one is there."""
+
+    def __init__(self, output: str, plan: Plan, max_reject_ratio: float) -> None:
+        self._output = output
+        self._plan = plan
+        self._max_reject_ratio = max_reject_ratio
+        self._open: dict[int, _Open] = {}
+        self._urls = {unit.number: {shard.name: shard.url for shard in unit.shards} for unit in plan.todo}
+        self._left = set(self._urls)
+        self._totals: dict[str, Any] = {}
+        """Counts of this run's units."""
+        self.manifests: dict[str, dict[str, Any]] = {}
+
+    @property
+    def left(self) -> set[int]:
+        """Numbers of the units not committed yet."""
+        return set(self._left)
+
+    def add(self, reports: pa.Table) -> set[int]:
+        """Takes reports in any order, repeated ones too; returns the numbers of the units still open."""
+        for row in reports.to_pylist():
+            if row["unit"] in self._left:
+                unit = self._open.setdefault(row["unit"], _Open())
+                unit.reports[row["kind"], row["number"]] = row
+                if unit.is_complete():
+                    self._commit(row["unit"], unit.reports)
+        return self.left
+
+    def _commit(self, number: int, reports: dict[tuple[str, int], Row]) -> None:
+        """Writes the unit's rejects and its manifest. Another run's commit of the same unit is as good as ours."""
+        summary_row = reports.pop((SUMMARY, 0))
+        summary, identity = note_of(summary_row), summary_row["unit_id"]
+        notes = [note_of(row) for _, row in sorted(reports.items())]
+        late = [reject for _, row in sorted(reports.items()) for reject in from_stream(row["payload"]).to_pylist()]
+        order = {entry["shard"]: i for i, entry in enumerate(summary["inputs"])}
+        rejects = ledger.sort_rejects(summary["rejects"] + late, order)
+        counts = ledger.close_counts(summary["counts"], rejects)
+        tokens: dict[str, int] = {}
+        for note in notes:
+            tokens = ledger.add_counts(tokens, note["counts"])
+        files = [*(note["file"] for note in notes), self._store_rejects(identity, rejects)]
+        manifest = {
+            "schema_version": SCHEMA_VERSION,
+            "unit": identity,
+            "recipe_id": self._plan.recipe_id,
+            "recipe": self._plan.recipe,
+            "inputs": summary["inputs"],
+            "files": sorted(files, key=lambda file: str(file["path"])),
+            "counts": counts | {"tokens": tokens, "packs": summary["packs"]},
+            "reasons": dict(Counter(row["reason"] for row in rejects if row["level"] == ledger.SAMPLE)),
+        }
+        self._remember_hashes(number, identity, summary["inputs"])
+        storage.create_exclusive(storage.join(self._output, "manifests", f"{identity}.json"), canonical_json(manifest))
+        self.manifests[identity] = manifest
+        self._left.discard(number)
+        del self._open[number]
+        self._totals = ledger.add_counts(self._totals, manifest["counts"])
+        if self._totals[ledger.SAMPLE]["read"] >= EARLY_SAMPLES:
+            self._check_rejects(sorted(self.manifests), self._totals)
+
+    def _store_rejects(self, identity: str, rejects: list[Row]) -> Row:
+        path = storage.temporary_path(self._output)
+        pq.write_table(pa.Table.from_pylist(rejects, schema=REJECTS), path, compression="zstd")
+        stored = storage.put_by_content(self._output, "rejects", identity, ".parquet", path)
+        return {
+            "path": stored.path,
+            "sha256": stored.sha256,
+            "bytes": stored.size,
+            "rows": len(rejects),
+            "kind": "rejects",
+        }
+
+    def _remember_hashes(self, number: int, identity: str, inputs: Iterable[Row]) -> None:
+        """Before the manifest: a run killed right after the commit must know its shards by hash without reading."""
+        urls = self._urls[number]
+        entries = {
+            urls[entry["shard"]]: [self._plan.fingerprints[urls[entry["shard"]]], entry["sha256"]] for entry in inputs
+        }
+        storage.overwrite(storage.join(self._output, HASHES, f"{identity}.json"), canonical_json(entries))
+
+    def finish(self) -> tuple[int, dict[str, Any], bool]:
+        """The number and content of the version that names all units, and whether it had to be written.
+
+        StorageError if units are missing, or if more samples were rejected than the job allows.
+        """
+        if self._left:
+            raise StorageError(f"{len(self._left)} units are not committed; run again to resume")
+        units = sorted({*self._plan.done, *self.manifests})
+        totals: dict[str, Any] = {}
+        reasons: dict[str, int] = {}
+        for unit in units:
+            manifest = self._manifest(unit)
+            totals = ledger.add_counts(totals, manifest["counts"])
+            reasons = ledger.add_counts(reasons, manifest["reasons"])
+        self._check_rejects(units, totals)
+        version = {
+            "schema_version": SCHEMA_VERSION,
+            "recipe_id": self._plan.recipe_id,
+            "recipe": self._plan.recipe,
+            "units": units,
+            "totals": totals,
+            "reasons": reasons,
+            "withheld_shards": list(self._plan.withheld_shards),
+        }
+        number, latest = latest_version(self._output)
+        while latest != version:
+            number += 1
+            if storage.create_exclusive(self._version_url(number), canonical_json(version)):
+                return number, version, True
+            number, latest = latest_version(self._output)
+        return number, version, False
+
+    def _version_url(self, number: int) -> str:
+        return storage.join(self._output, "versions", f"{number:06d}.json")
+
+    def _manifest(self, unit: str) -> dict[str, Any]:
+        return self.manifests.get(unit) or read_json(storage.join(self._output, "manifests", f"{unit}.json"))
+
+    def _check_rejects(self, units: list[str], totals: dict[str, Any]) -> None:
+        read, rejected = (totals.get(ledger.SAMPLE, {}).get(name, 0) for name in ("read", "rejected"))
+        if rejected <= self._max_reject_ratio * read:
+            return
+        reasons: Counter[str] = Counter()
+        examples: list[str] = []
+        for manifest in map(self._manifest, units):
+            reasons.update(manifest["reasons"])
+            if manifest["reasons"] and len(examples) < EXAMPLES:
+                examples += self._rejected_keys(manifest)
+        top = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common(3))
+        raise StorageError(
+            f"{rejected} of {read} samples were rejected ({top}; for example {', '.join(examples[:EXAMPLES])}); "
+            f"limits.max_reject_ratio allows {self._max_reject_ratio:.0%}; see rejects/, mend the input or raise the limit"
+        )
+
+    def _rejected_keys(self, manifest: dict[str, Any]) -> list[str]:
+        (path,) = (file["path"] for file in manifest["files"] if file["kind"] == "rejects")
+        table = pq.read_table(pa.BufferReader(storage.read_bytes(storage.join(self._output, path))))
+        rows = table.select(["level", "id"]).to_pylist()
+        return [f"{row['id']['shard']}/{row['id']['key']}" for row in rows if row["level"] == ledger.SAMPLE]

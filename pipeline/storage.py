@@ -1,0 +1,273 @@
+"""Files behind fsspec URLs: opened, listed, created exclusively, put under the name of their content.
+
+The one place that talks to a file system. What it says comes out as StorageError with the URL, never with the
+options that may hold a secret.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar, cast
+
+import fsspec
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from pipeline.errors import StorageError
+
+T = TypeVar("T")
+
+ATTEMPTS = 5
+"""Tries per call; with jittered waits of at most 8 s a call gives up within half a minute."""
+CHUNK_BYTES = 1 << 20
+COALESCE_BYTES = 1 << 20
+"""Ranges closer than this are fetched as one: a gap of 1 MiB costs less than another request to an object store."""
+S3_OPTIONS = {"config_kwargs": {"connect_timeout": 10, "read_timeout": 60, "retries": {"max_attempts": 5}}}
+"""Finite timeouts: an unbounded dead socket wedges a unit for ever instead of failing it into a retry."""
+PERMANENT = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError)
+TEMPORARY = "runs/tmp"
+"""Where a local output keeps files that have no name yet: the same file system, outside the reproducible tree."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A file in the output, under the name that its content gave it."""
+
+    path: str
+    """Relative to the output."""
+    sha256: str
+    size: int
+
+
+def is_local(url: str) -> bool:
+    return "://" not in url or url.startswith("file://")
+
+
+def local_path(url: str) -> Path:
+    return Path(url.removeprefix("file://"))
+
+
+def join(root: str, *parts: str) -> str:
+    """`root` and `parts` with single slashes between them."""
+    return "/".join([root.rstrip("/"), *parts])
+
+
+def _filesystem(url: str) -> tuple[Any, str]:
+    options: dict[str, Any] = S3_OPTIONS if url.startswith(("s3://", "s3a://")) else {}
+    try:
+        fs, path = fsspec.core.url_to_fs(url, **options)
+    except (ValueError, ImportError) as error:
+        raise StorageError(f"cannot open {url}: {error}; use a local path, file:// or s3://") from error
+    return fs, str(path)
+
+
+def _is_transient(error: BaseException) -> bool:
+    return isinstance(error, OSError) and not isinstance(error, PERMANENT)
+
+
+def _attempt(url: str, action: Callable[[], T]) -> T:
+    """`action()`, retried with jitter; FileExistsError passes, any other failure is a StorageError naming `url`."""
+    retrying = Retrying(
+        stop=stop_after_attempt(ATTEMPTS),
+        wait=wait_random_exponential(multiplier=0.2, max=8),
+        retry=retry_if_exception(_is_transient),
+        reraise=True,
+    )
+    try:
+        return retrying(action)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        why = error.strerror or str(error) or type(error).__name__
+        raise StorageError(f"{url}: {why}; check the address, the permissions and the space left") from error
+
+
+@contextmanager
+def open_input(url: str) -> Iterator[tuple[BinaryIO, int]]:
+    """An input file for reading from its start, and its size in bytes."""
+    fs, path = _filesystem(url)
+    size = int(_attempt(url, lambda: fs.size(path)))
+    with _attempt(url, lambda: fs.open(path, "rb")) as stream:
+        yield cast("BinaryIO", stream), size
+
+
+def expand_glob(pattern: str) -> list[str]:
+    """The files that a pattern with `*`, `?` or `[…]` matches, sorted, as URLs of the pattern's own kind."""
+    fs, path = _filesystem(pattern)
+    found = sorted(str(name) for name in _attempt(pattern, lambda: fs.glob(path)))
+    return [str(fs.unstrip_protocol(name)) if "://" in pattern else os.path.relpath(name) for name in found]
+
+
+def fingerprint(url: str) -> str:
+    """What tells a changed file from an unchanged one without reading it: size, and ETag or time of change."""
+    fs, path = _filesystem(url)
+    info = _attempt(url, lambda: fs.info(path))
+    stamp = info.get("ETag") or info.get("etag") or info.get("mtime") or info.get("LastModified") or ""
+    return f"{info['size']}:{stamp}"
+
+
+def hash_file(url: str) -> str:
+    """sha256 of a whole file, in hex, in constant memory."""
+    digest = hashlib.sha256()
+    with open_input(url) as (stream, _):
+        while chunk := stream.read(CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def read_bytes(url: str) -> bytes:
+    fs, path = _filesystem(url)
+    return bytes(_attempt(url, lambda: fs.cat_file(path)))
+
+
+def exists(url: str) -> bool:
+    fs, path = _filesystem(url)
+    return bool(_attempt(url, lambda: fs.exists(path)))
+
+
+def list_names(url: str) -> list[str]:
+    """The base names in a folder, sorted; none if there is no such folder."""
+    fs, path = _filesystem(url)
+
+    def names() -> list[str]:
+        fs.invalidate_cache(path)
+        try:
+            return sorted(str(entry).rstrip("/").rsplit("/", 1)[-1] for entry in fs.ls(path, detail=False))
+        except FileNotFoundError:
+            return []
+
+    return _attempt(url, names)
+
+
+def read_ranges(url: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+    """The bytes of each (offset, size), near ones fetched together; a short answer is a StorageError."""
+    fs, path = _filesystem(url)
+    order = sorted(range(len(ranges)), key=lambda i: ranges[i])
+    found: list[bytes] = [b""] * len(ranges)
+    while order:
+        group = [order.pop(0)]
+        start, end = ranges[group[0]][0], sum(ranges[group[0]])
+        while order and ranges[order[0]][0] - end <= COALESCE_BYTES:
+            group.append(order.pop(0))
+            end = max(end, sum(ranges[group[-1]]))
+        block = _attempt(url, lambda start=start, end=end: fs.cat_file(path, start=start, end=end))  # type: ignore[misc]
+        if len(block) != end - start:
+            raise StorageError(
+                f"{url}: {len(block)} bytes came for bytes {start} to {end}; the shard changed, run again"
+            )
+        for i in group:
+            offset, size = ranges[i]
+            found[i] = block[offset - start : offset - start + size]
+    return found
+
+
+def _temporary_folder(root: str) -> Path:
+    if not is_local(root):
+        return Path(tempfile.gettempdir())
+    folder = local_path(root) / TEMPORARY
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"{folder}: {error.strerror}; choose an output folder that can be written") from error
+    return folder
+
+
+def temporary_path(root: str) -> Path:
+    """A fresh local path for a file on its way into `root`; its name says which process may still be writing it."""
+    return _temporary_folder(root) / f"{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex}"
+
+
+def sweep_temporaries(root: str) -> None:
+    """Removes what dead processes of this host left behind; files of living ones and of other hosts stay."""
+    if not is_local(root):
+        return
+    folder = local_path(root) / TEMPORARY
+    for path in folder.glob(f"{socket.gethostname()}.*") if folder.is_dir() else ():
+        pid = path.name.rsplit(".", 2)[-2]
+        if not Path(f"/proc/{pid}").exists():
+            path.unlink(missing_ok=True)
+
+
+def _fsync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def put_by_content(root: str, folder: str, stem: str, suffix: str, source: Path) -> Stored:
+    """Moves the finished file `source` to `root/folder/stem-<sha8>suffix`; putting the same bytes twice is harmless."""
+    digest = hashlib.sha256()
+    with source.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            digest.update(chunk)
+    sha256 = digest.hexdigest()
+    size = source.stat().st_size
+    path = f"{folder}/{stem}-{sha256[:8]}{suffix}"
+    target = join(root, path)
+    if is_local(root):
+
+        def place() -> None:
+            _fsync(source)
+            local_path(target).parent.mkdir(parents=True, exist_ok=True)
+            source.replace(local_path(target))
+
+        _attempt(target, place)
+    else:
+        fs, remote = _filesystem(target)
+        _attempt(target, lambda: fs.put_file(str(source), remote))
+        source.unlink()
+    return Stored(path, sha256, size)
+
+
+def create_exclusive(url: str, data: bytes) -> bool:
+    """Creates `url` whole or not at all; False if it exists already, whoever made it.
+
+    Locally a finished file is linked to its name (a kill between open and write would leave half a manifest behind
+    O_EXCL); on S3 the request carries If-None-Match.
+    """
+    if is_local(url):
+        path = local_path(url)
+
+        def link() -> bool:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            source = temporary_path(str(path.parent.parent))
+            source.write_bytes(data)
+            _fsync(source)
+            try:
+                os.link(source, path)
+            except FileExistsError:
+                return False
+            finally:
+                source.unlink()
+            return True
+
+        return _attempt(url, link)
+    fs, remote = _filesystem(url)
+    try:
+        _attempt(url, lambda: fs.pipe_file(remote, data, mode="create"))
+    except FileExistsError:
+        return False
+    return True
+
+
+def overwrite(url: str, data: bytes) -> None:
+    """Writes a small file outside the reproducible tree (run records, caches)."""
+    if is_local(url):
+        path = local_path(url)
+
+        def replace() -> None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            source = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+            source.write_bytes(data)
+            source.replace(path)
+
+        _attempt(url, replace)
+    else:
+        fs, remote = _filesystem(url)
+        _attempt(url, lambda: fs.pipe_file(remote, data))

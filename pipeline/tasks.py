@@ -1,0 +1,57 @@
+"""What travels from `pack` to `write` to the committer: one row a file that a unit needs, then one row a file written.
+
+A unit is one `data` task per PACKS_PER_FILE packs, one `index` task and one `summary`. The summary passes `write`
+unchanged and says how many reports make the unit complete.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, cast
+
+import pyarrow as pa
+
+TASK = pa.schema(
+    [
+        ("unit", pa.int32()),
+        ("unit_id", pa.string()),
+        ("kind", pa.string()),
+        ("number", pa.int32()),
+        ("note", pa.string()),
+        ("payload", pa.large_binary()),
+    ]
+)
+"""kind: data, index or summary; number: place among the unit's data files; note: JSON; payload: an Arrow stream."""
+
+DATA, INDEX, SUMMARY = "data", "index", "summary"
+PACKS_PER_FILE = 64
+"""Fixed, because it changes bytes: a file is what one actor writes without coming up for air."""
+
+
+def task(unit: int, unit_id: str, kind: str, number: int, note: dict[str, Any], payload: pa.Table) -> dict[str, Any]:
+    """One row of TASK."""
+    return {
+        "unit": unit,
+        "unit_id": unit_id,
+        "kind": kind,
+        "number": number,
+        "note": json.dumps(note, sort_keys=True),
+        "payload": to_stream(payload),
+    }
+
+
+def note_of(row: dict[str, Any]) -> dict[str, Any]:
+    return cast("dict[str, Any]", json.loads(row["note"]))
+
+
+def to_stream(table: pa.Table) -> bytes:
+    """A table as the bytes of an Arrow stream."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return cast("bytes", sink.getvalue().to_pybytes())
+
+
+def from_stream(data: bytes) -> pa.Table:
+    """The table that `to_stream` made bytes of."""
+    return pa.ipc.open_stream(data).read_all()

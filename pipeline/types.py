@@ -1,0 +1,181 @@
+"""The nouns that flow: samples, plans, units. Frozen; units of measure are in the names.
+
+Boxes are (left, top, right, bottom) in pixels of the upright picture (after EXIF rotation).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from pipeline.errors import InputError
+
+DETAIL_CHARS = 200
+"""Longest detail that a rejection keeps."""
+
+
+class SegmentKind(IntEnum):
+    """What one segment of a document is."""
+
+    TEXT = 0
+    IMAGE = 1
+
+
+class Modality(IntEnum):
+    """What one token of a packed row is."""
+
+    TEXT = 0
+    IMAGE = 1
+    VIDEO = 2
+    MARKER = 3
+    DISCRETE = 4
+    PADDING = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why, by which operator and at which bytes of its shard a sample was rejected."""
+
+    operator: str
+    reason: str
+    detail: str
+    member: str = ""
+    offset: int = 0
+    size: int = 0
+    segment: int | None = None
+    """Index of the guilty segment in its document, if one is."""
+
+    @classmethod
+    def from_error(cls, operator: str, error: InputError) -> Rejection:
+        """The rejection that an InputError raised inside `operator` becomes."""
+        detail = error.detail.encode("utf-8", "backslashreplace").decode("utf-8")[:DETAIL_CHARS]
+        member = error.member.encode("utf-8", "backslashreplace").decode("utf-8")
+        return cls(operator, str(error.reason), detail, member, error.offset, error.size, error.segment)
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One text or one image of a document, with the bytes of its shard that it came from."""
+
+    kind: SegmentKind
+    member: str
+    offset: int
+    """First byte of the member's data in its shard."""
+    size: int
+    text: str | None = None
+    data: bytes | None = field(default=None, repr=False)
+    """Encoded image."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One document, or the place where one should have been: `segments` in reading order, at most one rejection."""
+
+    key: str
+    segments: tuple[Segment, ...] = ()
+    rejection: Rejection | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One input file. `name` is its path below the pattern's fixed folder, so a copy elsewhere has the same name."""
+
+    name: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Shards that are packed, written and committed together; `number` is its place in this run's plan only."""
+
+    number: int
+    shards: tuple[Shard, ...]
+    take: tuple[int, ...] | None = None
+    """Samples to take of each shard when the run is limited; None takes all."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One rectangle of one image, rendered at one size.
+
+    cells: (top, left, bottom, right) of the rectangle in the image's native grid of merged tokens, from which
+    2-D and 3-D positions come. grid_t, grid_h and grid_w count vision patches; tokens counts the placeholders
+    that this view's features replace.
+    """
+
+    kind: str
+    """whole, tile, region or frame"""
+    row: int
+    col: int
+    box: tuple[int, int, int, int]
+    height: int
+    width: int
+    grid_t: int
+    grid_h: int
+    grid_w: int
+    rows: int
+    """Rows of merged tokens that survive (unpadding removes some); tokens = rows x cols, in raster order."""
+    cols: int
+    tokens: int
+    cells: tuple[int, int, int, int] = (0, 0, 0, 0)
+    budget: int | None = None
+    """Tokens allowed by relevance; tokens never exceeds it."""
+    relevance: int | None = None
+    """Combined relevance, 0..255."""
+
+
+@dataclass(frozen=True, slots=True)
+class Canvas:
+    """How tiles come about: the image is resized, pasted at (left, top) on black, and cut into equal tiles."""
+
+    width: int
+    height: int
+    resized_width: int
+    resized_height: int
+    left: int
+    top: int
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """`count` equal tokens of an image's layout.
+
+    token is the literal marker or placeholder; view is the index of the view whose features replace the run,
+    or -1 (markers, newlines).
+    """
+
+    token: str
+    modality: Modality
+    view: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class SlicePlan:
+    """The views of one image, the literal layout around them, and its counts. Pure arithmetic on (width, height).
+
+    grid_h and grid_w are the image's native grid of merged tokens. `tokens` counts every id that the image adds
+    when each marker is one id; `placeholders` those alone that features replace (newline embeddings among them).
+    """
+
+    scheme: str
+    width: int
+    height: int
+    grid_h: int
+    grid_w: int
+    views: tuple[View, ...]
+    layout: tuple[Run, ...]
+    placeholder: str
+    canvas: Canvas | None = None
+
+    @property
+    def placeholders(self) -> int:
+        return sum(run.count for run in self.layout if run.token == self.placeholder)
+
+    @property
+    def tokens(self) -> int:
+        return sum(run.count for run in self.layout)
+
+    @property
+    def patches(self) -> int:
+        return sum(view.grid_t * view.grid_h * view.grid_w for view in self.views)

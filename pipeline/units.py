@@ -1,0 +1,110 @@
+"""Which shards are packed together, and the names that follow from content: unit ids and recipe hashes.
+
+A unit ends after a shard whose name hashes under 1/target. Borders thus depend on names alone, and adding or
+removing a shard touches only the unit it falls into and, where a border moves, the next one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import braceexpand
+
+from pipeline import storage
+from pipeline.errors import ConfigError
+from pipeline.types import Shard
+
+MIN_SHARE = 4
+"""A unit has at least target / 4 shards (and one), so that its last, part-filled pack stays cheap."""
+MAX_SHARE = 2
+"""A unit has at most target * 2 shards, so that a redone unit stays cheap."""
+HASH_DIGITS = 16
+
+
+def list_shards(patterns: Sequence[str]) -> list[Shard]:
+    """The shards that brace and glob patterns name, sorted by name; a name is the path below its fixed folder.
+
+    ConfigError when a pattern matches nothing, a braced file is not there, or two shards have one name.
+    """
+    shards: dict[str, Shard] = {}
+    for pattern in patterns:
+        root = _fixed_folder(pattern)
+        urls = [url for part in braceexpand.braceexpand(pattern) for url in _files(part)]
+        if not urls:
+            raise ConfigError(f"input.shards matches no file: {pattern}; check the folder and the numbers in braces")
+        for url in urls:
+            name = url[len(root) :] if url.startswith(root) else url.rsplit("/", 1)[-1]
+            if name in shards:
+                other = shards[name].url
+                raise ConfigError(f"input.shards names {name} twice ({other} and {url}); every shard needs its own name")
+            shards[name] = Shard(name, url)
+    return [shards[name] for name in sorted(shards)]
+
+
+def _fixed_folder(pattern: str) -> str:
+    """The part of a pattern up to the last slash before its first wildcard."""
+    wild = min((pattern.find(c) for c in "*?[{" if c in pattern), default=len(pattern))
+    return pattern[: pattern.rfind("/", 0, wild) + 1]
+
+
+def _files(pattern: str) -> list[str]:
+    if any(c in pattern for c in "*?["):
+        return storage.expand_glob(pattern)
+    if not storage.exists(pattern):
+        raise ConfigError(f"input.shards: no such file: {pattern}; check the folder and the numbers in braces")
+    return [pattern]
+
+
+def group_shards(shards: Sequence[Shard], target_shards: int) -> list[tuple[Shard, ...]]:
+    """Shards in units with content-defined borders: at least target/4 and at most target*2 shards each."""
+    least, most = max(1, target_shards // MIN_SHARE), target_shards * MAX_SHARE
+    groups: list[tuple[Shard, ...]] = []
+    group: list[Shard] = []
+    for shard in shards:
+        group.append(shard)
+        if len(group) >= most or (len(group) >= least and _ends_unit(shard.name, target_shards)):
+            groups.append(tuple(group))
+            group = []
+    if group:
+        groups.append(tuple(group))
+    return groups
+
+
+def _ends_unit(name: str, target_shards: int) -> bool:
+    value = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+    return value * target_shards < 1 << 64
+
+
+def canonical_json(value: Any) -> bytes:
+    """JSON with sorted keys and a final newline: equal values give equal bytes."""
+    return (json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def recipe_hash(recipe: dict[str, Any]) -> str:
+    """The short hash of everything but the input's bytes that changes the output's bytes."""
+    return hashlib.sha256(canonical_json(recipe)).hexdigest()[:HASH_DIGITS]
+
+
+def unit_id(shards: Sequence[tuple[str, str]], recipe: str) -> str:
+    """The id of a unit from its shards' (name, sha256) in order and the recipe hash."""
+    return hashlib.sha256(canonical_json([list(map(list, shards)), recipe])).hexdigest()[:HASH_DIGITS]
+
+
+def recipe_difference(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """What two recipes differ in, a line a field: `a.b: old -> new`."""
+
+    def flat(value: Any, prefix: str) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            return {prefix: value}
+        return {k: v for key, child in value.items() for k, v in flat(child, f"{prefix}.{key}" if prefix else key).items()}
+
+    before, after = flat(old, ""), flat(new, "")
+    absent = "(absent)"
+    return [
+        f"{key}: {before.get(key, absent)} -> {after.get(key, absent)}"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key, absent) != after.get(key, absent)
+    ]
