@@ -56,7 +56,7 @@ def print_summary(summary: dict[str, Any]) -> None:
     """The outcome of a run: packs, tokens, fill, rejects."""
     console = Console()
     totals = summary["totals"]
-    sample, segment = totals.get("sample", {}), totals.get("segment", {})
+    sample, segment = totals.get("samples", {}), totals.get("segments", {})
     tokens, packs = totals.get("tokens", {}), totals.get("packs", {})
     if not summary["units"]["built"]:
         state = "nothing to do" if not summary["new_version"] else "nothing to build"

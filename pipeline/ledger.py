@@ -49,13 +49,13 @@ def sort_rejects(rows: Iterable[Row], shard_order: dict[str, int]) -> list[Row]:
 
 
 def close_counts(counts: dict[str, dict[str, int]], rejects: Iterable[Row]) -> dict[str, dict[str, int]]:
-    """Counts of a unit with `rejected` and `packed` filled in from its final list of rejects."""
+    """Counts of a unit by level (`samples`, `segments`), `rejected` and `packed` filled in from its final rejects."""
     rejected = Counter(row["level"] for row in rejects)
     closed: dict[str, dict[str, int]] = {}
     for level, found in counts.items():
         total = {name: found.get(name, 0) for name in COUNTS} | {"rejected": rejected[level]}
         total["packed"] = sum(total[name] for name in ("read", "derived", "repeated")) - total["rejected"] - total["withheld"]
-        closed[level] = total
+        closed[f"{level}s"] = total
     return closed
 
 

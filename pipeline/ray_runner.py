@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -60,6 +61,8 @@ def cluster(address: str | None, *, show_progress: bool) -> Iterator[None]:
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
     else:
         ray.init(include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+    # max_restarts and max_task_retries have no other way in; the dependency is held below the release without it
+    warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
     context = DataContext.get_current()
     context.target_max_block_size = BLOCK_BYTES
     context.enable_progress_bars = show_progress and sys.stderr.isatty()

@@ -97,7 +97,7 @@ class Sink:
         self._left.discard(number)
         del self._open[number]
         self._totals = ledger.add_counts(self._totals, manifest["counts"])
-        if self._totals[ledger.SAMPLE]["read"] >= EARLY_SAMPLES:
+        if self._totals["samples"]["read"] >= EARLY_SAMPLES:
             self._check_rejects(sorted(self.manifests), self._totals)
 
     def _store_rejects(self, identity: str, rejects: list[Row]) -> Row:
@@ -159,7 +159,7 @@ class Sink:
         return self.manifests.get(unit) or read_json(storage.join(self._output, "manifests", f"{unit}.json"))
 
     def _check_rejects(self, units: list[str], totals: dict[str, Any]) -> None:
-        read, rejected = (totals.get(ledger.SAMPLE, {}).get(name, 0) for name in ("read", "rejected"))
+        read, rejected = (totals.get("samples", {}).get(name, 0) for name in ("read", "rejected"))
         if rejected <= self._max_reject_ratio * read:
             return
         reasons: Counter[str] = Counter()

@@ -56,14 +56,15 @@ class Trickle(io.RawIOBase):
         return self.source.read(min(size, 700))
 
 
-def scan(data, *, max_member_bytes=1 << 20):
+def scan(data, *, max_member_bytes=1 << 20, num_streams=3):
     """Members and damages of `data`, after the checks that hold for every stream."""
+    streams = ((io.BytesIO(data), len(data)), (io.BytesIO(data), None), (Trickle(data), None))[:num_streams]
     results = []
-    for stream, size in ((io.BytesIO(data), len(data)), (io.BytesIO(data), None), (Trickle(data), None)):
+    for stream, size in streams:
         reader = HashingReader(stream)
         items = list(scan_tar(reader, size=size, max_member_bytes=max_member_bytes, wanted=bool))
         results.append(items)
-    assert results[0] == results[1] == results[2]
+    assert all(result == items for result in results)
     members = [item for item in items if isinstance(item, Member)]
     damages = [item for item in items if isinstance(item, Damage)]
     assert reader.ledger.total == reader.offset == len(data)
@@ -203,7 +204,7 @@ def check_flips(files, kind, stride, masks):
     for (entry, header), byte, mask in places:
         broken = bytearray(data)
         broken[header + byte] ^= mask
-        members, damages = scan(bytes(broken))
+        members, damages = scan(bytes(broken), num_streams=1)
         if damages:
             start, _, _, end = entries[entry]
             assert contents(members) == sound[:entry] + sound[entry + 1 :], (header, byte, mask)
@@ -219,7 +220,7 @@ def check_cuts(files, kind, cuts_at):
     entries = layout(data)
     sound = contents(scan(data)[0])
     for cut in cuts_at(data):
-        members, damages = scan(data[:cut])
+        members, damages = scan(data[:cut], num_streams=1)
         whole = [entry for entry, member in zip(entries, sound, strict=True) if entry[2] + len(member[1]) <= cut]
         assert contents(members) == sound[: len(whole)]
         if cut >= entries[-1][3] + 1024:
