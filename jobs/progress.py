@@ -40,7 +40,7 @@ class Screen:
         if plan.todo:
             shards = sum(len(unit.shards) for unit in plan.todo)
             kept = f", {len(plan.done)} committed before" if plan.done else ""
-            self._console.print(f"{len(plan.todo)} units of {shards} shards to build{kept}")
+            self._console.print(f"to build: {len(plan.todo)} unit(s) of {shards} shard(s){kept}")
             self._tasks["units"] = self._bars.add_task("units", total=len(plan.todo))
 
     def advance(self, operator: str, rows: int) -> None:
@@ -60,7 +60,7 @@ def print_summary(summary: dict[str, Any]) -> None:
     tokens, packs = totals.get("tokens", {}), totals.get("packs", {})
     if not summary["units"]["built"]:
         state = "nothing to do" if not summary["new_version"] else "nothing to build"
-        console.print(f"{state}: all {summary['units']['kept']} units are committed")
+        console.print(f"{state}: {summary['units']['kept']} unit(s) committed before")
     table = Table(title=f"{summary['name']} → {summary['output']} (version {summary['version']})", title_justify="left")
     table.add_column("what")
     table.add_column("how many", justify="right")

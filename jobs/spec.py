@@ -72,6 +72,33 @@ class PoolSection(Section):
         return self
 
 
+class ScorePool(PoolSection):
+    """Actors of `score`: on GPUs wherever there are any."""
+
+    cpus: float = Field(0.25, ge=0)
+
+
+class PackPool(PoolSection):
+    """The one actor of `pack`: it sees lengths only, so one keeps up with a cluster."""
+
+    cpus: float = Field(0.1, ge=0)
+    actors: tuple[int, int] = (1, 1)
+    batch_size: int = Field(64, ge=1)
+
+    @field_validator("actors")
+    @classmethod
+    def _one(cls, value: tuple[int, int]) -> tuple[int, int]:
+        if value != (1, 1):
+            raise ValueError(f"actors is {list(value)}; pack gathers whole units and is one actor: [1, 1]")
+        return value
+
+
+class WritePool(PoolSection):
+    """Actors of `write`; a row is a file of 64 packs."""
+
+    batch_size: int = Field(1, ge=1)
+
+
 class ResourcesSection(Section):
     """What each operator asks of a cluster. None of it changes a byte. Absent pools share that of the operator before."""
 
@@ -80,16 +107,9 @@ class ResourcesSection(Section):
     decode: PoolSection = PoolSection()
     slice: PoolSection | None = None
     tokenize: PoolSection | None = None
-    score: PoolSection | None = PoolSection(cpus=0.25)
-    pack: PoolSection = PoolSection(cpus=0.1, actors=(1, 1), batch_size=256)
-    write: PoolSection = PoolSection(batch_size=1)
-
-    @field_validator("pack")
-    @classmethod
-    def _one(cls, value: PoolSection) -> PoolSection:
-        if value.actors != (1, 1):
-            raise ValueError(f"actors is {list(value.actors)}; pack gathers whole units and is one actor: [1, 1]")
-        return value
+    score: ScorePool | None = ScorePool()
+    pack: PackPool = PackPool()
+    write: WritePool = WritePool()
 
 
 class LimitsSection(Section):

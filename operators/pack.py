@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field
 
 from operators.layout import Part, image_numbers, part_tokens
-from operators.packing import best_fit_decreasing, bound
+from operators.packing import bound, pack_items
 from operators.vocabulary import Vocabulary
 from pipeline import ledger
 from pipeline.errors import InputError, Reason
@@ -141,7 +141,7 @@ class Pack:
                 rejects += ledger.reject_rows(row, outcome)
         items = [(document, i) for document in documents for i in range(len(document.parts))]
         sizes = [document.sizes[i] for document, i in items]
-        packs = best_fit_decreasing(sizes, self._limits)
+        packs = pack_items(sizes, self._limits)
         summary = {
             "inputs": [
                 {"shard": name, "sha256": end["sha256"], "bytes": end["bytes"], "samples": end["rows"], "ignored": end["ignored"]}

@@ -7,6 +7,7 @@ missing is followed by another over those units, as long as rounds commit anythi
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -25,8 +26,8 @@ from pipeline.types import Unit
 
 MAX_DEATHS = 4
 """Times that an actor is restarted and its task tried again; what kills it more often fails the job."""
-BLOCK_BYTES = 16 << 20
-"""Blocks are handed on once they hold this much: small enough for the next pool to start early."""
+BLOCK_BYTES = 4 << 20
+"""Blocks are handed on once they hold this much: a shard then feeds several actors, and the next pool starts early."""
 MAX_IDLE_ROUNDS = 3
 """Rounds in a row that may end without a unit committed: the pack actor's memory vanished in each of them."""
 PACK, WRITE = "pack", "write"
@@ -56,22 +57,59 @@ class _Packer:
 
 @contextmanager
 def cluster(address: str | None, *, show_progress: bool) -> Iterator[None]:
-    """A connection to the cluster at `address`, at RAY_ADDRESS, or to a new one on this machine that ends with us."""
-    if address:
-        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
-    else:
-        ray.init(include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
-    # max_restarts and max_task_retries have no other way in; the dependency is held below the release without it
-    warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
+    """A connection to the cluster at `address`, at RAY_ADDRESS, or to a new one on this machine that ends with us.
+
+    A connection that is there already is used and left open. StorageError if there is no cluster at the address.
+    """
+    is_ours = not ray.is_initialized()
+    if is_ours:
+        _connect(address)
     context = DataContext.get_current()
     context.target_max_block_size = BLOCK_BYTES
     context.enable_progress_bars = show_progress and sys.stderr.isatty()
     context.print_on_execution_start = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
+    # max_restarts and max_task_retries have no other way in; the dependency is held below the release without it.
+    warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
+    # Of an input too small to keep every actor busy, which is nobody's mistake.
+    warnings.filterwarnings("ignore", message="The minimum number of concurrent actors")
     try:
         yield
     finally:
-        ray.shutdown()
+        if is_ours:
+            ray.shutdown()
+
+
+def _connect(address: str | None) -> None:
+    # At any lower level Ray's C++ warns on standard error that its own constructor arguments lie in its own store.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    if not address:
+        options["include_dashboard"] = False
+    try:
+        with _no_stderr():
+            ray.init(address=address, **options)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        where = f"cluster at {address}" if address else "a cluster on this machine"
+        raise StorageError(f"cannot reach {where}: {_last_line(error)}; check --address, or run with --local") from error
+
+
+@contextmanager
+def _no_stderr() -> Iterator[None]:
+    """Drops what C++ writes to standard error while Ray starts: that it read the variable set above."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a descriptor is wanted, not a path
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def _last_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
 
 
 def run_ray(chain: Chain, units: Sequence[Unit], workers: int | None, on_reports: Callable[[pa.Table], set[int]]) -> None:
@@ -152,5 +190,5 @@ def _cause(error: BaseException) -> Exception:
         if isinstance(inner, LodepackError):
             return type(inner)(str(inner))
         inner = getattr(inner, "cause", None) or inner.__cause__
-    return StorageError(f"Ray gave up: {str(error).strip().splitlines()[-1]}; run again to resume")
+    return StorageError(f"Ray gave up: {_last_line(error)}; run again to resume")
 

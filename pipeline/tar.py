@@ -199,7 +199,7 @@ def _resync(stream: HashingReader, block: bytes, head: bytes) -> tuple[bytes, in
     """Reads from `block` to the next sure header: (that header, zero blocks before it, first two blocks passed).
 
     Sure: with checksum and magic, because six octal digits alone turn up in data. Zero blocks count from two on;
-    fewer are part of the damage. At the end of the stream the header is empty, or the zeros that pad the end mark.
+    fewer are part of the damage. At the end of the stream the header is the part of a block that is left.
     """
     zeros = 0
     while len(block) == BLOCK and not (block[257:262] == b"ustar" and parse_header(block)):
@@ -207,9 +207,4 @@ def _resync(stream: HashingReader, block: bytes, head: bytes) -> tuple[bytes, in
         if len(head) < 2 * BLOCK:
             head += block
         block = stream.read(BLOCK)
-    is_end = len(block) < BLOCK
-    if is_end and block.strip(b"\0"):
-        zeros = 0
-    if is_end and zeros < 2:
-        block = b""
     return block, zeros if zeros > 1 else 0, head

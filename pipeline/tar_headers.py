@@ -105,11 +105,9 @@ def read_pax(data: bytes, pending: Pending) -> Pending:
 def was_extension(head: bytes, header: bytes) -> bool:
     """Whether the damage took the next member's long name: its header alone would give it a false one.
 
-    Told by the name that writers give extensions, by a pax record, or by a name that goes on where the header's
-    100 bytes end.
+    head: the first two blocks of the damage; header: what follows it. The second block of a name extension holds a
+    pax record, or a name that begins as the member's header does and goes on where its 100 bytes end.
     """
-    first, second = head[:BLOCK], head[BLOCK:]
-    if not header:
-        return False
+    second = head[BLOCK:]
     goes_on = b"\0" not in header[:100] and second[:100] == header[:100]
-    return b"PaxHeader" in first[:100] or b"@LongLink" in first[:100] or bool(_RECORD.match(second)) or goes_on
+    return len(header) == BLOCK and (goes_on or _RECORD.match(second) is not None)

@@ -42,6 +42,13 @@ def make_header(name="0001.jpg", size=0, kind=b"0", **fields):
     return info.tobuf(tarfile.GNU_FORMAT)
 
 
+def with_sum(header):
+    header = bytearray(header)
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header)
+
+
 def pad(data):
     return data + bytes(-len(data) % 512)
 
@@ -367,11 +374,9 @@ def test_directories_and_global_pax_headers_are_structure():
 def test_old_gnu_sparse_file_is_told_and_its_map_and_data_are_passed():
     header = bytearray(make_header(size=700, kind=b"S"))
     header[482] = 1
-    header[148:156] = b" " * 8
-    header[148:156] = b"%06o\0 " % sum(header)
     more = bytes([9]) * 504 + b"\1" + bytes(7)
     last = bytes([9]) * 504 + bytes(8)
-    sparse = bytes(header) + more + last + pad(b"s" * 700)
+    sparse = with_sum(header) + more + last + pad(b"s" * 700)
     members, damages = scan(sparse + make_tar(SIX))
     assert contents(members) == SIX
     assert one(damages) == (Reason.TAR_UNSUPPORTED, 0, len(sparse))
@@ -408,7 +413,15 @@ def test_pax_size_beyond_the_stream_is_told():
 
 
 def test_malformed_pax_header_loses_its_member_alone():
-    for records in (b"99 path=a.jpg\n", b"path=a.jpg\n", b"14 size=minus\n", b"9 path=\n", b"0 p=", b"\xff" * 40):
+    for records in (
+        b"8 a=bcd\n0 p=\n",
+        b"99 path=a.jpg\n",
+        b"path=a.jpg\n",
+        b"14 size=minus\n",
+        b"9 path=\n",
+        b"0 p=",
+        b"\xff" * 40,
+    ):
         bad = make_header("././@PaxHeader", len(records), b"x") + pad(records) + make_header() + make_tar(SIX)
         members, damages = scan(bad)
         assert contents(members) == SIX
@@ -445,12 +458,61 @@ def test_headers_of_old_writers_are_read():
     v7[148:156] = b"%6o \0" % sum(v7)
     huge = bytearray(make_header("big.txt", 2))
     huge[124:136] = b"\x80" + (2).to_bytes(11, "big")
-    huge[148:156] = b" " * 8
-    huge[148:156] = b"%06o\0 " % sum(huge)
-    data = bytes(signed) + pad(b"abc") + bytes(v7) + pad(b"de") + bytes(huge) + pad(b"fg") + bytes(1024)
+    data = bytes(signed) + pad(b"abc") + bytes(v7) + pad(b"de") + with_sum(huge) + pad(b"fg") + bytes(1024)
     members, damages = scan(data)
     assert contents(members) == [("caf\xe9.jpg", b"abc"), ("old.txt", b"de"), ("big.txt", b"fg")]
     assert damages == []
+
+
+def test_block_without_magic_is_no_header_while_looking_for_one():
+    lookalike = bytearray(make_header("false.jpg"))
+    lookalike[257:] = bytes(255)
+    data = bytearray(make_tar([("a.txt", with_sum(lookalike) * 2), ("b.txt", b"b")]))
+    data[0] ^= 1
+    members, damages = scan(bytes(data))
+    assert names(members) == ["b.txt"]
+    assert one(damages) == (Reason.TAR_HEADER, 0, 1536)
+
+
+def test_no_read_asks_for_more_than_the_shard_has():
+    class Asked(io.BytesIO):
+        most = 0
+
+        def read(self, size=-1):
+            self.most = max(self.most, size)
+            return super().read(size)
+
+    data = make_header(size=3 << 30) + bytes(5000)
+    stream = Asked(data)
+    items = list(scan_tar(HashingReader(stream), size=len(data), max_member_bytes=4 << 30, wanted=bool))
+    assert one(items) == (Reason.TAR_TRUNCATED, 0, len(data))
+    assert stream.most <= 1 << 20
+
+
+def test_size_that_a_link_claims_is_not_believed():
+    members, damages = scan(make_header(size=900, kind=b"2") + make_tar(SIX))
+    assert contents(members) == SIX
+    assert one(damages) == (Reason.TAR_UNSUPPORTED, 0, 512)
+
+
+def test_name_of_two_megabytes_loses_its_member_alone():
+    members, damages = scan(make_header(size=2 << 20, kind=b"L") + b"n" * (2 << 20) + make_header() + make_tar(SIX))
+    assert contents(members) == SIX
+    assert one(damages) == (Reason.TAR_UNSUPPORTED, 0, (2 << 20) + 1024)
+
+
+def test_negative_size_is_no_header():
+    header = bytearray(make_header())
+    header[124:136] = b"\xff" * 12
+    members, damages = scan(with_sum(header) + make_tar(SIX))
+    assert contents(members) == SIX
+    assert one(damages) == (Reason.TAR_HEADER, 0, 512)
+
+
+def test_times_in_a_gnu_header_are_no_part_of_the_name():
+    header = bytearray(make_header())
+    header[345:357] = b"14321460105\0"
+    assert names(scan(with_sum(header) + bytes(1024))[0]) == ["0001.jpg"]
 
 
 def test_names_that_are_not_utf8_come_with_surrogates():

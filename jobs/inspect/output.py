@@ -1,0 +1,118 @@
+"""A finished output as a reader sees it: versions and manifests first, then only the columns that are asked for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from operators.profiles import TokenRoles
+from operators.tokenizers import Tokenizer
+from operators.tokenizers.sentencepiece import SentencePieceTokenizer
+from pipeline import storage
+from pipeline.errors import ConfigError, LodepackError, StorageError
+from pipeline.operator import Row
+from pipeline.planning import latest_version, read_json
+from pipeline.schema import SCHEMA_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """The latest version of a data set."""
+
+    url: str
+    number: int
+    version: dict[str, Any]
+
+    @property
+    def units(self) -> list[str]:
+        return list(self.version["units"])
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        return dict(self.version["recipe"])
+
+    @property
+    def sequence_length(self) -> int:
+        return int(self.recipe["job"]["sequence_length"])
+
+    @property
+    def num_packs(self) -> int:
+        return int(self.version["totals"].get("tokens", {}).get("packs", 0))
+
+    def manifest(self, unit: str) -> dict[str, Any]:
+        return read_json(storage.join(self.url, "manifests", f"{unit}.json"))
+
+    def newest_run(self) -> dict[str, Any]:
+        """The record of the run that was started last; empty if runs/ was not kept."""
+        names = [name for name in storage.list_names(storage.join(self.url, "runs")) if name.endswith(".json")]
+        return read_json(storage.join(self.url, "runs", names[-1])) if names else {}
+
+    def read(self, path: str, columns: Sequence[str]) -> pa.Table:
+        """Columns of a whole file; name nested ones by their Parquet path."""
+        with self._open(path) as file:
+            return file.read(columns=list(columns))
+
+    def rows(self, path: str, columns: Sequence[str], start: int = 0) -> Iterator[Row]:
+        """Rows of a file from number `start` on, one row group in memory; lists of numbers are numpy arrays."""
+        with self._open(path) as file:
+            for group in range(file.num_row_groups):
+                size = file.metadata.row_group(group).num_rows
+                if start < size:
+                    table = file.read_row_group(group, columns=list(columns))
+                    for i in range(start, size):
+                        yield {name: _value(table[name][i]) for name in table.column_names}
+                start = max(0, start - size)
+
+    @contextmanager
+    def _open(self, path: str) -> Iterator[pq.ParquetFile]:
+        url = storage.join(self.url, path)
+        with storage.open_input(url) as (stream, _):
+            try:
+                yield pq.ParquetFile(stream)
+            except (pa.ArrowInvalid, OSError) as error:
+                raise StorageError(f"{url} cannot be read as Parquet: {error}; check it with: lodepack verify") from error
+
+
+def open_output(url: str) -> Output:
+    """The output at `url`. ConfigError if there is none, or none that is finished."""
+    if not storage.exists(storage.join(url, "versions")):
+        if storage.exists(storage.join(url, "runs")):
+            raise ConfigError(f"{url} has no finished version yet; let its job run to the end: lodepack run JOB.yaml")
+        found = "a folder or file without versions/" if storage.exists(url) else "nothing"
+        raise ConfigError(f"{url} is {found}; the output of a finished run is expected; see `output` in the job file")
+    number, version = latest_version(url)
+    if version is None:
+        raise ConfigError(f"{url} has no finished version yet; let its job run to the end: lodepack run JOB.yaml")
+    if version["schema_version"] != SCHEMA_VERSION:
+        raise ConfigError(
+            f"{url} has schema version {version['schema_version']}; {SCHEMA_VERSION} expected; "
+            "use the lodepack that wrote it, or build it again"
+        )
+    return Output(url, number, version)
+
+
+def load_tokenizer(output: Output) -> tuple[Tokenizer | None, str]:
+    """The tokenizer that the output was built with; or None and why its text cannot be shown."""
+    url = output.newest_run().get("tokenizer")
+    if url is None:
+        return None, "runs/ does not say which tokenizer was used"
+    try:
+        model = storage.read_bytes(url)
+        if hashlib.sha256(model).hexdigest() != output.recipe["tokenizer"]["sha256"]:
+            return None, f"tokenizer {url} has changed since the data was built"
+        return SentencePieceTokenizer(model, TokenRoles(**output.recipe["profile"]["tokens"]).literals(), url), ""
+    except LodepackError as error:
+        return None, f"tokenizer {error}"
+
+
+def _value(scalar: pa.Scalar) -> Any:
+    kind = scalar.type
+    if pa.types.is_list(kind) and pa.types.is_integer(kind.value_type) and scalar.is_valid:
+        return scalar.values.to_numpy(zero_copy_only=False)
+    return scalar.as_py()

@@ -1,0 +1,159 @@
+"""The JSON records of an output as this check reads them, and the names that must follow from their content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+ID_DIGITS = 16
+
+
+class Record(BaseModel):
+    """Names the fields that are checked; a record may hold more."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Slicing(Record):
+    """Sizes of a vision patch and, where tokens are merged patches, how many a side."""
+
+    scheme: Literal["qwen", "llava_next"]
+    patch: int
+    merge: int = 1
+
+
+class Roles(Record):
+    """Literals of the special tokens. The order of the fields is that in which missing ones get their ids."""
+
+    placeholder: str
+    image_start: str | None
+    image_end: str | None
+    document_start: str | None
+    document_end: str
+    padding: str
+
+
+class Profile(Record):
+    """What the model family expects."""
+
+    slicing: Slicing
+    tokens: Roles
+    positions: Literal["1d", "mrope"]
+
+
+class Budget(Record):
+    """Tokens of a region, and of all regions of an image."""
+
+    min_tokens: int
+    max_tokens: int
+    max_image_tokens: int
+
+
+class PackLimits(Record):
+    """What one sequence may hold beside its tokens."""
+
+    images: int | None
+    patches: int | None
+
+
+class PackSection(Record):
+    limits: PackLimits
+
+
+class LimitsSection(Record):
+    max_member_bytes: int
+
+
+class JobFields(Record):
+    """The job as far as it says what must hold."""
+
+    format: Literal["interleaved", "pairs"]
+    limit: int | None
+    limits: LimitsSection
+    sequence_length: int
+    budget: Budget | None
+    pack: PackSection
+    pixels: Literal["encoded", "patches", "source", "none"]
+
+
+class TokenizerEntry(Record):
+    sha256: str
+
+
+class Recipe(Record):
+    """What every unit of a version was made by."""
+
+    job: JobFields
+    profile: Profile
+    tokenizer: TokenizerEntry
+
+
+class Input(Record):
+    """One shard of a unit."""
+
+    shard: str
+    sha256: str
+    bytes: int
+    samples: int
+    ignored: int
+
+
+class File(Record):
+    """One file of a unit."""
+
+    path: str
+    kind: Literal["data", "index", "rejects"]
+    sha256: str
+    bytes: int
+    rows: int
+
+
+class Manifest(Record):
+    """One committed unit."""
+
+    schema_version: int
+    unit: str
+    recipe_id: str
+    recipe: dict[str, Any]
+    inputs: tuple[Input, ...]
+    files: tuple[File, ...]
+    counts: dict[str, dict[str, int]]
+    reasons: dict[str, int]
+
+    @property
+    def where(self) -> str:
+        return f"manifests/{self.unit}.json"
+
+    def paths(self, kind: str) -> list[File]:
+        return [file for file in self.files if file.kind == kind]
+
+
+class Version(Record):
+    """The units that make the data set."""
+
+    schema_version: int
+    recipe_id: str
+    recipe: dict[str, Any]
+    units: tuple[str, ...]
+    totals: dict[str, dict[str, int]]
+    reasons: dict[str, int]
+    withheld_shards: tuple[str, ...]
+
+
+def recipe_id(recipe: dict[str, Any]) -> str:
+    """The id that a recipe must have."""
+    return _hash(recipe)
+
+
+def unit_id(inputs: Sequence[Input], recipe: str) -> str:
+    """The id that a unit of these shards must have."""
+    return _hash([[[entry.shard, entry.sha256] for entry in inputs], recipe])
+
+
+def _hash(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False)
+    return hashlib.sha256(f"{text}\n".encode()).hexdigest()[:ID_DIGITS]

@@ -1,0 +1,154 @@
+"""Walks the 512-byte blocks of a shard: every file in it, and every span that gives none.
+
+Written apart from the reader of the build, to the same rules: a block is a header if its sum is right; where one
+must stand and none does, the walk goes on at the next block with sum and magic; one zero block alone is a lost
+header, two or more are an end mark, after which another archive may follow.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import BinaryIO
+
+from jobs.verify.headers import BLOCK, Header, LongForm, header_of, hides_long_form, round_up
+
+ZERO = bytes(BLOCK)
+CHUNK_BYTES = 1 << 20
+MAX_LONG_FORM_BYTES = 1 << 20
+COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ\0")
+NO_LONG_FORM = LongForm()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file with its first data byte and, if it was wanted and is not too large, its data; or, without a name, damage."""
+
+    name: str | None
+    offset: int
+    size: int = 0
+    data: bytes | None = field(default=None, repr=False)
+
+
+class Source:
+    """A shard read once, forward: its place and, at the end, its sha256."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._hash = hashlib.sha256()
+        self.offset = 0
+
+    def read(self, size: int) -> bytes:
+        """`size` bytes or all that are left."""
+        return b"".join(self._chunks(size))
+
+    def skip(self, size: int) -> int:
+        """Passes `size` bytes in constant memory; how many there were."""
+        return sum(map(len, self._chunks(size)))
+
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+    def _chunks(self, size: int) -> Iterator[bytes]:
+        while size and (data := self._stream.read(min(size, CHUNK_BYTES))):
+            self._hash.update(data)
+            self.offset += len(data)
+            size -= len(data)
+            yield data
+
+
+def walk(source: Source, max_member_bytes: int, wanted: Callable[[str], bool]) -> Iterator[Entry]:
+    """Files and damages in the order of their bytes, to the end of the shard."""
+    told = 0
+    """Everything before this byte has been yielded or is structure."""
+    long = NO_LONG_FORM
+    zeros = 0
+    block = source.read(BLOCK)
+    if block.startswith(COMPRESSED) and header_of(block) is None:
+        while source.skip(CHUNK_BYTES):
+            pass
+        yield Entry(None, 0)
+        return
+    while len(block) == BLOCK:
+        if block == ZERO and long == NO_LONG_FORM:
+            zeros += 1
+            block = source.read(BLOCK)
+            continue
+        if zeros > 1:
+            told = source.offset - BLOCK
+        header = header_of(block)
+        if header is None or zeros == 1:
+            block, zeros, is_name_lost = _find_header(source, block, zeros)
+            long = LongForm(is_lost=is_name_lost)
+            if not is_name_lost:
+                yield Entry(None, told)
+                told = source.offset - len(block) - zeros * BLOCK
+            continue
+        zeros = 0
+        if header.is_long_form:
+            if header.size > MAX_LONG_FORM_BYTES:
+                source.skip(round_up(header.size))
+                long = replace(long, is_lost=True)
+            else:
+                data = source.read(round_up(header.size))
+                if len(data) < header.size:
+                    block = b""
+                    break
+                long = long.extended(header.kind, data[: header.size])
+            told = source.offset if long == NO_LONG_FORM else told
+        else:
+            entry = _read_file(source, block, long.applied(header), told, max_member_bytes, wanted)
+            if entry is not None:
+                yield entry
+                if entry.size < 0:
+                    return
+            told, long = source.offset, NO_LONG_FORM
+        block = source.read(BLOCK)
+    if zeros > 1:
+        told = source.offset - len(block.lstrip(b"\0"))
+    if zeros < 2 or block.strip(b"\0"):
+        yield Entry(None, told)
+
+
+def _read_file(
+    source: Source, block: bytes, header: Header, told: int, max_member_bytes: int, wanted: Callable[[str], bool]
+) -> Entry | None:
+    """The file after its header; None for a folder; damage of size -1 if the shard ends inside it."""
+    if header.kind == b"S":
+        more = block[482:483]
+        while more not in (b"", b"\0"):
+            more = source.read(BLOCK)[504:505]
+    if header.is_lost or not (header.is_file or header.is_folder):
+        source.skip(0 if header.has_no_data else round_up(header.size))
+        return Entry(None, told)
+    if header.size == 0 and (header.is_folder or header.name.endswith("/")):
+        return None
+    offset = source.offset
+    is_kept = header.size <= max_member_bytes and wanted(header.name)
+    data = source.read(header.size) if is_kept else None
+    if (source.skip(header.size) if data is None else len(data)) < header.size:
+        return Entry(None, told, -1)
+    source.skip(round_up(header.size) - header.size)
+    return Entry(header.name, offset, header.size, data)
+
+
+def _find_header(source: Source, block: bytes, zeros: int) -> tuple[bytes, int, bool]:
+    """Reads on to a block that is a header beyond doubt: (it, end-mark blocks before it, whether its name was lost).
+
+    Six octal digits alone turn up in data, so the magic must be there too. At the end of the shard the block is
+    what remains of the end mark, or empty.
+    """
+    passed = [ZERO] if zeros else []
+    mark = 0
+    while len(block) == BLOCK and not (block[257:262] == b"ustar" and header_of(block)):
+        mark = mark + 1 if block == ZERO else 0
+        if len(passed) < 2:
+            passed.append(block)
+        block = source.read(BLOCK)
+    if len(block) < BLOCK:
+        mark = 0 if block.strip(b"\0") else mark
+        block = block if mark > 1 else b""
+    if mark > 1:
+        return block, mark, False
+    return block, 0, bool(block) and hides_long_form(b"".join(passed), block)

@@ -1,0 +1,75 @@
+"""What tests share: small shards cut from the bundled ones, the tree that must be reproducible, and a run in-process."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+from pathlib import Path
+from typing import Any
+
+from jobs.build import run_job
+from jobs.chain import resolve_job
+from jobs.progress import Screen
+from jobs.spec import load_job
+
+ROOT = Path(__file__).resolve().parents[1]
+QUICKSTART = ROOT / "jobs" / "quickstart.yaml"
+SAMPLES = sorted((ROOT / "jobs" / "samples").glob("*.tar"))
+REPRODUCIBLE = ("data", "index", "rejects", "manifests", "versions")
+
+Documents = dict[str, dict[str, bytes]]
+
+
+def documents(*shards: Path) -> Documents:
+    """The members of each document of some shards, by key."""
+    found: Documents = {}
+    for shard in shards or SAMPLES:
+        with tarfile.open(shard) as archive:
+            for member in archive.getmembers():
+                file = archive.extractfile(member)
+                assert file is not None
+                found.setdefault(member.name.split(".")[0], {})[member.name] = file.read()
+    return found
+
+
+def write_shard(path: Path, members: dict[str, bytes], mtime: int = 0) -> Path:
+    """One tar of the given members."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as archive:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size, info.mtime = len(data), mtime
+            archive.addfile(info, io.BytesIO(data))
+    return path
+
+
+def write_small_shards(folder: Path, num_shards: int, per_shard: int, mtime: int = 0) -> str:
+    """The first documents of the bundled shards, lightest first, in many small shards; returns their pattern."""
+    light = sorted(documents().items(), key=lambda entry: sum(map(len, entry[1].values())))
+    for number in range(num_shards):
+        chosen = sorted(light[number * per_shard : (number + 1) * per_shard])
+        members = {name: data for _, found in chosen for name, data in found.items()}
+        write_shard(folder / f"small-{number:06d}.tar", members, mtime)
+    return str(folder / f"small-{{000000..{num_shards - 1:06d}}}.tar")
+
+
+def build(
+    output: Path, shards: str | None = None, *overrides: str, local: bool = True, workers: int | None = None, **options: Any
+) -> dict[str, Any]:
+    """Runs the quickstart job, with its own tokenizer, in this process; its summary."""
+    fields = [f"tokenizer={ROOT}/jobs/samples/tokenizer.model", *overrides]
+    shards = shards or f"{ROOT}/jobs/samples/gimp-sample-{{000000..000001}}.tar"
+    job = load_job(str(QUICKSTART), fields, input__shards=shards, output=str(output), **options)
+    with Screen(quiet=True) as screen:
+        return run_job(resolve_job(job), local=local, workers=workers, rebuild=False, progress=screen)
+
+
+def tree(output: Path) -> dict[str, str]:
+    """sha256 of every file of the reproducible part of an output, by path."""
+    return {
+        str(path.relative_to(output)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for folder in REPRODUCIBLE
+        for path in sorted((output / folder).rglob("*"))
+        if path.is_file()
+    }
