@@ -60,8 +60,9 @@ def run_job(
         progress.commit(len(left))
         return left
 
+    rounds = 0
     if plan.todo:
-        _drive(resolved, plan, on_reports, local=local, workers=workers, progress=progress)
+        rounds = _drive(resolved, plan, on_reports, local=local, workers=workers, progress=progress)
     number, version, is_new = sink.finish()
     return {
         "name": job.name,
@@ -69,6 +70,7 @@ def run_job(
         "version": number,
         "new_version": is_new,
         "units": {"built": len(plan.todo), "kept": len(plan.done)},
+        "rounds": rounds,
         "seconds": round(time.time() - started, 1),
         "sequence_length": job.sequence_length,
         "added_embeddings": resolved.vocabulary.num_added,
@@ -84,16 +86,17 @@ def _drive(
     local: bool,
     workers: int | None,
     progress: Progress,
-) -> None:
+) -> int:
+    """Runs the units that are left; returns in how many rounds they came through."""
     chain = build_chain(resolved)
     if local:
         for reports in run_local(chain, plan.todo, progress.advance):
             on_reports(reports)
-        return
+        return 1
     from pipeline import ray_runner  # starting Ray costs seconds that a local run need not pay
 
     with ray_runner.cluster(resolved.job.address, show_progress=True):
-        ray_runner.run_ray(chain, plan.todo, workers, on_reports)
+        return ray_runner.run_ray(chain, plan.todo, workers, on_reports)
 
 
 def _record(output: str, resolved: Resolved, urls: dict[str, str], started: float) -> None:

@@ -64,6 +64,68 @@ def run(
         print_summary(summary)
 
 
+@app.command(
+    epilog="Examples: `lodepack inspect build/quickstart --pack 0`; "
+    "`lodepack inspect build/quickstart --explain 00000004`; `lodepack inspect --profile llava_next 640x480`"
+)
+def inspect(
+    what: Annotated[
+        list[str], typer.Argument(metavar="OUT | WxH", help="Output; or, with --profile, image sizes.")
+    ] = [],  # noqa: B006
+    pack: Annotated[
+        str | None, typer.Option(metavar="N|ID", help="Show one pack whole: its number, from 0, or its id.")
+    ] = None,
+    explain: Annotated[
+        str | None, typer.Option(metavar="ID", help="What became of the sample KEY, SHARD/KEY or SHARD/KEY#ORDINAL.")
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Show what this model family makes of an image.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Packs to list; 10 by default.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show packs, views, budgets and text; the fate of one sample; or the plan of one image.
+
+    With --profile and --json: `visual_tokens` counts every id that the image adds, markers included; `placeholders`
+    those alone that features replace, newline embeddings among them; `grid` is [rows, columns] of tiles, or of merged
+    tokens for families that slice none; `box` is [left, top, right, bottom] in pixels. Several sizes give a list.
+    """
+    from jobs.inspect.command import inspect_output, inspect_sizes
+
+    if profile is not None:
+        if pack is not None or explain is not None or limit is not None:
+            raise ConfigError("--profile shows the plan of image sizes; leave out --pack, --explain and --limit")
+        found = inspect_sizes(profile, what, show=not as_json)
+    else:
+        found = inspect_output(what, pack=pack, explain_id=explain, limit=limit, show=not as_json)
+    if as_json:
+        _print_json(found)
+
+
+@app.command(epilog="Example: `lodepack verify build/quickstart --input '/data/shards-*.tar'`")
+def verify(
+    output: Annotated[str, typer.Argument(metavar="OUT", help="Output of a run.")],
+    input: Annotated[  # noqa: A002 - the option's name
+        list[str], typer.Option("--input", metavar="URL", help="Where the shards are, if not where the run read them.")
+    ] = [],  # noqa: B006
+    tokenizer: Annotated[str | None, typer.Option(metavar="FILE", help="The tokenizer, if it was moved.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Check an output against its inputs, independently of the code that built it.
+
+    Exit 0: nothing untrue was found. Exit 1: the list of what is untrue. Exit 2: no output, or no inputs to check it by.
+    """
+    from jobs.verify import verify as check
+
+    report = check(output, input, tokenizer)
+    if as_json:
+        _print_json(report.to_dict())
+    else:
+        typer.echo("\n".join(report.to_lines()))
+    if report.findings:
+        raise typer.Exit(1)
+
+
 @app.command(epilog="Example: `lodepack samples /tmp/try && lodepack run /tmp/try/quickstart.yaml --local`")
 def samples(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="New or empty folder.")],
@@ -104,7 +166,7 @@ def tokenizer_train(
         typer.echo(f"wrote {trained['model']}: {trained['pieces']} {kind} pieces, {len(trained['special_tokens'])} special")
 
 
-def _print_json(value: dict[str, Any]) -> None:
+def _print_json(value: dict[str, Any] | list[dict[str, Any]]) -> None:
     typer.echo(json.dumps(value, indent=1, sort_keys=True))
 
 

@@ -47,16 +47,18 @@ def level(relevance: int) -> int:
 def allocate(relevance: Sequence[int], native: Sequence[int], config: BudgetConfig) -> list[int]:
     """Tokens of each region of one image: the rule's, within floor, ceiling and native tokens, their sum capped.
 
-    Over the cap, the least relevant region (of equals the last) goes down one level, again and again.
+    Over the cap, the least relevant region (of equals the last) goes down one level, again and again, from the
+    lowest level to the floor. The cap holds for up to `config.max_regions` regions.
     """
     levels = [level(value) for value in relevance]
 
     def tokens(i: int) -> int:
-        return min(native[i], max(config.min_tokens, min(config.max_tokens, LEVELS[levels[i]])))
+        allowed = LEVELS[levels[i]] if levels[i] >= 0 else 0
+        return min(native[i], max(config.min_tokens, min(config.max_tokens, allowed)))
 
     budgets = [tokens(i) for i in range(len(levels))]
     for i in sorted(range(len(levels)), key=lambda i: (relevance[i], -i)):
-        while sum(budgets) > config.max_image_tokens and levels[i] > 0:
+        while sum(budgets) > config.max_image_tokens and levels[i] >= 0:
             levels[i] -= 1
             budgets[i] = tokens(i)
     return budgets

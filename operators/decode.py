@@ -55,29 +55,29 @@ class Decode:
     def _measure(self, data: bytes) -> tuple[Row, Row | None]:
         image = open_picture(data, self.max_image_pixels)
         width, height = upright_size(image, data)
-        picture = {"width": width, "height": height, "format": str(image.format).lower()}
+        name = "jpeg" if image.format == "MPO" else str(image.format).lower()  # a JPEG with another one behind it
+        picture = {"width": width, "height": height, "format": name}
         if not self.make_small:
             if self.check_pixels:
                 image.draft(None, (1, 1))  # a JPEG decodes at 1/8 and still reads all of its data
                 load_upright(image)
             return picture, None
-        return picture, shrink(image)
+        return picture, shrink(image, (width, height))
 
 
-def shrink(image: Image.Image) -> Row:
+def shrink(image: Image.Image, size: tuple[int, int]) -> Row:
     """The small picture of an opened one: luminance, at most SMALL_SIDE a side, never enlarged.
 
-    A JPEG is decoded straight to luminance at 1/2, 1/4 or 1/8, never below the size wanted.
+    size: (width, height) of the picture once upright. A JPEG is decoded straight to luminance at 1/2, 1/4 or 1/8,
+    never below the size wanted.
     """
-    width, height = image.size
-    longest = max(width, height)
-    target = (width, height)
+    width, height = size
+    longest = max(size)
+    target = size
     if longest > SMALL_SIDE:
         target = (max(1, width * SMALL_SIDE // longest), max(1, height * SMALL_SIDE // longest))
-    image.draft("L", target)
+    image.draft("L", target if image.size == size else target[::-1])
     upright = load_upright(image)
-    if upright.size != image.size:
-        target = target[::-1]
     grey = upright if upright.mode == "L" and "transparency" not in upright.info else to_rgb(upright).convert("L")
     small = grey.resize(target, Image.Resampling.BOX)
     return {"data": small.tobytes(), "width": small.width, "height": small.height}

@@ -10,12 +10,17 @@ from PIL import Image
 FLAT_SHARE = 0.5
 """A view is flat-coloured (screenshot, chart, drawing) if this share of its pixels equals its left neighbour."""
 JPEG_QUALITY = 95
+WEBP_MAX_SIDE = 16383
+"""Longest side, in pixels, that WebP can hold; a page shot as one picture may be longer."""
 
 
 def encode_view(view: Image.Image) -> tuple[bytes, str]:
-    """The encoded bytes of an RGB view and their format: `webp` (lossless) or `jpeg`."""
+    """The encoded bytes of an RGB view and their format: `webp` (lossless; `png` where too long for it) or `jpeg`."""
     buffer = io.BytesIO()
     if is_flat(view):
+        if max(view.size) > WEBP_MAX_SIDE:
+            view.save(buffer, "PNG")
+            return buffer.getvalue(), "png"
         view.save(buffer, "WEBP", lossless=True, quality=0, method=1, exact=True)
         return buffer.getvalue(), "webp"
     view.save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling="4:4:4")

@@ -58,7 +58,9 @@ class _Gathering:
 
     def is_whole(self, num_shards: int) -> bool:
         return len(self.ends) == num_shards and all(
-            len(self.seen.get(shard, ())) == end["rows"] for shard, end in self.ends.items()
+            len(seen) == end["rows"] and max(seen, default=-1) < end["rows"]
+            for shard, end in self.ends.items()
+            for seen in [self.seen.get(shard, set())]
         )
 
 

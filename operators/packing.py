@@ -17,6 +17,10 @@ POOL = 256
 """Items that one bin may choose from: the subset sums of 256 lengths hit nearly every total."""
 
 
+BLOCK = 128
+"""Open bins that are searched one by one."""
+
+
 def pack_items(items: Sequence[Sizes], limits: Sizes) -> Bins:
     """Bins as ascending lists of item indices, each within every limit, the emptiest bin last.
 
@@ -38,25 +42,64 @@ def pack_items(items: Sequence[Sizes], limits: Sizes) -> Bins:
 
 def best_fit_decreasing(items: Sequence[Sizes], limits: Sizes) -> Bins:
     """The longest item first, each into the fullest bin that still holds it in every dimension."""
-    open_bins: list[tuple[int, int]] = []  # (tokens left, bin), sorted
-    left: list[Sizes] = []
     bins: Bins = []
+    open_bins = _OpenBins()
     for i in _decreasing(items):
-        item = items[i]
-        place = bisect_left(open_bins, (item[0], -1))
-        while place < len(open_bins) and not _holds(left[open_bins[place][1]], item):
-            place += 1
-        if place < len(open_bins):
-            _, number = open_bins.pop(place)
-        else:
-            number = len(bins)
+        number, room = open_bins.take(items[i]) or (len(bins), limits)
+        if number == len(bins):
             bins.append([])
-            left.append(limits)
         bins[number].append(i)
-        left[number] = _minus(left[number], item)
-        if left[number][0] > 0:
-            insort(open_bins, (left[number][0], number))
+        room = _minus(room, items[i])
+        if room[0] > 0:
+            open_bins.put(number, room)
     return bins
+
+
+class _OpenBins:
+    """Bins with room, the fullest first, in blocks that know the most room of any bin in them.
+
+    A search skips the blocks in which nothing fits. Without that it walks past every bin that has tokens left but
+    no image: with limits.images at 4, 40,000 documents took 211 seconds, and take 6.
+    """
+
+    def __init__(self) -> None:
+        self._blocks: list[list[tuple[int, int, Sizes]]] = []  # (tokens left, bin, room), sorted
+        self._most: list[Sizes] = []
+
+    def take(self, item: Sizes) -> tuple[int, Sizes] | None:
+        """Removes the fullest bin that holds `item`, of equals the first; its number and room."""
+        least = (item[0], -1)
+        for b in range(bisect_left(self._blocks, least, key=lambda block: block[-1][:2]), len(self._blocks)):
+            if not _holds(self._most[b], item):
+                continue
+            block = self._blocks[b]
+            for place in range(bisect_left(block, least, key=lambda entry: entry[:2]), len(block)):
+                if _holds(block[place][2], item):
+                    _, number, room = block.pop(place)
+                    if not block:
+                        del self._blocks[b], self._most[b]
+                    return number, room
+            self._most[b] = _most(block)
+        return None
+
+    def put(self, number: int, room: Sizes) -> None:
+        entry = (room[0], number, room)
+        b = min(bisect_left(self._blocks, entry, key=lambda block: block[-1]), len(self._blocks) - 1)
+        if b < 0:
+            self._blocks.append([entry])
+            self._most.append(room)
+            return
+        block = self._blocks[b]
+        insort(block, entry)
+        self._most[b] = tuple(map(max, self._most[b], room))
+        if len(block) > BLOCK:
+            half = len(block) // 2
+            self._blocks[b : b + 1] = [block[:half], block[half:]]
+            self._most[b : b + 1] = [_most(block[:half]), _most(block[half:])]
+
+
+def _most(block: Sequence[tuple[int, int, Sizes]]) -> Sizes:
+    return tuple(map(max, *(room for _, _, room in block))) if len(block) > 1 else block[0][2]
 
 
 def fill_bin_by_bin(items: Sequence[Sizes], limits: Sizes) -> Bins:

@@ -12,15 +12,30 @@ from __future__ import annotations
 import io
 import zlib
 
-from PIL import Image, ImageOps
+import numpy as np
+from PIL import Image
 
 from pipeline.errors import InputError, Reason
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+SIGNATURES = (b"\xff\xd8\xff", PNG_SIGNATURE, b"GIF8", b"BM", b"II*\0", b"MM\0*")
+"""First bytes of the formats but WebP: what starts so and cannot be opened is damaged, not of another format."""
 ORIENTATION = 0x0112
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes a picture of each EXIF orientation upright."""
 TRANSPOSED = frozenset({5, 6, 7, 8})
 """EXIF orientations that swap width and height."""
+PNG_ORIENTED = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")
+"""Every place where Pillow finds the orientation of a PNG; each may stand behind the pixels."""
 ALPHA_MODES = frozenset({"RGBA", "LA", "PA", "La", "RGBa"})
 GREY_16_MODES = frozenset({"I;16", "I;16L", "I;16B", "I;16N", "I"})
 WHITE = (255, 255, 255)
@@ -47,47 +62,58 @@ def open_picture(data: bytes, max_pixels: int) -> Image.Image:
 
 
 def upright_size(picture: Image.Image, data: bytes) -> tuple[int, int]:
-    """(width, height) after EXIF rotation, decoding no pixel unless a PNG carries its EXIF behind them."""
-    if picture.format == "PNG" and b"eXIf" not in data:
+    """(width, height) after EXIF rotation, decoding no pixel unless a PNG carries EXIF or XMP, maybe behind them."""
+    if picture.format == "PNG" and not any(place in data for place in PNG_ORIENTED):
         return picture.size
+    if picture.format == "TIFF" and ORIENTATION in picture.tag_v2:  # type: ignore[attr-defined]
+        return picture.size  # Pillow has swapped it already
     width, height = picture.size
     return (height, width) if _orientation(picture) in TRANSPOSED else (width, height)
 
 
 def load_upright(picture: Image.Image) -> Image.Image:
-    """The decoded picture in its own mode, rotated as its EXIF says. InputError: decode-error."""
+    """The decoded picture in its own mode, rotated as its EXIF says. InputError: decode-error.
+
+    As ImageOps.exif_transpose, but broken EXIF leaves the picture as it is, and nothing is copied in vain.
+    """
     try:
         picture.load()
-        return ImageOps.exif_transpose(picture)
     except Exception as error:  # noqa: BLE001 - damaged data raises whatever its decoder felt
         raise InputError(Reason.DECODE_ERROR, f"{picture.format}: {error}") from error
+    turn = UPRIGHT.get(_orientation(picture))
+    return picture if turn is None else picture.transpose(turn)
 
 
 def to_rgb(picture: Image.Image) -> Image.Image:
     """8-bit RGB by the module's policy. InputError for modes that have no honest conversion."""
     mode = picture.mode
-    if mode == "RGB":
-        return picture
+    if mode in GREY_16_MODES:
+        shades = np.asarray(picture.convert("I"))
+        grey = (shades.clip(0, 0xFFFF) >> 8).astype(np.uint8)
+        grey[shades == picture.info.get("transparency", -1)] = WHITE[0]
+        return Image.fromarray(grey).convert("RGB")
     if mode in ALPHA_MODES or "transparency" in picture.info:
         rgba = picture.convert("RGBA")
         white = Image.new("RGB", rgba.size, WHITE)
         white.paste(rgba, mask=rgba.getchannel("A"))
         return white
-    if mode in GREY_16_MODES:
-        return picture.convert("I").point(lambda value: value / 256).convert("L").convert("RGB")
     if mode in {"F", "LAB"}:
-        raise InputError(Reason.DECODE_ERROR, f"{picture.format} in mode {mode}; convert it to 8-bit RGB")
-    return picture.convert("RGB")
+        raise InputError(Reason.DECODE_ERROR, f"picture in mode {mode}; convert it to 8-bit RGB")
+    return picture if mode == "RGB" else picture.convert("RGB")
 
 
 def _orientation(picture: Image.Image) -> int:
     try:
-        return int(picture.getexif().get(ORIENTATION, 1))
-    except Exception:  # noqa: BLE001 - broken EXIF means no rotation, as exif_transpose and viewers have it
+        value = picture.getexif().get(ORIENTATION, 1)
+    except Exception:  # noqa: BLE001 - broken EXIF means no rotation, as viewers have it
         return 1
+    return value if isinstance(value, int) else 1
 
 
 def _refusal(data: bytes, error: Exception) -> tuple[Reason, str]:
+    is_known = data.startswith(SIGNATURES) or (data[:4], data[8:12]) == (b"RIFF", b"WEBP")
+    if isinstance(error, Image.UnidentifiedImageError) and is_known:
+        return Reason.DECODE_ERROR, f"starts with {data[:8]!r}, and its header is damaged or cut"
     if isinstance(error, Image.UnidentifiedImageError):
         return Reason.FORMAT_NOT_ALLOWED, f"starts with {data[:8]!r}; allowed are {', '.join(FORMATS)}"
     return Reason.DECODE_ERROR, f"{type(error).__name__}: {error}"

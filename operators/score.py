@@ -26,9 +26,6 @@ from pipeline.types import View
 
 BATCH_TILES = 64
 """Tiles per forward pass, always: the last pass is padded, so every tile meets one shape."""
-WEIGHT_STEPS = 1000
-"""Weights count in thousandths, so that the combined map is integer arithmetic."""
-
 
 Values = tuple[int, int, int]
 """Propositional, perspectival and combined relevance of one view, 0..255."""
@@ -41,7 +38,7 @@ class Score:
     version = 1
 
     def __init__(self, config: ScoreConfig, budget: BudgetConfig | None, slicing: QwenConfig | None, device: str) -> None:
-        self._weights = [round(w * WEIGHT_STEPS) for w in (config.propositional, config.perspectival)]
+        self._weights = config.steps()
         self._budget = budget
         self._slicing = slicing
         self._device = torch.device(device)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+WEIGHT_STEPS = 1000
+"""Weights count in thousandths, so that the combined map is integer arithmetic."""
+
 
 class ScoreConfig(BaseModel):
     """Weights of the ways of knowing; they are divided by their sum."""
@@ -17,6 +20,10 @@ class ScoreConfig(BaseModel):
 
     @model_validator(mode="after")
     def _some_weight(self) -> ScoreConfig:
-        if self.propositional + self.perspectival <= 0:
-            raise ValueError("one weight must be above 0; to switch scoring off say score: null")
+        if not any(self.steps()):
+            raise ValueError("one weight must be at least 0.001; to switch scoring off say score: null")
         return self
+
+    def steps(self) -> tuple[int, int]:
+        """The weights in thousandths: propositional, perspectival."""
+        return round(self.propositional * WEIGHT_STEPS), round(self.perspectival * WEIGHT_STEPS)

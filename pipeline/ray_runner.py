@@ -112,15 +112,20 @@ def _last_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[-1]
 
 
-def run_ray(chain: Chain, units: Sequence[Unit], workers: int | None, on_reports: Callable[[pa.Table], set[int]]) -> None:
-    """Runs all units. on_reports takes the reports of `write` and returns the numbers of the units still open.
+def run_ray(
+    chain: Chain, units: Sequence[Unit], workers: int | None, on_reports: Callable[[pa.Table], set[int]]
+) -> int:
+    """Runs all units; returns the rounds it took: 1, and one more each time an actor lost what it had gathered.
+
+    on_reports takes the reports of `write` and returns the numbers of the units still open.
 
     Raises StorageError after MAX_IDLE_ROUNDS rounds without a commit, or what an operator raised.
     """
     pools = _sized_pools(chain, workers)
     todo = list(units)
-    idle_rounds = 0
+    rounds = idle_rounds = 0
     while todo:
+        rounds += 1
         left = {unit.number for unit in todo}
         try:
             for table in _round(chain, todo, pools):
@@ -134,6 +139,7 @@ def run_ray(chain: Chain, units: Sequence[Unit], workers: int | None, on_reports
                 "run again to resume, with fewer actors if memory is short"
             )
         todo = [unit for unit in todo if unit.number in left]
+    return rounds
 
 
 def _sized_pools(chain: Chain, workers: int | None) -> dict[str, Pool]:

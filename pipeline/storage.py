@@ -95,7 +95,10 @@ def open_input(url: str) -> Iterator[tuple[BinaryIO, int]]:
     fs, path = _filesystem(url)
     size = int(_attempt(url, lambda: fs.size(path)))
     with _attempt(url, lambda: fs.open(path, "rb")) as stream:
-        yield cast("BinaryIO", stream), size
+        try:
+            yield cast("BinaryIO", stream), size
+        except OSError as error:  # a read in the middle of a stream cannot be tried again here: the unit can
+            raise StorageError(f"{url}: {error.strerror or error}; run again to resume") from error
 
 
 def expand_glob(pattern: str) -> list[str]:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import braceexpand
@@ -32,11 +34,11 @@ def list_shards(patterns: Sequence[str]) -> list[Shard]:
     shards: dict[str, Shard] = {}
     for pattern in patterns:
         root = _fixed_folder(pattern)
-        urls = [url for part in braceexpand.braceexpand(pattern) for url in _files(part)]
+        urls = [url for part in _expand_braces(pattern) for url in _files(part)]
         if not urls:
             raise ConfigError(f"input.shards matches no file: {pattern}; check the folder and the numbers in braces")
         for url in urls:
-            name = url[len(root) :] if url.startswith(root) else url.rsplit("/", 1)[-1]
+            name = _name(url, root)
             if name in shards:
                 other = shards[name].url
                 raise ConfigError(f"input.shards names {name} twice ({other} and {url}); every shard needs its own name")
@@ -48,6 +50,20 @@ def _fixed_folder(pattern: str) -> str:
     """The part of a pattern up to the last slash before its first wildcard."""
     wild = min((pattern.find(c) for c in "*?[{" if c in pattern), default=len(pattern))
     return pattern[: pattern.rfind("/", 0, wild) + 1]
+
+
+def _expand_braces(pattern: str) -> list[str]:
+    try:
+        return list(braceexpand.braceexpand(pattern))
+    except braceexpand.UnbalancedBracesError as error:
+        raise ConfigError(f"input.shards: unbalanced braces: {pattern}; write ranges as {{000000..000007}}") from error
+
+
+def _name(url: str, root: str) -> str:
+    """The path of a file below `root`. A glob may have answered with the same local path spelt otherwise."""
+    if url.startswith(root) or not storage.is_local(url):
+        return url.removeprefix(root)
+    return Path(os.path.relpath(storage.local_path(url), storage.local_path(root))).as_posix()
 
 
 def _files(pattern: str) -> list[str]:

@@ -48,6 +48,13 @@ class Output:
     def manifest(self, unit: str) -> dict[str, Any]:
         return read_json(storage.join(self.url, "manifests", f"{unit}.json"))
 
+    def files(self, unit: str) -> dict[str, list[str]]:
+        """Paths of a unit's files by kind: data, index, rejects."""
+        paths: dict[str, list[str]] = {"data": [], "index": [], "rejects": []}
+        for file in self.manifest(unit)["files"]:
+            paths[file["kind"]].append(file["path"])
+        return paths
+
     def newest_run(self) -> dict[str, Any]:
         """The record of the run that was started last; empty if runs/ was not kept."""
         names = [name for name in storage.list_names(storage.join(self.url, "runs")) if name.endswith(".json")]
@@ -76,7 +83,7 @@ class Output:
             try:
                 yield pq.ParquetFile(stream)
             except (pa.ArrowInvalid, OSError) as error:
-                raise StorageError(f"{url} cannot be read as Parquet: {error}; check it with: lodepack verify") from error
+                raise StorageError(f"{url} is damaged: {error}; list what is wrong with: lodepack verify") from error
 
 
 def open_output(url: str) -> Output:
@@ -84,8 +91,8 @@ def open_output(url: str) -> Output:
     if not storage.exists(storage.join(url, "versions")):
         if storage.exists(storage.join(url, "runs")):
             raise ConfigError(f"{url} has no finished version yet; let its job run to the end: lodepack run JOB.yaml")
-        found = "a folder or file without versions/" if storage.exists(url) else "nothing"
-        raise ConfigError(f"{url} is {found}; the output of a finished run is expected; see `output` in the job file")
+        found = f"{url} has no versions/" if storage.exists(url) else f"there is nothing at {url}"
+        raise ConfigError(f"{found}; the output of a finished run is expected: give the job's `output`")
     number, version = latest_version(url)
     if version is None:
         raise ConfigError(f"{url} has no finished version yet; let its job run to the end: lodepack run JOB.yaml")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import groupby
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,9 @@ from pipeline.operator import Row
 from pipeline.types import Modality
 
 COUNT_COLUMNS = ("pack_id", "modality", "samples", "views.list.element.sample", "views.list.element.image")
-VIEW_FIELDS = ("sample", "image", "kind", "row", "col", "box", "height", "width", "start", "tokens", "budget", "relevance")
-PACK_COLUMNS = ("pack_id", "input_ids", "modality", "samples", *(f"views.list.element.{field}" for field in VIEW_FIELDS))
+VIEW_FIELDS = ("kind", "row", "col", "box", "height", "width", "start", "tokens", "budget", "relevance")
+VIEW_COLUMNS = tuple(f"views.list.element.{name}" for name in ("sample", "image", *VIEW_FIELDS))
+PACK_COLUMNS = ("pack_id", "input_ids", "modality", "samples", *VIEW_COLUMNS)
 
 
 def overview(output: Output) -> dict[str, Any]:
@@ -42,9 +43,9 @@ def first_packs(output: Output, limit: int) -> Iterator[Row]:
     """The rows of the first `limit` packs, with what `count` needs."""
     left = limit
     for unit in output.units:
-        for path in _data_files(output, unit):
-            if left <= 0:
-                return
+        if left <= 0:
+            return
+        for path in output.files(unit)["data"]:
             for row in output.rows(path, COUNT_COLUMNS):
                 yield row
                 left -= 1
@@ -65,8 +66,8 @@ def count(number: int, row: Row) -> dict[str, Any]:
         "number": number,
         "pack_id": row["pack_id"],
         "fill": round(1 - tokens["padding"] / len(modality), 6),
-        "documents": len(row["samples"]),
-        "images": len({(view["sample"], view["image"]) for view in row["views"]}),
+        "num_documents": len(row["samples"]),
+        "num_images": len({(view["sample"], view["image"]) for view in row["views"]}),
         "tokens": tokens,
     }
 
@@ -75,14 +76,18 @@ def find_pack(output: Output, wanted: str) -> tuple[int, Row]:
     """The number and row of a pack named by its number or id. ConfigError if there is no such pack."""
     by_number = wanted.isdecimal()
     if by_number and int(wanted) >= output.num_packs:
-        raise ConfigError(f"{output.url} has {output.num_packs} packs; --pack {wanted}: name one from 0 to {output.num_packs - 1}")
+        raise ConfigError(f"{output.url} has {output.num_packs} packs, counted from 0; --pack {wanted} is none of them")
     unit_wanted = wanted.rpartition("-")[0]
     if not by_number and unit_wanted not in output.units:
         example = next((row["pack_id"] for row in first_packs(output, 1)), "0")
-        raise ConfigError(f"no pack is called {wanted} in {output.url}; give its number or id, such as --pack {example}")
+        raise ConfigError(
+            f"no pack is called {wanted} in {output.url}; give its number or id, such as --pack {example}"
+        )
     before = 0
     for unit in output.units:
-        for file in _data_entries(output, unit):
+        for file in output.manifest(unit)["files"]:
+            if file["kind"] != "data":
+                continue
             if by_number and int(wanted) < before + file["rows"]:
                 return int(wanted), next(output.rows(file["path"], PACK_COLUMNS, int(wanted) - before))
             if unit == unit_wanted:
@@ -91,7 +96,9 @@ def find_pack(output: Output, wanted: str) -> tuple[int, Row]:
                     place = ids.index(wanted)
                     return before + place, next(output.rows(file["path"], PACK_COLUMNS, place))
             before += file["rows"]
-    raise ConfigError(f"unit {unit_wanted} of {output.url} has no pack {wanted}; list some with: lodepack inspect {output.url}")
+    raise ConfigError(
+        f"no pack of unit {unit_wanted} is called {wanted}; list the packs with: lodepack inspect {output.url}"
+    )
 
 
 def read_pack(output: Output, number: int, row: Row) -> dict[str, Any]:
@@ -114,21 +121,18 @@ def _content(row: Row, document: int, tokenizer: Tokenizer | None) -> Iterator[d
     sample = row["samples"][document]
     start, end = sample["start"], sample["start"] + sample["length"]
     own = [view for view in row["views"] if view["sample"] == document]
-    images = {
-        number: list(views)
-        for number, views in groupby(sorted(own, key=lambda view: int(view["image"])), key=lambda view: int(view["image"]))
-    }
-    starts = {min(view["start"] for view in views): number for number, views in images.items()}
+    first_views = {view["image"]: view for view in reversed(own)}
+    starts = {view["start"]: number for number, view in first_views.items()}
     is_text = row["modality"][start:end] == Modality.TEXT
     borders = [start + int(i) + 1 for i in np.flatnonzero(np.diff(is_text.astype(np.int8)))]
     cuts = sorted({start, end, *borders, *starts})
-    for first, last in zip(cuts, cuts[1:], strict=False):
+    for first, last in pairwise(cuts):
         ids = row["input_ids"][first:last]
         if is_text[first - start]:
             text = tokenizer.decode(ids.tolist()) if tokenizer else None
             yield {"kind": "text", "start": first, "tokens": last - first, "text": text}
         elif first in starts:
-            views = images[starts[first]]
+            views = [view for view in own if view["image"] == starts[first]]
             yield {
                 "kind": "image",
                 "start": first,
@@ -136,13 +140,5 @@ def _content(row: Row, document: int, tokenizer: Tokenizer | None) -> Iterator[d
                 "tokens": int((ids == ids[0]).sum()),
                 "image": starts[first],
                 "picture": [max(view["box"][2] for view in views), max(view["box"][3] for view in views)],
-                "views": [{k: v for k, v in view.items() if k not in {"sample", "image"}} for view in views],
+                "views": [{name: view[name] for name in VIEW_FIELDS} for view in views],
             }
-
-
-def _data_entries(output: Output, unit: str) -> list[dict[str, Any]]:
-    return [file for file in output.manifest(unit)["files"] if file["kind"] == "data"]
-
-
-def _data_files(output: Output, unit: str) -> list[str]:
-    return [file["path"] for file in _data_entries(output, unit)]

@@ -91,11 +91,13 @@ def header_of(block: bytes) -> Header | None:
 
 
 def hides_long_form(passed: bytes, header: bytes) -> bool:
-    """Whether the damaged blocks `passed` (first two) held the long name of the entry that `header` begins."""
-    first, second = passed[:BLOCK], passed[BLOCK:]
-    is_named = b"PaxHeader" in first[:100] or b"@LongLink" in first[:100]
+    """Whether the damage that begins with `passed` (two blocks) held the long name of the entry that `header` begins.
+
+    Told by its second block: a pax record, or a name that goes on where the header's 100 bytes end.
+    """
+    second = passed[BLOCK:]
     is_continued = b"\0" not in header[:100] and second[:100] == header[:100]
-    return is_named or is_continued or PAX_RECORD.match(second) is not None
+    return is_continued or PAX_RECORD.match(second) is not None
 
 
 def round_up(size: int) -> int:

@@ -61,10 +61,14 @@ class PackLimits(Record):
 
 
 class PackSection(Record):
+    """How documents share sequences."""
+
     limits: PackLimits
 
 
 class LimitsSection(Record):
+    """What the build did not read."""
+
     max_member_bytes: int
 
 
@@ -81,6 +85,8 @@ class JobFields(Record):
 
 
 class TokenizerEntry(Record):
+    """The tokenizer by content."""
+
     sha256: str
 
 

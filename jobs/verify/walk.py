@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from enum import Enum, auto
 from typing import BinaryIO
 
 from jobs.verify.headers import BLOCK, Header, LongForm, header_of, hides_long_form, round_up
@@ -23,12 +24,22 @@ NO_LONG_FORM = LongForm()
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file with its first data byte and, if it was wanted and is not too large, its data; or, without a name, damage."""
+    """A file: its first data byte and, if it was wanted and is not too large, its data. Without a name: damage."""
 
     name: str | None
     offset: int
     size: int = 0
     data: bytes | None = field(default=None, repr=False)
+
+
+class Outcome(Enum):
+    """Why a header is followed by no file."""
+
+    FOLDER = auto()
+    LOST = auto()
+    """A link, a device, or an entry whose name or size was damaged."""
+    CUT = auto()
+    """The shard ends inside it."""
 
 
 class Source:
@@ -98,11 +109,15 @@ def walk(source: Source, max_member_bytes: int, wanted: Callable[[str], bool]) -
                 long = long.extended(header.kind, data[: header.size])
             told = source.offset if long == NO_LONG_FORM else told
         else:
-            entry = _read_file(source, block, long.applied(header), told, max_member_bytes, wanted)
-            if entry is not None:
+            if header.kind == b"S":
+                _skip_sparse_map(source, block)
+            entry = _read_file(source, long.applied(header), max_member_bytes, wanted)
+            if isinstance(entry, Entry):
                 yield entry
-                if entry.size < 0:
-                    return
+            elif entry is not Outcome.FOLDER:
+                yield Entry(None, told)
+            if entry is Outcome.CUT:
+                return
             told, long = source.offset, NO_LONG_FORM
         block = source.read(BLOCK)
     if zeros > 1:
@@ -111,24 +126,25 @@ def walk(source: Source, max_member_bytes: int, wanted: Callable[[str], bool]) -
         yield Entry(None, told)
 
 
-def _read_file(
-    source: Source, block: bytes, header: Header, told: int, max_member_bytes: int, wanted: Callable[[str], bool]
-) -> Entry | None:
-    """The file after its header; None for a folder; damage of size -1 if the shard ends inside it."""
-    if header.kind == b"S":
-        more = block[482:483]
-        while more not in (b"", b"\0"):
-            more = source.read(BLOCK)[504:505]
+def _skip_sparse_map(source: Source, block: bytes) -> None:
+    """Passes the blocks that go on with an old GNU sparse map; each says whether another follows."""
+    more = block[482:483]
+    while more not in (b"", b"\0"):
+        more = source.read(BLOCK)[504:505]
+
+
+def _read_file(source: Source, header: Header, max_member_bytes: int, wanted: Callable[[str], bool]) -> Entry | Outcome:
+    """The file after its header, or why there is none."""
     if header.is_lost or not (header.is_file or header.is_folder):
         source.skip(0 if header.has_no_data else round_up(header.size))
-        return Entry(None, told)
+        return Outcome.LOST
     if header.size == 0 and (header.is_folder or header.name.endswith("/")):
-        return None
+        return Outcome.FOLDER
     offset = source.offset
     is_kept = header.size <= max_member_bytes and wanted(header.name)
     data = source.read(header.size) if is_kept else None
     if (source.skip(header.size) if data is None else len(data)) < header.size:
-        return Entry(None, told, -1)
+        return Outcome.CUT
     source.skip(round_up(header.size) - header.size)
     return Entry(header.name, offset, header.size, data)
 
@@ -137,7 +153,7 @@ def _find_header(source: Source, block: bytes, zeros: int) -> tuple[bytes, int, 
     """Reads on to a block that is a header beyond doubt: (it, end-mark blocks before it, whether its name was lost).
 
     Six octal digits alone turn up in data, so the magic must be there too. At the end of the shard the block is
-    what remains of the end mark, or empty.
+    the part of one that is left.
     """
     passed = [ZERO] if zeros else []
     mark = 0
@@ -146,9 +162,6 @@ def _find_header(source: Source, block: bytes, zeros: int) -> tuple[bytes, int, 
         if len(passed) < 2:
             passed.append(block)
         block = source.read(BLOCK)
-    if len(block) < BLOCK:
-        mark = 0 if block.strip(b"\0") else mark
-        block = block if mark > 1 else b""
     if mark > 1:
         return block, mark, False
-    return block, 0, bool(block) and hides_long_form(b"".join(passed), block)
+    return block, 0, len(block) == BLOCK and hides_long_form(b"".join(passed), block)

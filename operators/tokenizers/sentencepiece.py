@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -62,26 +63,27 @@ def train(
     the same texts give the same file.
     """
     reserved = {"<unk>", "<s>", "</s>", "<pad>"}
-    with target.open("wb") as file:
-        try:
-            sentencepiece.SentencePieceTrainer.train(
-                sentence_iterator=(line for text in texts for line in text.split("\n") if line),
-                model_writer=file,
-                model_type=kind,
-                vocab_size=vocab_size,
-                hard_vocab_limit=False,
-                character_coverage=0.9995,
-                byte_fallback=True,
-                normalization_rule_name="identity",
-                remove_extra_whitespaces=False,
-                add_dummy_prefix=False,
-                split_digits=True,
-                max_sentence_length=1 << 20,
-                num_threads=1,
-                pad_id=3,
-                control_symbols=[symbol for symbol in control_symbols if symbol not in reserved],
-                minloglevel=2,
-            )
-        except RuntimeError as error:
-            raise ConfigError(f"cannot train a {kind} model of {vocab_size} pieces: {error}; try fewer pieces") from error
-    return int(sentencepiece.SentencePieceProcessor(model_file=str(target)).get_piece_size())
+    model = io.BytesIO()
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=(line for text in texts for line in text.split("\n") if line),
+            model_writer=model,
+            model_type=kind,
+            vocab_size=vocab_size,
+            hard_vocab_limit=False,
+            character_coverage=0.9995,
+            byte_fallback=True,
+            normalization_rule_name="identity",
+            remove_extra_whitespaces=False,
+            add_dummy_prefix=False,
+            split_digits=True,
+            max_sentence_length=1 << 20,
+            num_threads=1,
+            pad_id=3,
+            control_symbols=[symbol for symbol in control_symbols if symbol not in reserved],
+            minloglevel=2,
+        )
+    except RuntimeError as error:
+        raise ConfigError(f"cannot train a {kind} model of {vocab_size} pieces: {error}; try fewer pieces") from error
+    target.write_bytes(model.getvalue())  # only now: a failed training leaves the old model alone
+    return int(sentencepiece.SentencePieceProcessor(model_proto=model.getvalue()).get_piece_size())

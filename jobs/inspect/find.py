@@ -1,0 +1,123 @@
+"""Which sample a name means: looked up in the index, among the rejects, and in what the limit withheld."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from jobs.inspect.output import Output
+from pipeline import ledger, storage
+from pipeline.errors import ConfigError, StorageError
+from pipeline.formats import FORMATS
+from pipeline.operator import Row
+from pipeline.read import read_shard
+
+READING_THREADS = 8
+MAX_LISTED = 10
+"""Samples of one name that an error lists."""
+
+
+class SampleId(NamedTuple):
+    """A sample's place in the input; no two have the same."""
+
+    shard: str
+    key: str
+    ordinal: int
+
+    def __str__(self) -> str:
+        return f"{self.shard}/{self.key}#{self.ordinal}"
+
+    def is_called(self, name: str) -> bool:
+        return name in {self.key, f"{self.shard}/{self.key}", str(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One sample, and where its unit's files have it; a withheld one has no unit."""
+
+    id: SampleId
+    unit: str | None = None
+    index_row: int | None = None
+    """Its row in the unit's index; None if it was not measured."""
+    is_rejected: bool = False
+
+
+def find_sample(output: Output, wanted: str) -> Found:
+    """The one sample called KEY, SHARD/KEY or SHARD/KEY#ORDINAL. ConfigError if there is none, or more than one."""
+    with ThreadPoolExecutor(READING_THREADS) as threads:
+        units = threads.map(lambda unit: _search(output, unit, wanted), output.units)
+        found = [sample for samples in units for sample in samples]
+    found = found or _search_withheld(output, wanted)
+    if len(found) > 1:
+        names = sorted(sample.id for sample in found)
+        listed = [f"  {name}" for name in names[:MAX_LISTED]]
+        more = [f"  and {len(names) - MAX_LISTED} more"] if len(names) > MAX_LISTED else []
+        raise ConfigError("\n".join([f"{len(names)} samples are called {wanted}; give one in full:", *listed, *more]))
+    return found[0]
+
+
+def which_are(ids: pa.StructArray, wanted: str) -> pa.BooleanArray:
+    """Which of the ids (shard, key, ordinal) may be called `wanted`."""
+    shard, key, ordinal = (ids.field(name) for name in SampleId._fields)
+    middle = pc.binary_join_element_wise(shard, key, "/")
+    full = pc.binary_join_element_wise(middle, pc.cast(ordinal, pa.string()), "#")
+    return pc.or_(pc.or_(pc.equal(key, wanted), pc.equal(middle, wanted)), pc.equal(full, wanted))
+
+
+def _search(output: Output, unit: str, wanted: str) -> list[Found]:
+    files = output.files(unit)
+    ids = output.read(files["index"][0], ["id"])["id"].combine_chunks()
+    indexed = {SampleId(**ids[i].as_py()): i for i in pc.indices_nonzero(which_are(ids, wanted)).to_pylist()}
+    table = output.read(files["rejects"][0], ["level", "id"])
+    ids = table.filter(pc.equal(table["level"], ledger.SAMPLE))["id"].combine_chunks()
+    rejected = {SampleId(**row) for row in ids.filter(which_are(ids, wanted)).to_pylist()}
+    return [Found(name, unit, indexed.get(name), name in rejected) for name in sorted(indexed.keys() | rejected)]
+
+
+def _search_withheld(output: Output, wanted: str) -> list[Found]:
+    """Samples that the limit kept out, found by reading the shards they may be in. ConfigError if there are none."""
+    urls = output.newest_run().get("shards", {})
+    unread = output.version["withheld_shards"]
+    manifests = [output.manifest(unit) for unit in output.units]
+    cut = [m["inputs"][-1]["shard"] for m in manifests if m["counts"]["samples"]["withheld"]]
+    found: list[Found] = []
+    hints: list[str] = []
+    for shard in [*cut, *(name for name in unread if wanted.startswith(f"{name}/"))]:
+        try:
+            names = _names_in(output, shard, urls[shard]) if shard in urls else []
+        except StorageError as error:
+            hints.append(f"; {shard}, which the limit cut, is out of reach: {error}")
+            continue
+        found += [Found(name) for name in names if name.is_called(wanted)]
+    if found:
+        return found
+    if unread:
+        hints.append(f"; the limit left {len(unread)} shards unread: to look in one say {unread[0]}/KEY")
+    samples = output.version["totals"]["samples"]
+    counts = ", ".join(f"{samples[name]} {name}" for name in ("packed", "rejected", "withheld"))
+    raise ConfigError(
+        f"no sample is called {wanted} in {output.url} ({counts}); "
+        f"give KEY, SHARD/KEY or SHARD/KEY#ORDINAL{''.join(hints)}"
+    )
+
+
+def _names_in(output: Output, shard: str, url: str) -> list[SampleId]:
+    """The samples of a whole shard, named as a build names them."""
+    job = output.recipe["job"]
+    with storage.open_input(url) as (stream, size):
+        tables = read_shard(
+            stream,
+            size,
+            shard_name=shard,
+            unit=0,
+            shard_number=0,
+            format=FORMATS[job["format"]],
+            max_member_bytes=job["limits"]["max_member_bytes"],
+            take=0,
+        )
+        rows: list[Row] = [row for table in tables for row in table.select(["key", "ordinal", "shard_end"]).to_pylist()]
+    return [SampleId(shard, row["key"], row["ordinal"]) for row in rows if row["shard_end"] is None]

@@ -1,0 +1,88 @@
+"""Whether an output is what it promises: conserved, reproducible in its names, committed once, each pack exact.
+
+Re-reads the inputs and shares no code with what built the output, beyond its types, its schemas and the opening of
+URLs: a mistake of the writer must not be repeated by the one who checks it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import ValidationError
+
+from jobs.verify.check import Check
+from jobs.verify.data import check_packs
+from jobs.verify.files import check_files, check_records, list_orphans, open_version
+from jobs.verify.findings import Finding, Report
+from jobs.verify.index import check_index
+from jobs.verify.inputs import check_inputs
+from jobs.verify.locate import last_run, locate_shards
+from jobs.verify.records import Manifest, Recipe, Version
+from jobs.verify.text import open_tokenizer
+from jobs.verify.units import read_unit
+from pipeline.errors import ConfigError
+
+__all__ = ["Finding", "Report", "verify"]
+
+
+def verify(output: str, inputs: Sequence[str] = (), tokenizer: str | None = None) -> Report:
+    """Checks the highest version in `output`; memory holds one unit's index and one row group at a time.
+
+    inputs, tokenizer: where they are now, if not where the last run read them. ConfigError for what is no output,
+    and for inputs that cannot be found; everything else is a finding.
+    """
+    number, version = open_version(output)
+    report = Report(output, number)
+    recipe = _recipe(version)
+    manifests = check_records(output, number, version, report)
+    record = last_run(output)
+    names = [entry.shard for manifest in manifests for entry in manifest.inputs]
+    urls = locate_shards(names, inputs, record.get("shards", {}))
+    address = tokenizer or record.get("tokenizer")
+    if address is None:
+        raise ConfigError(f"{output} does not record its tokenizer; give the file with --tokenizer FILE")
+    text = open_tokenizer(address, recipe.tokenizer.sha256, recipe.profile.tokens)
+    check = Check(output, recipe, text, urls, _takes(manifests, recipe.job.limit))
+    for manifest in manifests:
+        if not check_files(output, manifest, report):
+            report.notes.append(f"unit {manifest.unit} was not looked into, because its files are not sound")
+            continue
+        unit = read_unit(output, manifest, report)
+        check_inputs(unit, check, report)
+        check_index(unit, check, report)
+        check_packs(unit, check, report)
+    _note_strays(output, version, names, record.get("shards", {}), report)
+    return report
+
+
+def _recipe(version: Version) -> Recipe:
+    try:
+        return Recipe.model_validate(version.recipe)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors())
+        raise ConfigError(f"the recipe of the output cannot be checked by this lodepack: {wrong}") from error
+
+
+def _takes(manifests: Sequence[Manifest], limit: int | None) -> dict[str, int]:
+    """How many samples a limited run takes of each shard, in the order of their names; nothing without a limit."""
+    takes: dict[str, int] = {}
+    left = limit or 0
+    for entry in sorted((entry for manifest in manifests for entry in manifest.inputs), key=lambda entry: entry.shard):
+        if limit is not None:
+            takes[entry.shard] = min(left, entry.samples)
+            left -= takes[entry.shard]
+    return takes
+
+
+def _note_strays(output: str, version: Version, names: Sequence[str], recorded: dict[str, str], report: Report) -> None:
+    """Notes what is harmless: files that no manifest names, shards of the last run that are in no unit."""
+    orphans = list_orphans(output)
+    if orphans:
+        report.notes.append(
+            f"{len(orphans)} files are named by no manifest (a killed run leaves some): {', '.join(orphans[:3])}"
+        )
+    strays = sorted(recorded.keys() - set(names) - set(version.withheld_shards))
+    if strays:
+        report.notes.append(
+            f"{len(strays)} shards of the last run are in no unit of this version: {', '.join(strays[:3])}"
+        )

@@ -1,0 +1,20 @@
+"""What every part of a check needs: the output, its recipe, the tokenizer, and where the inputs are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from jobs.verify.records import Recipe
+from jobs.verify.text import Text
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check of one output. urls: of each shard by name; takes: samples that a limited run takes of each shard."""
+
+    output: str
+    recipe: Recipe
+    text: Text
+    urls: Mapping[str, str]
+    takes: Mapping[str, int]

@@ -1,0 +1,107 @@
+"""Reads the packs of a unit, one row group at a time, and compares each with the documents of the index."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from jobs.verify.check import Check
+from jobs.verify.documents import Part, read_document
+from jobs.verify.findings import Report
+from jobs.verify.packs import IGNORE, Pack, differences, read_packs, row_faults, shape_faults
+from jobs.verify.pixels import pixel_fault
+from jobs.verify.units import Contents
+from pipeline import storage
+from pipeline.types import Modality
+
+Row = dict[str, Any]
+
+
+def check_packs(unit: Contents, check: Check, report: Report) -> None:
+    """Findings of every pack of the unit, and of the token counts in its manifest."""
+    counts: Counter[str] = Counter()
+    last = ""
+    for file in unit.manifest.paths("data"):
+        with (
+            storage.open_input(storage.join(check.output, file.path)) as (stream, _),
+            pq.ParquetFile(stream) as parquet,
+        ):
+            for group in range(parquet.num_row_groups):
+                for batch in parquet.iter_batches(row_groups=[group]):
+                    for pack in read_packs(batch):
+                        where = f"{file.path} pack {pack.pack_id}"
+                        if not pack.pack_id.startswith(f"{unit.manifest.unit}-") or pack.pack_id <= last:
+                            report.add(where, f"follows {last or 'the start'}; ascending numbers of the unit expected")
+                        last = pack.pack_id
+                        counts.update(_counts(pack))
+                        for fault in _pack_faults(pack, unit, check):
+                            report.add(where, fault)
+    found = unit.manifest.counts.get("tokens", {})
+    for name in ("packs", "tokens", "padding", "text", "visual", "trained", "views"):
+        report.expect(unit.manifest.where, f"counts.tokens.{name}", found.get(name, 0), counts[name])
+        if name in {"packs", "tokens", "views"}:
+            report.checked[name] += counts[name]
+    planned = unit.manifest.counts.get("packs", {}).get("planned", 0)
+    if planned < counts["packs"]:
+        report.add(unit.manifest.where, f"counts.packs.planned is {planned}; at least {counts['packs']} expected")
+
+
+def _counts(pack: Pack) -> dict[str, int]:
+    """What the pack adds to the counts of its manifest."""
+    modality = pack.tokens["modality"]
+    return {
+        "packs": 1,
+        "tokens": pack.used,
+        "padding": len(pack.tokens["input_ids"]) - pack.used,
+        "text": int((modality == Modality.TEXT).sum()),
+        "visual": int((modality == Modality.IMAGE).sum()),
+        "trained": int((pack.tokens["labels"] != IGNORE).sum()),
+        "views": len(pack.views),
+    }
+
+
+def _pack_faults(pack: Pack, unit: Contents, check: Check) -> list[str]:
+    """What is untrue of one pack; without a sound shape nothing more can be told."""
+    faults = list(shape_faults(pack, check.recipe))
+    return faults or [*row_faults(pack, check.recipe, check.text.special), *_document_faults(pack, unit, check)]
+
+
+def _document_faults(pack: Pack, unit: Contents, check: Check) -> Iterator[str]:
+    """Tokens, positions and views that are not those of the documents in the index."""
+    expected: list[tuple[Row, Row, str]] = []
+    profile = check.recipe.profile
+    for i, sample in enumerate(pack.samples):
+        identity = (sample["id"]["shard"], sample["id"]["ordinal"])
+        row, packed = unit.row(identity), unit.packed[identity]
+        # Samples that the index lacks, and parts that are missing or too long, are findings of their own already.
+        if row is None or set(packed.lengths) != set(range(packed.num_parts)):
+            return
+        document = read_document(row, check.text.special)
+        start, end = packed.span(sample["part"])
+        if end > len(document.ids) or end - start != sample["length"]:
+            return
+        place = sample["start"]
+        yield from _token_faults(pack, place, document.part(start, end, profile.positions))
+        for view, segment in document.views(start, end):
+            expected.append((view | {"sample": i, "start": view["start"] + place}, segment, identity[0]))
+    if len(expected) != len(pack.views):
+        yield f"has {len(pack.views)} views; {len(expected)} expected"
+        return
+    for k, (found, (view, segment, shard)) in enumerate(zip(pack.views, expected, strict=True)):
+        for name in view:
+            if found[name] != view[name]:
+                yield f"view {k} has {name} {found[name]}; {view[name]} expected"
+        fault = pixel_fault(found, segment, shard, kind=check.recipe.job.pixels, scheme=profile.slicing.scheme)
+        if fault:
+            yield f"view {k} {fault}"
+
+
+def _token_faults(pack: Pack, place: int, part: Part) -> Iterator[str]:
+    span = slice(place, place + len(part.ids))
+    yield from differences("input_ids", pack.tokens["input_ids"][span], part.ids, place)
+    yield from differences("modality", pack.tokens["modality"][span], part.modality, place)
+    for i, (found, expected) in enumerate(zip(pack.positions, part.positions, strict=True)):
+        yield from differences(f"position_ids[{i}]", found[span], expected, place)

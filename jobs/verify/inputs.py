@@ -1,0 +1,141 @@
+"""Re-reads the shards of a unit: every sample in them is packed, rejected or withheld, and says what the index says."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from jobs.verify.check import Check
+from jobs.verify.findings import Report
+from jobs.verify.pixels import describe_picture
+from jobs.verify.records import Input
+from jobs.verify.samples import Found, read_samples
+from jobs.verify.text import Text
+from jobs.verify.units import LATE, Contents, Id, name_of
+from jobs.verify.walk import CHUNK_BYTES, Source
+from pipeline import storage
+from pipeline.types import SegmentKind
+
+Row = dict[str, Any]
+LEVELS = ("samples", "segments")
+
+
+def check_inputs(unit: Contents, check: Check, report: Report) -> None:
+    """Findings of every shard of the unit, and of its counts."""
+    counts = {level: Counter[str]() for level in LEVELS}
+    recorded = unit.rows.keys() | unit.rejected.keys() | unit.packed.keys()
+    sizes = {entry.shard: entry.samples for entry in unit.manifest.inputs}
+    for shard, ordinal in sorted(recorded):
+        if ordinal >= sizes.get(shard, 0):
+            report.add(
+                unit.manifest.where, f"records sample {ordinal} of {shard}; below {sizes.get(shard, 0)} expected"
+            )
+    is_whole = True
+    for entry in unit.manifest.inputs:
+        found = Report(report.output, report.version)
+        is_same = _check_shard(unit, entry, check, counts, found)
+        is_whole = is_whole and is_same
+        # Of a shard that is another one now every sample would be a finding; that it is another is the one that counts.
+        report.findings += found.findings if is_same else found.findings[-1:]
+        report.checked += found.checked
+    if is_whole:
+        _check_counts(unit, counts, report)
+
+
+def _check_shard(unit: Contents, entry: Input, check: Check, counts: dict[str, Counter[str]], report: Report) -> bool:
+    """Whether the shard is the one that was packed; its last finding says so if it is not."""
+    job, take = check.recipe.job, check.takes.get(entry.shard)
+    ordinal, num_ignored = 0, 0
+    with storage.open_input(check.urls[entry.shard]) as (stream, _):
+        source = Source(stream)
+        for sample in read_samples(source, job.format, job.limits.max_member_bytes):
+            identity = (entry.shard, ordinal)
+            is_withheld = take is not None and ordinal >= take
+            state = _state(unit, identity, sample, report, is_withheld=is_withheld)
+            for level, amount in zip(LEVELS, (1, len(sample.segments)), strict=True):
+                counts[level].update({"read": amount, state: amount})
+            row = unit.row(identity)
+            if row is not None and not sample.fault:
+                for fault in _content_faults(row, sample, check.text):
+                    report.add(name_of(identity, sample.key), fault)
+            ordinal += 1
+            num_ignored += sample.ignored
+        while source.skip(CHUNK_BYTES):
+            pass
+    report.checked.update({"shards": 1, "bytes of input": source.offset, "samples": ordinal})
+    if not report.expect(entry.shard, "bytes", source.offset, entry.bytes):
+        return False
+    if not report.expect(entry.shard, "sha256", source.sha256(), entry.sha256):
+        return False
+    report.expect(unit.manifest.where, f"samples of {entry.shard}", entry.samples, ordinal)
+    report.expect(unit.manifest.where, f"ignored members of {entry.shard}", entry.ignored, num_ignored)
+    return True
+
+
+def _state(unit: Contents, identity: Id, sample: Found, report: Report, *, is_withheld: bool) -> str:
+    """What became of a sample, which is exactly one of packed, rejected and withheld."""
+    name = name_of(identity, sample.key)
+    rejected, packed = unit.rejected.get(identity), unit.packed.get(identity)
+    places = [place for place, held in (("packed", packed), ("rejected", rejected)) if held is not None]
+    if is_withheld:
+        if places or identity in unit.rows:
+            report.add(name, f"is beyond the limit, yet {' and '.join(places) or 'in the index'}; withheld expected")
+        return "withheld"
+    if len(places) != 1:
+        report.add(
+            name, f"is {'packed and rejected' if places else 'neither packed nor rejected'}; one of both expected"
+        )
+    for entry in (rejected, packed):
+        if entry is not None and entry.key != sample.key:
+            report.add(name, f"is recorded under the key {entry.key}")
+    if rejected is not None:
+        expected = list(range(len(sample.segments)))
+        if rejected.segments != expected:
+            report.add(name, f"has rejected segments {rejected.segments}; all {len(expected)} of its segments expected")
+        if sample.fault and rejected.operator != "read":
+            report.add(name, f"{sample.fault}, but was rejected by {rejected.operator}; read expected")
+        if not sample.fault and rejected.operator == "read":
+            report.add(name, "was rejected by read, but its members are sound")
+    if sample.fault and packed is not None:
+        report.add(name, f"{sample.fault}, but was packed; a reject expected")
+    is_measured = packed is not None or (rejected is not None and rejected.operator == LATE)
+    if is_measured != (identity in unit.rows):
+        report.add(name, f"is {'' if is_measured else 'not '}measured and {'not ' if is_measured else ''}in the index")
+    return places[0] if places else "lost"
+
+
+def _content_faults(row: Row, sample: Found, text: Text) -> Iterator[str]:
+    """What the index says otherwise than the shard: order and place of segments, ids of text, size of pictures."""
+    if row["id"]["key"] != sample.key:
+        yield f"has the key {row['id']['key']} in the index"
+    places = [(s["kind"], s["member"], s["offset"], s["size"]) for s in row["segments"]]
+    expected = [(int(s.kind), s.member, s.offset, s.size) for s in sample.segments]
+    if places != expected:
+        wrong = next(
+            (i for i, pair in enumerate(zip(places, expected, strict=False)) if pair[0] != pair[1]), len(expected)
+        )
+        yield f"has other segments in the index than in its shard, from segment {wrong} on"
+        return
+    ids = iter(text.encode([s.text or "" for s in sample.segments if s.kind == SegmentKind.TEXT]))
+    for i, (segment, found) in enumerate(zip(row["segments"], sample.segments, strict=True)):
+        if found.kind == SegmentKind.TEXT:
+            if segment["ids"] != next(ids):
+                yield f"segment {i} has other ids in the index than the tokenizer gives for its text"
+            continue
+        picture = describe_picture(found.data or b"")
+        plan = segment["plan"]
+        if picture != (segment["format"], plan["width"], plan["height"]):
+            planned = f"{segment['format']} of {plan['width']}x{plan['height']}"
+            yield f"segment {i} is planned as a {planned}; the shard has a {picture[0]} of {picture[1]}x{picture[2]}"
+
+
+def _check_counts(unit: Contents, recounted: dict[str, Counter[str]], report: Report) -> None:
+    """The manifest's counts against what was found: read + derived + repeated = packed + rejected + withheld."""
+    for level in LEVELS:
+        counts, found = unit.manifest.counts.get(level, {}), recounted[level]
+        for name in ("read", "packed", "rejected", "withheld"):
+            report.expect(unit.manifest.where, f"counts.{level}.{name}", counts.get(name), found[name])
+        before = sum(counts.get(name, 0) for name in ("read", "derived", "repeated"))
+        after = sum(counts.get(name, 0) for name in ("packed", "rejected", "withheld"))
+        report.expect(unit.manifest.where, f"read + derived + repeated of {level}", before, after)

@@ -1,0 +1,140 @@
+"""What holds of one packed row: by itself, and against the documents that it says it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from jobs.verify.plans import Ints
+from jobs.verify.records import Recipe
+from pipeline.types import Modality
+
+Row = dict[str, Any]
+IGNORE = -100
+ROWS = {"1d": 1, "mrope": 3}
+"""Rows of position_ids by the profile's rule."""
+FLAT = ("input_ids", "labels", "segment_ids", "modality")
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """One row of a data file; per-token columns as arrays, each [L]; positions [R, L]."""
+
+    pack_id: str
+    tokens: dict[str, Ints]
+    positions: list[Ints]
+    cu_seqlens: list[int]
+    samples: list[Row]
+    views: list[Row]
+
+    @property
+    def used(self) -> int:
+        """Tokens that are no tail padding."""
+        return int(sum(sample["length"] for sample in self.samples))
+
+
+def read_packs(table: pa.RecordBatch) -> Iterator[Pack]:
+    """The rows of a batch in schema PACK; a missing list reads as an empty one."""
+    for i in range(table.num_rows):
+        positions = table["position_ids"][i].values
+        yield Pack(
+            str(table["pack_id"][i].as_py()),
+            {name: _array(table[name][i].values) for name in FLAT},
+            [_array(row.values) for row in positions] if positions is not None else [],
+            table["cu_seqlens"][i].as_py() or [],
+            table["samples"][i].as_py() or [],
+            table["views"][i].as_py() or [],
+        )
+
+
+def _array(values: pa.Array | None) -> Ints:
+    return np.empty(0, np.int64) if values is None else values.fill_null(-1).to_numpy().astype(np.int64)
+
+
+def shape_faults(pack: Pack, recipe: Recipe) -> Iterator[str]:
+    """Lists of wrong length, and documents that do not follow each other: then nothing else can be told."""
+    length, rows = recipe.job.sequence_length, ROWS[recipe.profile.positions]
+    if len(pack.positions) != rows:
+        yield f"position_ids has {len(pack.positions)} rows; {rows} expected"
+    named = pack.tokens | {f"position_ids[{i}]": row for i, row in enumerate(pack.positions)}
+    yield from (f"{name} has {len(row)} values; {length} expected" for name, row in named.items() if len(row) != length)
+    if not pack.samples:
+        yield "holds no sample; at least one expected"
+    following = [0, *accumulate(sample["length"] for sample in pack.samples)]
+    for i, (sample, start) in enumerate(zip(pack.samples, following, strict=False)):
+        if sample["start"] != start or sample["length"] < 1:
+            yield f"sample {i} has {sample['length']} tokens from {sample['start']}; some from {start} expected"
+    if following[-1] > length:
+        yield f"samples have {following[-1]} tokens; at most {length} expected"
+
+
+def row_faults(pack: Pack, recipe: Recipe, special: Mapping[str, int]) -> Iterator[str]:
+    """What is untrue of a row of sound shape: borders, segments, tail, labels, special ids, views, limits."""
+    length, used = recipe.job.sequence_length, pack.used
+    ids, labels, modality = (pack.tokens[name] for name in ("input_ids", "labels", "modality"))
+    starts = [sample["start"] for sample in pack.samples]
+    borders = [*starts, used, *([length] if used < length else [])]
+    if pack.cu_seqlens != borders:
+        yield f"cu_seqlens are {pack.cu_seqlens}; the samples' borders {borders} expected"
+    numbers = np.repeat([*range(len(starts)), -1], [*(sample["length"] for sample in pack.samples), length - used])
+    yield from differences("segment_ids", pack.tokens["segment_ids"], numbers)
+
+    is_tail = np.arange(length) >= used
+    yield from differences("modality is padding", modality == Modality.PADDING, is_tail)
+    yield from differences("input_ids of the tail", ids[used:], np.full(length - used, special["padding"]), used)
+    for row in pack.positions:
+        yield from differences("position_ids of the tail", row[used:], np.arange(length - used), used)
+    trained = np.where(modality == Modality.TEXT, ids, IGNORE)
+    trained[starts] = IGNORE
+    yield from differences("labels", labels, trained)
+
+    is_special = (modality == Modality.TEXT) & np.isin(ids, list(set(special.values())))
+    for sample in pack.samples:
+        end = sample["start"] + sample["length"] - 1
+        if sample["part"] == sample["num_parts"] - 1:
+            if not is_special[end] or ids[end] != special["document_end"]:
+                yield f"input_ids[{end}] is {ids[end]}; the document's end token {special['document_end']} expected"
+            is_special[end] = False
+    for place in np.flatnonzero(is_special)[:1]:
+        yield f"input_ids[{place}] is the special token {ids[place]} inside text; only a document's end may be one"
+    yield from _view_faults(pack, recipe, special)
+
+
+def _view_faults(pack: Pack, recipe: Recipe, special: Mapping[str, int]) -> Iterator[str]:
+    """Placeholders without a view or the other way round, views out of order, limits exceeded."""
+    limits = recipe.job.pack.limits
+    is_placeholder = pack.tokens["input_ids"] == special["placeholder"]
+    modality = pack.tokens["modality"]
+    for i, sample in enumerate(pack.samples):
+        place = slice(sample["start"], sample["start"] + sample["length"])
+        num_tokens = sum(view["tokens"] for view in pack.views if view["sample"] == i)
+        # A newline embedding is a placeholder that no view's feature replaces.
+        num_newlines = int((is_placeholder & (modality == Modality.MARKER))[place].sum())
+        found = int(is_placeholder[place].sum())
+        if found != num_tokens + num_newlines:
+            yield f"sample {i} has {found} placeholders; {num_tokens} of its views and {num_newlines} newlines expected"
+    for k, view in enumerate(pack.views):
+        if view["tokens"] and modality[min(max(view["start"], 0), len(modality) - 1)] != Modality.IMAGE:
+            yield f"view {k} starts at token {view['start']}, which is no image token"
+    order = [(view["sample"], view["image"]) for view in pack.views]
+    if order != sorted(order):
+        yield "views are not in the order of their images"
+    patches = sum(view["grid_t"] * view["grid_h"] * view["grid_w"] for view in pack.views)
+    for name, found, limit in (("images", len(set(order)), limits.images), ("patches", patches, limits.patches)):
+        if limit is not None and found > limit:
+            yield f"holds {found} {name}; at most {limit} expected"
+
+
+def differences(name: str, found: Any, expected: Any, start: int = 0) -> Iterator[str]:
+    """The first place at which two arrays differ, if they do; start: the first one's place in the row."""
+    if len(found) != len(expected):
+        yield f"{name} has {len(found)} values; {len(expected)} expected"
+    elif (wrong := np.flatnonzero(found != expected)).size:
+        first = int(wrong[0])
+        more = f" (and {wrong.size - 1} more)" if wrong.size > 1 else ""
+        yield f"{name}[{first + start}] is {found[first]}; {expected[first]} expected{more}"

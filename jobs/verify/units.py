@@ -1,0 +1,140 @@
+"""What one unit says became of each sample: its index, its rejects, and the parts in its packs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from jobs.verify.findings import Report
+from jobs.verify.records import Manifest
+from pipeline import storage
+from pipeline.errors import Reason
+
+Row = dict[str, Any]
+Id = tuple[str, int]
+"""Shard and ordinal."""
+LATE = "write"
+"""The operator that alone may reject a sample that was measured: damage that only full decoding shows."""
+
+
+@dataclass(slots=True)
+class Rejected:
+    """One sample in the rejects."""
+
+    key: str
+    operator: str
+    segments: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Packed:
+    """The parts of one sample that packs hold: length by part, and where each lies."""
+
+    key: str
+    num_parts: int
+    lengths: dict[int, int] = field(default_factory=dict)
+
+    def span(self, part: int) -> tuple[int, int]:
+        """First and one past the last of the document's tokens that `part` holds."""
+        start = sum(self.lengths[i] for i in range(part))
+        return start, start + self.lengths[part]
+
+
+@dataclass(slots=True)
+class Contents:
+    """A unit in memory: everything but its packs' tokens and pixels. Packs are read one row group at a time."""
+
+    manifest: Manifest
+    index: pa.Table
+    rows: dict[Id, int]
+    rejected: dict[Id, Rejected]
+    packed: dict[Id, Packed]
+
+    def row(self, identity: Id) -> Row | None:
+        """The sample's row of the index, if it was measured."""
+        number = self.rows.get(identity)
+        return None if number is None else self.index.slice(number, 1).to_pylist()[0]
+
+
+def name_of(identity: Id, key: str) -> str:
+    """A sample as findings name it."""
+    return f"{identity[0]} sample {identity[1]} ({key})"
+
+
+def read_unit(output: str, manifest: Manifest, report: Report) -> Contents:
+    """The contents of a unit whose files are sound; what contradicts itself in them is a finding."""
+    (index_file,), (rejects_file,) = manifest.paths("index"), manifest.paths("rejects")
+    index = _read_table(output, index_file.path)
+    ids = [_id(row) for row in index["id"].to_pylist()]
+    if len(set(ids)) < len(ids) or ids != sorted(ids):
+        report.add(index_file.path, "rows are not in the order of shard and ordinal, each once")
+    rejected = _read_rejects(output, rejects_file.path, manifest, report)
+    packed: dict[Id, Packed] = {}
+    for where, samples in _pack_samples(output, manifest):
+        for sample in samples:
+            _admit(where, sample, packed, report)
+    for identity, entry in packed.items():
+        if sorted(entry.lengths) != list(range(entry.num_parts)):
+            found = f"parts {sorted(entry.lengths)} are packed; 0 to {entry.num_parts - 1} expected, each once"
+            report.add(name_of(identity, entry.key), found)
+    rows = {identity: number for number, identity in enumerate(ids)}
+    return Contents(manifest, index, rows, rejected, packed)
+
+
+def _read_table(output: str, path: str) -> pa.Table:
+    with storage.open_input(storage.join(output, path)) as (stream, _):
+        return pq.read_table(stream)
+
+
+def _pack_samples(output: str, manifest: Manifest) -> Iterator[tuple[str, list[Row]]]:
+    for file in manifest.paths("data"):
+        with storage.open_input(storage.join(output, file.path)) as (stream, _), pq.ParquetFile(stream) as parquet:
+            for batch in parquet.iter_batches(columns=["pack_id", "samples"]):
+                for row in batch.to_pylist():
+                    yield f"{file.path} pack {row['pack_id']}", row["samples"] or []
+
+
+def _admit(where: str, sample: Row, packed: dict[Id, Packed], report: Report) -> None:
+    identity, key = _id(sample["id"]), sample["id"]["key"]
+    entry = packed.setdefault(identity, Packed(key, sample["num_parts"]))
+    name = name_of(identity, key)
+    if (entry.key, entry.num_parts) != (key, sample["num_parts"]):
+        report.add(where, f"{name} has {sample['num_parts']} parts; {entry.key} with {entry.num_parts} expected")
+    if sample["part"] in entry.lengths:
+        report.add(where, f"part {sample['part']} of {name} is packed twice")
+    entry.lengths[sample["part"]] = sample["length"]
+
+
+def _read_rejects(output: str, path: str, manifest: Manifest, report: Report) -> dict[Id, Rejected]:
+    rejected: dict[Id, Rejected] = {}
+    reasons: Counter[str] = Counter()
+    sizes = {entry.shard: entry.bytes for entry in manifest.inputs}
+    for row in _read_table(output, path).to_pylist():
+        identity, key = _id(row["id"]), row["id"]["key"]
+        name = name_of(identity, key)
+        if row["reason"] not in set(Reason):
+            report.add(path, f"{name} has the reason {row['reason']}, which is none of the closed list")
+        if row["shard"] != identity[0] or row["offset"] + row["size"] > sizes.get(row["shard"], 0):
+            report.add(
+                path, f"{name} lies at bytes {row['offset']}+{row['size']} of {row['shard']}, which it is not in"
+            )
+        if row["level"] == "sample":
+            reasons[row["reason"]] += 1
+            if identity in rejected:
+                report.add(path, f"{name} is rejected twice")
+            rejected[identity] = Rejected(key, row["operator"])
+        elif identity in rejected:
+            rejected[identity].segments.append(row["segment"])
+        else:
+            report.add(path, f"{name} has a rejected segment and no row of its own before it")
+    report.expect(manifest.where, "reasons", manifest.reasons, dict(reasons))
+    return rejected
+
+
+def _id(row: Row) -> Id:
+    return row["shard"], row["ordinal"]

@@ -1,0 +1,187 @@
+"""Promises 4 and 5 under SIGKILL: of the driver at seeded moments, and of each operator's actor, the pack actor's above all."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support import QUICKSTART, ROOT, build, tree, write_small_shards
+
+SMALL = ("unit.target_shards=1", "sequence_length=2048")
+SPREAD = (
+    "resources.decode.cpus=0.2",
+    "resources.slice={cpus: 0.05}",
+    "resources.tokenize={cpus: 0.05}",
+    "resources.score.cpus=0.2",
+    "resources.write.cpus=0.2",
+    *(f"resources.{name}.batch_size=2" for name in ("decode", "slice", "tokenize", "score", "pack")),
+)
+OPERATORS = ("decode", "slice", "tokenize", "score", "pack", "write")
+SEED = 20260
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return write_small_shards(tmp_path_factory.mktemp("shards"), 6, 8)
+
+
+@pytest.fixture(scope="module")
+def expected(shards: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    output = tmp_path_factory.mktemp("expected") / "out"
+    assert build(output, shards, *SMALL)["units"]["built"] >= 3
+    return tree(output)
+
+
+def start(output: Path, shards: str, *options: str) -> subprocess.Popen[bytes]:
+    fields = [f"--set={field}" for field in (*SMALL, f"tokenizer={ROOT}/jobs/samples/tokenizer.model")]
+    command = [sys.executable, "-m", "jobs", "run", str(QUICKSTART), "--input", shards, "--output", str(output)]
+    return subprocess.Popen(
+        [*command, *fields, *options], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+
+
+def kill_after(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Kills the process unless it ended before; whether it had to."""
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        return True
+    return False
+
+
+def moments(longest: float, count: int) -> list[float]:
+    """Seeded seconds, spread evenly over a run by strata, so that early, middle and late moments all occur."""
+    rng = random.Random(SEED)
+    return [longest * (i + rng.random()) / count for i in range(count)]
+
+
+def check_driver_kills(
+    shards: str, expected: dict[str, str], folder: Path, longest: float, count: int, *options: str
+) -> None:
+    killed = 0
+    for i, moment in enumerate(moments(longest, count)):
+        output = folder / str(i)
+        killed += kill_after(start(output, shards, *options), moment)
+        seen = tree(output)
+        committed = {path for path in seen if path.startswith("manifests/")}
+        # Names are content, so an early file is a right file; a manifest is there whole or not at all.
+        assert seen.items() <= expected.items()
+        build(output, shards, *SMALL)
+        assert tree(output) == expected
+        assert committed <= tree(output).keys()
+    assert killed >= count // 2, "most runs ended before they were killed: raise `longest`"
+
+
+def test_a_local_run_killed_at_ten_moments_and_run_again_gives_the_same_bytes(
+    shards: str, expected: dict[str, str], tmp_path: Path
+) -> None:
+    began = time.monotonic()
+    assert start(tmp_path / "whole", shards, "--local").wait() == 0
+    check_driver_kills(shards, expected, tmp_path, time.monotonic() - began, 10, "--local")
+
+
+def test_a_ray_driver_killed_and_run_again_gives_the_same_bytes(
+    shards: str, expected: dict[str, str], tmp_path: Path
+) -> None:
+    check_driver_kills(shards, expected, tmp_path, 20.0, 2)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+def test_a_ray_driver_killed_at_ten_moments_and_run_again_gives_the_same_bytes(
+    shards: str, expected: dict[str, str], tmp_path: Path
+) -> None:
+    began = time.monotonic()
+    assert start(tmp_path / "whole", shards).wait() == 0
+    check_driver_kills(shards, expected, tmp_path, time.monotonic() - began, 10)
+
+
+class Killer(threading.Thread):
+    """Kills an actor of an operator once, as soon as it is seen at its `nth` task, or two seconds after it is there."""
+
+    def __init__(self, operator: str, nth: int) -> None:
+        super().__init__(daemon=True)
+        self.killed: int | None = None
+        self._nth = nth
+        self._title = f"ray::MapWorker(MapBatches({operator.capitalize()}))"
+        self._ended = threading.Event()
+
+    def run(self) -> None:
+        first_seen: dict[int, float] = {}
+        tasks: dict[int, int] = {}
+        at_work: set[int] = set()
+        while self.killed is None and not self._ended.wait(0.001):
+            for pid, title in processes():
+                if not title.startswith(self._title):
+                    continue
+                if ".submit" not in title:
+                    at_work.discard(pid)
+                elif pid not in at_work:
+                    at_work.add(pid)
+                    tasks[pid] = tasks.get(pid, 0) + 1
+                waited = time.monotonic() - first_seen.setdefault(pid, time.monotonic())
+                if tasks.get(pid, 0) >= self._nth or (self._nth == 1 and waited > 2):
+                    os.kill(pid, signal.SIGKILL)
+                    self.killed = pid
+                    return
+
+    def stop(self) -> None:
+        self._ended.set()
+        self.join()
+
+
+def processes() -> list[tuple[int, str]]:
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                found.append((int(folder.name), (folder / "cmdline").read_bytes().decode("utf-8", "replace")))
+            except OSError:  # it ended between the listing and the reading
+                continue
+    return found
+
+
+@pytest.mark.usefixtures("ray_session")
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_an_actor_killed_at_work_costs_no_byte(
+    shards: str, expected: dict[str, str], tmp_path: Path, operator: str
+) -> None:
+    killer = Killer(operator, 1)
+    killer.start()
+    build(tmp_path, shards, *SMALL, *SPREAD, local=False)
+    killer.stop()
+    assert killer.killed is not None
+    assert tree(tmp_path) == expected
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_a_pack_actor_killed_with_half_a_unit_in_memory_emits_nothing_and_the_unit_runs_again(
+    shards: str, tmp_path: Path
+) -> None:
+    one_unit = (*SMALL, "unit.target_shards=64")
+    build(tmp_path / "expected", shards, *one_unit)
+    killer = Killer("pack", 2)  # what its first task brought is in its memory alone
+    killer.start()
+    summary = build(tmp_path / "killed", shards, *one_unit, *SPREAD, local=False)
+    killer.stop()
+    assert killer.killed is not None
+    assert summary["rounds"] == 2
+    assert tree(tmp_path / "killed") == tree(tmp_path / "expected")
+
+
+def test_two_runs_of_one_job_at_once_commit_each_unit_once(
+    shards: str, expected: dict[str, str], tmp_path: Path
+) -> None:
+    runs = [start(tmp_path, shards, "--local") for _ in range(2)]
+    assert [run.wait() for run in runs] == [0, 0]
+    assert tree(tmp_path) == expected
