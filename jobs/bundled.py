@@ -12,7 +12,7 @@ JOB = "quickstart.yaml"
 
 
 def write_samples(folder: Path) -> dict[str, Any]:
-    """Writes the shards, their licence, a tokenizer and a job that runs on them into `folder`, which must be new or empty."""
+    """Writes the shards, their licence, a tokenizer and a job that runs on them into a new or empty `folder`."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(f"{folder} is not empty; name a new folder")
     folder.mkdir(parents=True, exist_ok=True)

@@ -65,7 +65,11 @@ def build_chain(resolved: Resolved) -> Chain:
     )
     stages = [
         Stage("decode", partial(_same, decode), _pool(resources.decode)),
-        Stage("slice", partial(_same, Slice(profile, job.budget.max_regions if job.budget else None)), _pool(resources.slice)),
+        Stage(
+            "slice",
+            partial(_same, Slice(profile, job.budget.max_regions if job.budget else None)),
+            _pool(resources.slice),
+        ),
         Stage("tokenize", partial(_tokenize, absolute(job.tokenizer), profile), _pool(resources.tokenize)),
     ]
     if job.score is not None:
@@ -98,7 +102,11 @@ def _recipe(job: Job, profile: Profile, tokenizer: bytes) -> dict[str, Any]:
     numeric |= {f"pillow.{name}": features.version(name) for name in ("jpg", "webp", "zlib")}
     if job.score is not None:
         gpus = job.resources.score.gpus if job.resources.score else 0
-        numeric |= {"torch": version("torch").partition("+")[0], "device": "cuda" if gpus else "cpu", "dtype": "integer"}
+        numeric |= {
+            "torch": version("torch").partition("+")[0],
+            "device": "cuda" if gpus else "cpu",
+            "dtype": "integer",
+        }
     operators = {kind.name: kind.version for kind in (Decode, Slice, Tokenize, Pack, Write)}
     return {
         "schema_version": SCHEMA_VERSION,
@@ -145,9 +153,6 @@ def _write(config: WriteConfig) -> Operator:
     return Write(config)
 
 
-def _pack(
-    config: PackConfig, sequence_length: int, vocabulary: Vocabulary, recipe: str, units: Sequence[Unit]
-) -> Pack:
+def _pack(config: PackConfig, sequence_length: int, vocabulary: Vocabulary, recipe: str, units: Sequence[Unit]) -> Pack:
     shards = {unit.number: {shard.name: shard.url for shard in unit.shards} for unit in units}
     return Pack(config, sequence_length, vocabulary, shards, recipe)
-

@@ -26,7 +26,9 @@ app.add_typer(tokenizer_app, name="tokenizer")
 
 JobFile = Annotated[str, typer.Argument(metavar="JOB.yaml", help="Job file.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
-Overrides = Annotated[list[str], typer.Option("--set", metavar="A.B=C", help="Override a field of the job; repeatable.")]
+Overrides = Annotated[
+    list[str], typer.Option("--set", metavar="A.B=C", help="Override a field of the job; repeatable.")
+]
 InputUrl = Annotated[list[str], typer.Option("--input", metavar="URL", help="Shards to read instead of the job's.")]
 
 
@@ -113,7 +115,7 @@ def verify(
 ) -> None:
     """Check an output against its inputs, independently of the code that built it.
 
-    Exit 0: nothing untrue was found. Exit 1: the list of what is untrue. Exit 2: no output, or no inputs to check it by.
+    Exit 0: nothing untrue was found. Exit 1: the list of what is untrue. Exit 2: no output, or no inputs.
     """
     from jobs.verify import verify as check
 
@@ -142,17 +144,21 @@ def samples(
         typer.echo(f"next: lodepack run {folder}/quickstart.yaml --local")
 
 
-@tokenizer_app.command("train", epilog="Example: `lodepack tokenizer train jobs/quickstart.yaml --vocab-size 4096 --output my.model`")
+@tokenizer_app.command(
+    "train", epilog="Example: `lodepack tokenizer train jobs/quickstart.yaml --vocab-size 4096 --output my.model`"
+)
 def tokenizer_train(
     job: JobFile,
     kind: Annotated[str, typer.Option(help="unigram or bpe.")] = "unigram",
     vocab_size: Annotated[int, typer.Option(min=300, help="Pieces, 256 bytes among them.")] = 8000,
-    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Model file; by default the job's tokenizer.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Model file; by default the job's tokenizer.")
+    ] = None,
     input: InputUrl = [],  # noqa: A002, B006
     set: Overrides = [],  # noqa: A002, B006
     as_json: Json = False,
 ) -> None:
-    """Train a SentencePiece model on the text of the job's shards, lossless, with the profile's special tokens guarded."""
+    """Train a lossless SentencePiece model on the text of the job's shards; the profile's special tokens are guarded."""
     from jobs.spec import load_job
     from jobs.train import train_tokenizer
 
@@ -163,7 +169,9 @@ def tokenizer_train(
     if as_json:
         _print_json(trained)
     else:
-        typer.echo(f"wrote {trained['model']}: {trained['pieces']} {kind} pieces, {len(trained['special_tokens'])} special")
+        typer.echo(
+            f"wrote {trained['model']}: {trained['pieces']} {kind} pieces, {len(trained['special_tokens'])} special"
+        )
 
 
 def _print_json(value: dict[str, Any] | list[dict[str, Any]]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
@@ -28,7 +28,7 @@ class Screen:
         self._tasks: dict[str, TaskID] = {}
         self._units = 0
 
-    def __enter__(self) -> Screen:
+    def __enter__(self) -> Self:
         self._bars.start()
         return self
 
@@ -67,7 +67,8 @@ def print_summary(summary: dict[str, Any]) -> None:
     used, padding = tokens.get("tokens", 0), tokens.get("padding", 0)
     fill = used / (used + padding) if used else 0.0
     rows = {
-        "packs": f"{tokens.get('packs', 0):,} of {summary['sequence_length']:,} tokens (bound {packs.get('bound', 0):,})",
+        "packs": f"{tokens.get('packs', 0):,} of {summary['sequence_length']:,} tokens each",
+        "fewest possible": f"{packs.get('bound', 0):,}",
         "tokens": f"{used:,} ({tokens.get('text', 0):,} text, {tokens.get('visual', 0):,} visual)",
         "fill": f"{fill:.4f}",
         "samples": _counts(sample),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -100,7 +100,7 @@ class WritePool(PoolSection):
 
 
 class ResourcesSection(Section):
-    """What each operator asks of a cluster. None of it changes a byte. Absent pools share that of the operator before."""
+    """What each operator asks of a cluster; no byte depends on it. Absent pools share that of the operator before."""
 
     read_cpus: float = Field(0.25, gt=0)
     """CPUs of one read task; room for one is always kept."""
@@ -188,7 +188,9 @@ def load_job(path: str, overrides: list[str], **options: Any) -> Job:
     try:
         raw = yaml.safe_load(Path(path).read_text("utf-8"))
     except FileNotFoundError as error:
-        raise ConfigError(f"no job file at {path}; give the path of a YAML file, such as jobs/quickstart.yaml") from error
+        raise ConfigError(
+            f"no job file at {path}; give the path of a YAML file, such as jobs/quickstart.yaml"
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: {error}; a YAML text file is expected") from error
     except yaml.YAMLError as error:
@@ -244,5 +246,3 @@ def _what(problem: Any) -> str:
 def absolute(url: str) -> str:
     """Local paths as absolute ones: actors of a cluster have another working directory."""
     return str(storage.local_path(url).absolute()) if storage.is_local(url) else url
-
-

@@ -16,7 +16,7 @@ from pipeline.units import list_shards
 
 
 def train_tokenizer(job: Job, *, kind: str, vocab_size: int, target: Path) -> dict[str, Any]:
-    """Trains on every sound sample (or the first `limit`) and writes `target`; the profile's specials become control symbols."""
+    """Trains on every sound sample, or the first `limit`; the profile's special tokens become control symbols."""
     if target.exists():
         raise ConfigError(f"{target} exists; choose another --output or remove it")
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -124,4 +124,3 @@ def lay_out(row: Row, part: Part, vocabulary: Vocabulary, positions: str) -> Lai
     labels = np.where(modality == Modality.TEXT, all_ids, IGNORE).astype(np.int32)
     labels[:1] = IGNORE
     return LaidOut(all_ids, labels, positions_of(pieces, positions), modality, tuple(starts))
-

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from itertools import pairwise
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,7 +24,7 @@ from pipeline.errors import InputError, Reason
 from pipeline.operator import Row
 from pipeline.schema import MEASURED, RELEVANCES
 from pipeline.tasks import DATA, INDEX, PACKS_PER_FILE, SUMMARY, TASK, task
-from pipeline.types import Rejection, SegmentKind
+from pipeline.types import Rejection
 from pipeline.units import unit_id
 
 
@@ -146,12 +147,22 @@ class Pack:
         packs = pack_items(sizes, self._limits)
         summary = {
             "inputs": [
-                {"shard": name, "sha256": end["sha256"], "bytes": end["bytes"], "samples": end["rows"], "ignored": end["ignored"]}
+                {
+                    "shard": name,
+                    "sha256": end["sha256"],
+                    "bytes": end["bytes"],
+                    "samples": end["rows"],
+                    "ignored": end["ignored"],
+                }
                 for name, end in zip(names, ends, strict=True)
             ],
             "counts": counts,
             "rejects": rejects,
-            "packs": {"planned": len(packs), "bound": bound(sizes, self._limits), "split": sum(len(d.parts) > 1 for d in documents)},
+            "packs": {
+                "planned": len(packs),
+                "bound": bound(sizes, self._limits),
+                "split": sum(len(d.parts) > 1 for d in documents),
+            },
             "reports": 2 + -(-len(packs) // PACKS_PER_FILE),
         }
         shards = dict(self._units[unit])
@@ -185,9 +196,7 @@ class Pack:
         if not self._split:
             raise InputError(Reason.TOO_LONG, f"{_describe(size)}; a sequence holds {_describe(self._limits)}")
         borders = self._borders(row)
-        parts = tuple(
-            Part(start, end, i, len(borders) - 1) for i, (start, end) in enumerate(zip(borders, borders[1:], strict=False))
-        )
+        parts = tuple(Part(start, end, i, len(borders) - 1) for i, (start, end) in enumerate(pairwise(borders)))
         return _Document(number, parts, tuple(self._size(row, part) for part in parts))
 
     def _borders(self, row: Row) -> list[int]:
@@ -197,7 +206,9 @@ class Pack:
         while borders[-1] < last:
             start = end = borders[-1]
             # A part that reaches the end carries the end token, so it is measured with it.
-            while end < last and self._fits(self._size(row, Part(start, end + 1, len(borders) - 1, len(borders) + (end + 1 < last)))):
+            while end < last and self._fits(
+                self._size(row, Part(start, end + 1, len(borders) - 1, len(borders) + (end + 1 < last)))
+            ):
                 end += 1
             if end == start:
                 segment = row["segments"][start]
@@ -276,5 +287,3 @@ def _total(document: _Document) -> list[int]:
 def _describe(size: tuple[int, int, int]) -> str:
     names = ("tokens", "images", "patches")
     return ", ".join(f"{value} {name}" for value, name in zip(size, names, strict=True) if value < 1 << 62)
-
-

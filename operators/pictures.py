@@ -10,6 +10,7 @@ Pillow's plain conversion. 16-bit grey: the high byte. Float and Lab pictures ar
 from __future__ import annotations
 
 import io
+import struct
 import zlib
 
 import numpy as np
@@ -47,15 +48,15 @@ def open_picture(data: bytes, max_pixels: int) -> Image.Image:
     InputError: format-not-allowed, image-too-large, decode-error (a PNG chunk with a wrong checksum among them).
     """
     Image.MAX_IMAGE_PIXELS = None  # the cap below is ours and comes first; Pillow's would warn below it, raise above
+    if data.startswith(PNG_SIGNATURE) and data[12:16] == b"IHDR" and len(data) >= 24:
+        # Pillow reads on to the pixels before it tells the size, and calls a bomb without any a broken file.
+        width, height = struct.unpack_from(">II", data, 16)
+        _check_size(width, height, max_pixels)
     try:
         picture = Image.open(io.BytesIO(data), formats=FORMATS)
-    except Exception as error:  # noqa: BLE001 - hostile headers raise anything, and each of it means the same
+    except Exception as error:
         raise InputError(*_refusal(data, error)) from error
-    width, height = picture.size
-    if width * height > max_pixels:
-        raise InputError(Reason.IMAGE_TOO_LARGE, f"{width}x{height} pixels; the job allows {max_pixels} in all")
-    if width == 0 or height == 0:
-        raise InputError(Reason.DECODE_ERROR, f"{width}x{height} pixels")
+    _check_size(*picture.size, max_pixels)
     if picture.format == "PNG":
         _check_png(data)
     return picture
@@ -78,7 +79,7 @@ def load_upright(picture: Image.Image) -> Image.Image:
     """
     try:
         picture.load()
-    except Exception as error:  # noqa: BLE001 - damaged data raises whatever its decoder felt
+    except Exception as error:
         raise InputError(Reason.DECODE_ERROR, f"{picture.format}: {error}") from error
     turn = UPRIGHT.get(_orientation(picture))
     return picture if turn is None else picture.transpose(turn)
@@ -100,6 +101,13 @@ def to_rgb(picture: Image.Image) -> Image.Image:
     if mode in {"F", "LAB"}:
         raise InputError(Reason.DECODE_ERROR, f"picture in mode {mode}; convert it to 8-bit RGB")
     return picture if mode == "RGB" else picture.convert("RGB")
+
+
+def _check_size(width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise InputError(Reason.IMAGE_TOO_LARGE, f"{width}x{height} pixels; the job allows {max_pixels} in all")
+    if width == 0 or height == 0:
+        raise InputError(Reason.DECODE_ERROR, f"{width}x{height} pixels")
 
 
 def _orientation(picture: Image.Image) -> int:

@@ -37,7 +37,9 @@ class Score:
     name = "score"
     version = 1
 
-    def __init__(self, config: ScoreConfig, budget: BudgetConfig | None, slicing: QwenConfig | None, device: str) -> None:
+    def __init__(
+        self, config: ScoreConfig, budget: BudgetConfig | None, slicing: QwenConfig | None, device: str
+    ) -> None:
         self._weights = config.steps()
         self._budget = budget
         self._slicing = slicing

@@ -70,7 +70,10 @@ class Write:
             return row
         write = self._write_data if row["kind"] == DATA else self._write_index
         note, rejects = write(row)
-        return row | {"note": json.dumps(note, sort_keys=True), "payload": to_stream(pa.Table.from_pylist(rejects, REJECTS))}
+        return row | {
+            "note": json.dumps(note, sort_keys=True),
+            "payload": to_stream(pa.Table.from_pylist(rejects, REJECTS)),
+        }
 
     def _write_index(self, row: Row) -> tuple[Row, list[Row]]:
         documents = from_stream(row["payload"])
@@ -135,7 +138,11 @@ class Write:
         return {"file": stored, "counts": counts}, rejects
 
     def _pictures(
-        self, packs: list[list[list[int]]], documents: list[Row], shards: Mapping[str, str], rejected: dict[int, Rejection]
+        self,
+        packs: list[list[list[int]]],
+        documents: list[Row],
+        shards: Mapping[str, str],
+        rejected: dict[int, Rejection],
     ) -> dict[tuple[str, int], list[Row]]:
         """For each image of the packs' documents, by shard and offset, the `pixels` of each of its views.
 
@@ -278,4 +285,3 @@ class Write:
 
 def _identity(row: Row) -> Row:
     return {"shard": row["shard"], "key": row["key"], "ordinal": row["ordinal"]}
-

@@ -35,7 +35,9 @@ def fit_pools(pools: Mapping[str, Pool], nodes: Sequence[Node], read_cpus: float
             f"{name} {pool.min_actors} x ({pool.cpus:g} CPU{f', {pool.gpus:g} GPU' if pool.gpus else ''})"
             for name, pool in pools.items()
         )
-        offered = ", ".join(f"{node.cpus:g} CPU{f' + {node.gpus:g} GPU' if node.gpus else ''}" for node in nodes) or "none"
+        offered = (
+            ", ".join(f"{node.cpus:g} CPU{f' + {node.gpus:g} GPU' if node.gpus else ''}" for node in nodes) or "none"
+        )
         raise ConfigError(
             f"resources do not fit the cluster: {asked} and {read_cpus:g} CPU for reading; the nodes have {offered}; "
             "lower resources.*.cpus or the first number of actors, or run with --local"
@@ -50,8 +52,10 @@ def fit_pools(pools: Mapping[str, Pool], nodes: Sequence[Node], read_cpus: float
     return {name: replace(pool, max_actors=sizes[name]) for name, pool in pools.items()}
 
 
-def share_out(pools: Mapping[str, Pool], num_actors: int, fixed: Sequence[str], cpus: float, read_cpus: float) -> dict[str, Pool]:
-    """The pools with exactly `num_actors` actors each (one for those in `fixed`), CPU shares cut until all fit `cpus`."""
+def share_out(
+    pools: Mapping[str, Pool], num_actors: int, fixed: Sequence[str], cpus: float, read_cpus: float
+) -> dict[str, Pool]:
+    """The pools with exactly `num_actors` actors (one for those in `fixed`), CPU shares cut until all fit `cpus`."""
     sized = {
         name: pool if name in fixed else replace(pool, min_actors=num_actors, max_actors=num_actors)
         for name, pool in pools.items()

@@ -44,7 +44,9 @@ def reject_rows(row: Row, rejection: Rejection | Row) -> list[Row]:
 
 def sort_rejects(rows: Iterable[Row], shard_order: dict[str, int]) -> list[Row]:
     """Rejects in the order of the input, each once: a split sample is reported by every file that held a part."""
-    unique = {(shard_order[r["shard"]], r["id"]["ordinal"], -1 if r["segment"] is None else r["segment"]): r for r in rows}
+    unique = {
+        (shard_order[r["shard"]], r["id"]["ordinal"], -1 if r["segment"] is None else r["segment"]): r for r in rows
+    }
     return [unique[key] for key in sorted(unique)]
 
 
@@ -54,7 +56,9 @@ def close_counts(counts: dict[str, dict[str, int]], rejects: Iterable[Row]) -> d
     closed: dict[str, dict[str, int]] = {}
     for level, found in counts.items():
         total = {name: found.get(name, 0) for name in COUNTS} | {"rejected": rejected[level]}
-        total["packed"] = sum(total[name] for name in ("read", "derived", "repeated")) - total["rejected"] - total["withheld"]
+        total["packed"] = (
+            sum(total[name] for name in ("read", "derived", "repeated")) - total["rejected"] - total["withheld"]
+        )
         closed[f"{level}s"] = total
     return closed
 

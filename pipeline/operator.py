@@ -49,11 +49,12 @@ def map_rows(
     columns it lacks. Columns that `schema` does not name are dropped.
     """
     rows: list[Row] = []
-    for row in table.to_pylist():
+    for given in table.to_pylist():
+        row = given
         if row["rejection"] is None and not row["withheld"] and row["shard_end"] is None:
             try:
-                row |= convert(row)
+                row = given | convert(given)
             except InputError as error:
-                row["rejection"] = asdict(Rejection.from_error(operator, error))
+                row = given | {"rejection": asdict(Rejection.from_error(operator, error))}
         rows.append({name: row.get(name, []) for name in schema.names} | {"shard_end": row["shard_end"]})
     return table_from_rows(rows, schema)

@@ -52,7 +52,7 @@ def make_plan(
     recipe_id = recipe_hash(recipe)
     manifests = {name.removesuffix(".json") for name in storage.list_names(storage.join(output, "manifests"))}
     if manifests and not rebuild:
-        _refuse_other_recipe(output, recipe, sorted(manifests)[0])
+        _refuse_other_recipe(output, recipe, min(manifests))
     taken, takes = _limited(shards, format_name, limit)
     fingerprints = _map(storage.fingerprint, [shard.url for shard in taken])
     known = _known_hashes(output, fingerprints) if manifests else {}

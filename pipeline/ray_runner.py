@@ -91,7 +91,9 @@ def _connect(address: str | None) -> None:
             ray.init(address=address, **options)
     except (ConnectionError, RuntimeError, ValueError) as error:
         where = f"cluster at {address}" if address else "a cluster on this machine"
-        raise StorageError(f"cannot reach {where}: {_last_line(error)}; check --address, or run with --local") from error
+        raise StorageError(
+            f"cannot reach {where}: {_last_line(error)}; check --address, or run with --local"
+        ) from error
 
 
 @contextmanager
@@ -145,7 +147,9 @@ def run_ray(
 def _sized_pools(chain: Chain, workers: int | None) -> dict[str, Pool]:
     """The pools by name, within what the cluster offers now."""
     nodes = [
-        Node(node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0)) for node in ray.nodes() if node["Alive"]
+        Node(node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0))
+        for node in ray.nodes()  # type: ignore[no-untyped-call]
+        if node["Alive"]
     ]
     pools = {stages[0].name: pool for pool, stages in chain.pools()}
     pools |= {PACK: chain.pack_pool}
@@ -197,4 +201,3 @@ def _cause(error: BaseException) -> Exception:
             return type(inner)(str(inner))
         inner = getattr(inner, "cause", None) or inner.__cause__
     return StorageError(f"Ray gave up: {_last_line(error)}; run again to resume")
-

@@ -171,7 +171,7 @@ class Sink:
         top = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common(3))
         raise StorageError(
             f"{rejected} of {read} samples were rejected ({top}; for example {', '.join(examples[:EXAMPLES])}); "
-            f"limits.max_reject_ratio allows {self._max_reject_ratio:.0%}; see rejects/, mend the input or raise the limit"
+            f"limits.max_reject_ratio allows {self._max_reject_ratio:.0%}; see rejects/, mend the input or raise it"
         )
 
     def _rejected_keys(self, manifest: dict[str, Any]) -> list[str]:

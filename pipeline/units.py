@@ -41,7 +41,9 @@ def list_shards(patterns: Sequence[str]) -> list[Shard]:
             name = _name(url, root)
             if name in shards:
                 other = shards[name].url
-                raise ConfigError(f"input.shards names {name} twice ({other} and {url}); every shard needs its own name")
+                raise ConfigError(
+                    f"input.shards names {name} twice ({other} and {url}); every shard needs its own name"
+                )
             shards[name] = Shard(name, url)
     return [shards[name] for name in sorted(shards)]
 
@@ -115,7 +117,9 @@ def recipe_difference(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     def flat(value: Any, prefix: str) -> dict[str, Any]:
         if not isinstance(value, dict):
             return {prefix: value}
-        return {k: v for key, child in value.items() for k, v in flat(child, f"{prefix}.{key}" if prefix else key).items()}
+        return {
+            k: v for key, child in value.items() for k, v in flat(child, f"{prefix}.{key}" if prefix else key).items()
+        }
 
     before, after = flat(old, ""), flat(new, "")
     absent = "(absent)"

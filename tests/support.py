@@ -1,4 +1,4 @@
-"""What tests share: small shards cut from the bundled ones, the tree that must be reproducible, and a run in-process."""
+"""What tests share: small shards cut from the bundled ones, the reproducible tree, and a run in this process."""
 
 from __future__ import annotations
 
@@ -55,7 +55,12 @@ def write_small_shards(folder: Path, num_shards: int, per_shard: int, mtime: int
 
 
 def build(
-    output: Path, shards: str | None = None, *overrides: str, local: bool = True, workers: int | None = None, **options: Any
+    output: Path,
+    shards: str | None = None,
+    *overrides: str,
+    local: bool = True,
+    workers: int | None = None,
+    **options: Any,
 ) -> dict[str, Any]:
     """Runs the quickstart job, with its own tokenizer, in this process; its summary."""
     fields = [f"tokenizer={ROOT}/jobs/samples/tokenizer.model", *overrides]

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from jobs.inspect.draw import plural
 from jobs.inspect.output import Output
 from pipeline import ledger, storage
 from pipeline.errors import ConfigError, StorageError
@@ -96,7 +97,7 @@ def _search_withheld(output: Output, wanted: str) -> list[Found]:
     if found:
         return found
     if unread:
-        hints.append(f"; the limit left {len(unread)} shards unread: to look in one say {unread[0]}/KEY")
+        hints.append(f"; the limit left {plural(len(unread), 'shard')} unread: to look in one say {unread[0]}/KEY")
     samples = output.version["totals"]["samples"]
     counts = ", ".join(f"{samples[name]} {name}" for name in ("packed", "rejected", "withheld"))
     raise ConfigError(

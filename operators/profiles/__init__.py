@@ -51,7 +51,9 @@ class Profile(BaseModel):
 
 def profile_names() -> list[str]:
     """The families that this version knows."""
-    return sorted(file.name.removesuffix(".yaml") for file in resources.files(__name__).iterdir() if file.name.endswith(".yaml"))
+    return sorted(
+        file.name.removesuffix(".yaml") for file in resources.files(__name__).iterdir() if file.name.endswith(".yaml")
+    )
 
 
 @cache

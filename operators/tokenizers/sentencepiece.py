@@ -22,7 +22,8 @@ class SentencePieceTokenizer:
 
     def __init__(self, model: bytes, special: Iterable[str], name: str = "the tokenizer") -> None:
         try:
-            self._model: Any = sentencepiece.SentencePieceProcessor(model_proto=model)
+            self._model: Any = sentencepiece.SentencePieceProcessor()
+            self._model.LoadFromSerializedProto(model)  # model_proto= takes an empty file for no file at all
         except (RuntimeError, ValueError) as error:
             raise ConfigError(
                 f"{name} is no SentencePiece model; train one with: lodepack tokenizer train JOB.yaml"

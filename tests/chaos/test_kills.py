@@ -1,4 +1,4 @@
-"""Promises 4 and 5 under SIGKILL: of the driver at seeded moments, and of each operator's actor, the pack actor's above all."""
+"""Promises 4 and 5 under SIGKILL: of the driver at seeded moments, and of an actor of each operator, pack above all."""
 
 from __future__ import annotations
 

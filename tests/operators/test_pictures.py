@@ -115,7 +115,8 @@ def test_orientation_in_xmp_rotates(form):
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 @pytest.mark.parametrize(
-    "broken", [b"Exif\0\0garbagegarbage", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0", b"Exif\0\0MM\0*\0\0\0\x08\0\x01"]
+    "broken",
+    [b"Exif\0\0garbagegarbage", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0", b"Exif\0\0MM\0*\0\0\0\x08\0\x01"],
 )
 def test_broken_exif_leaves_the_picture_as_it_is(broken):
     data = saved(noise(), "JPEG", exif=broken)
@@ -266,7 +267,12 @@ def text_bombs():
     pixels = chunk(b"IDAT", zlib.compress(bytes(30 * 51)))
     text, profile = chunk(b"zTXt", b"Comment\0\0" + squeezed), chunk(b"iCCP", b"icc\0\0" + squeezed)
     late = chunk(b"iTXt", b"Comment\0\1\0\0\0" + squeezed)
-    return [png(50, 30, text, pixels), png(50, 30, profile, pixels), png(50, 30, pixels, text), png(50, 30, pixels, late)]
+    return [
+        png(50, 30, text, pixels),
+        png(50, 30, profile, pixels),
+        png(50, 30, pixels, text),
+        png(50, 30, pixels, late),
+    ]
 
 
 BOMB_SCRIPT = """

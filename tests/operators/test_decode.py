@@ -1,0 +1,233 @@
+"""Every image is checked, its upright size kept, and its small picture made; the encoded bytes stop here."""
+
+import io
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageOps
+
+from operators.decode import SMALL_SIDE, Decode
+from operators.pictures import load_upright, open_picture, to_rgb
+from pipeline.errors import Reason
+from pipeline.schema import DECODED, READ
+
+EXIF_ORIENTATION = 0x0112
+MODES = [(False, False), (False, True), (True, False), (True, True)]
+"""(make_small, check_pixels)"""
+
+
+def gradient(width, height):
+    ramp = np.linspace(0, 255, width)[None, :] * np.linspace(0.2, 1, height)[:, None]
+    return Image.fromarray(ramp.astype(np.uint8)).convert("RGB")
+
+
+def noise(width=120, height=90):
+    return Image.fromarray(np.random.default_rng(3).integers(0, 256, (height, width, 3), np.uint8))
+
+
+def saved(image, form="JPEG", **options):
+    buffer = io.BytesIO()
+    image.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+def rows_of(*documents, **changes):
+    """One row per document, a document being image bytes and texts in order."""
+    rows = []
+    for ordinal, parts in enumerate(documents):
+        segments = [
+            {
+                "kind": 1 if isinstance(part, bytes) else 0,
+                "text": None if isinstance(part, bytes) else part,
+                "member": f"{ordinal}.{i}",
+                "offset": 512 * (i + 1),
+                "size": len(part),
+            }
+            for i, part in enumerate(parts)
+        ]
+        payloads = [part for part in parts if isinstance(part, bytes)]
+        rows.append(
+            {
+                "unit": 0,
+                "shard": "0.tar",
+                "shard_number": 0,
+                "ordinal": ordinal,
+                "key": str(ordinal),
+                "segments": segments,
+                "withheld": False,
+                "rejection": None,
+                "shard_end": None,
+                "payloads": payloads,
+            }
+            | changes
+        )
+    return pa.Table.from_pylist(rows, READ)
+
+
+def decode(table, make_small=True, check_pixels=True, limit=10**8):
+    operator = Decode(max_image_pixels=limit, make_small=make_small, check_pixels=check_pixels)
+    decoded = operator(table)
+    assert decoded.schema == DECODED
+    return decoded.to_pylist()
+
+
+def small_of(data):
+    (row,) = decode(rows_of([data]))
+    assert row["rejection"] is None
+    (picture,), (small,) = row["pictures"], row["smalls"]
+    assert len(small["data"]) == small["width"] * small["height"]
+    pixels = np.frombuffer(small["data"], np.uint8).reshape(small["height"], small["width"])
+    return picture, pixels
+
+
+@pytest.mark.parametrize(("make_small", "check_pixels"), MODES)
+def test_sound_images_keep_size_and_format_and_lose_their_bytes(make_small, check_pixels):
+    table = rows_of(["a", saved(noise(), "PNG"), "b", saved(noise(64, 32), "WEBP")], ["only text"])
+    with_images, without = decode(table, make_small, check_pixels)
+    assert with_images["pictures"] == [
+        {"width": 120, "height": 90, "format": "png"},
+        {"width": 64, "height": 32, "format": "webp"},
+    ]
+    assert len(with_images["smalls"]) == (2 if make_small else 0)
+    assert (without["pictures"], without["smalls"], without["rejection"]) == ([], [], None)
+    assert [segment["text"] for segment in with_images["segments"]] == ["a", None, "b", None]
+
+
+def test_two_pictures_in_one_jpeg_count_as_jpeg():
+    data = saved(noise(), "MPO", save_all=True, append_images=[noise(10, 10)])
+    assert decode(rows_of([data]))[0]["pictures"] == [{"width": 120, "height": 90, "format": "jpeg"}]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("size", [(120, 90), (1800, 1200)])
+def test_size_and_small_picture_are_upright(form, orientation, size):
+    exif = Image.Exif()
+    exif[EXIF_ORIENTATION] = orientation
+    options = {"tiffinfo": {EXIF_ORIENTATION: orientation}} if form == "TIFF" else {"exif": exif}
+    data = saved(gradient(*size), form, **options)
+    picture, pixels = small_of(data)
+    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("L")
+    assert (picture["width"], picture["height"]) == upright.size
+    assert decode(rows_of([data]), make_small=False, check_pixels=False)[0]["pictures"] == [picture]
+    assert pixels.shape[::-1] == ((120, 90) if size[0] == 120 else (768, 512))[:: 1 if orientation < 5 else -1]
+    reference = np.asarray(upright.resize(pixels.shape[::-1], Image.Resampling.BOX)).astype(int)
+    assert np.abs(reference - pixels).max() <= 4
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+@settings(max_examples=15, deadline=None)
+@given(st.integers(1, 3000), st.integers(1, 3000))
+def test_small_picture_is_at_most_768_a_side_and_never_enlarged(form, width, height):
+    _, pixels = small_of(saved(Image.new("L", (width, height), 128), form))
+    rows, cols = pixels.shape
+    assert max(rows, cols) == min(SMALL_SIDE, max(width, height))
+    assert rows <= height
+    assert cols <= width
+    assert abs(rows * width - cols * height) <= 2 * max(width, height)
+    assert (pixels == 128).all()
+
+
+@pytest.mark.parametrize("size", [(769, 769), (1535, 1535), (1536, 1536), (3999, 4000), (6144, 100), (6143, 100)])
+def test_jpeg_is_never_decoded_smaller_than_its_small_picture(size, monkeypatch):
+    shapes = []
+    loaded = Image.Image.resize
+
+    def resize(self, target, *arguments, **options):
+        shapes.append((self.size, target))
+        return loaded(self, target, *arguments, **options)
+
+    monkeypatch.setattr(Image.Image, "resize", resize)
+    exif = Image.Exif()
+    exif[EXIF_ORIENTATION] = 6
+    small_of(saved(Image.new("L", size, 5), "JPEG", exif=exif))
+    ((source, target),) = shapes
+    assert source[0] >= target[0]
+    assert source[1] >= target[1]
+    assert source[0] < 4 * target[0] or size[1] == 100
+    assert target == (size[1] * 768 // max(size), size[0] * 768 // max(size))
+
+
+def test_small_picture_of_colour_is_luminance_as_to_rgb_has_it():
+    for form, options in (("PNG", {}), ("TIFF", {}), ("WEBP", {"lossless": True})):
+        _, pixels = small_of(saved(noise(), form, **options))
+        assert np.array_equal(pixels, np.asarray(noise().convert("L")))
+    clear = Image.new("RGBA", (9, 9), (0, 0, 0, 0))
+    assert (small_of(saved(clear, "PNG"))[1] == 255).all()
+    grey = saved(Image.new("L", (9, 9), 7), "PNG", transparency=7)
+    assert (small_of(grey)[1] == 255).all()
+    _, cmyk = small_of(saved(noise().convert("CMYK"), "JPEG", quality=95))
+    full = to_rgb(load_upright(open_picture(saved(noise().convert("CMYK"), "JPEG", quality=95), 10**8)))
+    assert np.array_equal(cmyk, np.asarray(full.convert("L")))
+
+
+def test_same_bytes_give_the_same_row_whatever_stands_beside():
+    jpeg, png = saved(noise(1700, 900)), saved(noise(), "PNG")
+    alone = [decode(rows_of([data]))[0]["smalls"] for data in (jpeg, png)]
+    assert [row["smalls"] for row in decode(rows_of([jpeg], [png]))] == alone
+    assert [row["smalls"] for row in decode(rows_of([png], [jpeg]))] == alone[::-1]
+
+
+@pytest.mark.parametrize(("make_small", "check_pixels"), MODES[1:])
+@pytest.mark.parametrize("size", [(120, 90), (1800, 1200)])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_truncated_jpeg_is_rejected_wherever_pixels_are_read(make_small, check_pixels, size, progressive):
+    data = saved(noise(*size), progressive=progressive)
+    for share in (0.5, 0.9, 0.99):
+        (row,) = decode(rows_of(["text", data[: int(len(data) * share)]]), make_small, check_pixels)
+        assert row["rejection"]["reason"] == Reason.DECODE_ERROR
+        assert (row["pictures"], row["smalls"]) == ([], [])
+
+
+def test_truncated_jpeg_passes_where_only_write_will_decode():
+    data = saved(noise())
+    (row,) = decode(rows_of([data[: len(data) // 2]]), make_small=False, check_pixels=False)
+    assert row["rejection"] is None
+    assert row["pictures"] == [{"width": 120, "height": 90, "format": "jpeg"}]
+
+
+@pytest.mark.parametrize(("make_small", "check_pixels"), MODES)
+def test_damaged_png_is_rejected_in_every_mode(make_small, check_pixels):
+    data = saved(noise(), "PNG")
+    flipped = bytearray(data)
+    flipped[len(data) // 2] ^= 1
+    for broken in (data[: len(data) // 2], data[:-1], bytes(flipped)):
+        (row,) = decode(rows_of([broken]), make_small, check_pixels)
+        assert row["rejection"]["reason"] == Reason.DECODE_ERROR
+
+
+@pytest.mark.parametrize(("make_small", "check_pixels"), MODES)
+def test_rejection_names_the_guilty_segment_and_its_bytes(make_small, check_pixels):
+    table = rows_of([saved(noise(), "PNG"), "text", b"%PDF-1.7", b"%PDF-1.7"], [saved(noise(), "PNG")])
+    bad, good = decode(table, make_small, check_pixels)
+    rejection = bad["rejection"]
+    assert (rejection["operator"], rejection["reason"]) == ("decode", Reason.FORMAT_NOT_ALLOWED)
+    assert (rejection["segment"], rejection["member"]) == (2, "0.2")
+    assert (rejection["offset"], rejection["size"]) == (1536, 8)
+    assert len(bad["segments"]) == 4
+    assert good["rejection"] is None
+
+
+def test_image_over_the_limit_is_rejected_by_its_header():
+    (row,) = decode(rows_of([saved(noise(), "PNG")[:60]]), limit=120 * 90 - 1)
+    assert row["rejection"]["reason"] == Reason.IMAGE_TOO_LARGE
+    assert "120x90" in row["rejection"]["detail"]
+
+
+def test_withheld_rejected_and_end_rows_pass_untouched():
+    earlier = {"operator": "read", "reason": "x", "detail": "", "member": "", "offset": 0, "size": 0, "segment": None}
+    end = {"rows": 1, "sha256": "0", "bytes": 1, "ignored": 0}
+    for changes in ({"withheld": True}, {"rejection": earlier}, {"shard_end": end}):
+        (row,) = decode(rows_of([b"no picture"], **changes))
+        assert {name: row[name] for name in changes} == changes
+        assert row["rejection"] == changes.get("rejection")
+        assert (row["pictures"], row["smalls"]) == ([], [])
+
+
+def test_sliver_keeps_one_pixel_of_its_short_side():
+    picture, pixels = small_of(saved(Image.new("L", (1, 65535), 9), "PNG"))
+    assert (picture["width"], picture["height"]) == (1, 65535)
+    assert pixels.shape == (768, 1)
