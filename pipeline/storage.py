@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 
 import fsspec
+from botocore.exceptions import BotoCoreError, NoCredentialsError, PartialCredentialsError
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from pipeline.errors import StorageError
@@ -31,7 +32,17 @@ COALESCE_BYTES = 1 << 20
 """Ranges closer than this are fetched as one: a gap of 1 MiB costs less than another request to an object store."""
 S3_OPTIONS = {"config_kwargs": {"connect_timeout": 10, "read_timeout": 60, "retries": {"max_attempts": 5}}}
 """Finite timeouts: an unbounded dead socket wedges a unit for ever instead of failing it into a retry."""
-PERMANENT = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError)
+FAILURES = (OSError, BotoCoreError)
+"""What a store raises: s3fs makes an OSError of an answer it dislikes, and passes on what botocore says of none."""
+PERMANENT = (
+    FileNotFoundError,
+    PermissionError,
+    IsADirectoryError,
+    NotADirectoryError,
+    FileExistsError,
+    NoCredentialsError,
+    PartialCredentialsError,
+)
 TEMPORARY = "runs/tmp"
 """Where a local output keeps files that have no name yet: the same file system, outside the reproducible tree."""
 
@@ -69,7 +80,7 @@ def _filesystem(url: str) -> tuple[Any, str]:
 
 
 def _is_transient(error: BaseException) -> bool:
-    return isinstance(error, OSError) and not isinstance(error, PERMANENT)
+    return isinstance(error, FAILURES) and not isinstance(error, PERMANENT)
 
 
 def _attempt(url: str, action: Callable[[], T]) -> T:
@@ -84,9 +95,12 @@ def _attempt(url: str, action: Callable[[], T]) -> T:
         return retrying(action)
     except FileExistsError:
         raise
-    except OSError as error:
-        why = error.strerror or str(error) or type(error).__name__
-        raise StorageError(f"{url}: {why}; check the address, the permissions and the space left") from error
+    except FAILURES as error:
+        raise StorageError(f"{url}: {_why(error)}; check the address, the permissions and the space left") from error
+
+
+def _why(error: BaseException) -> str:
+    return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
 
 
 @contextmanager
@@ -97,8 +111,8 @@ def open_input(url: str) -> Iterator[tuple[BinaryIO, int]]:
     with _attempt(url, lambda: fs.open(path, "rb")) as stream:
         try:
             yield cast("BinaryIO", stream), size
-        except OSError as error:  # a read in the middle of a stream cannot be tried again here: the unit can
-            raise StorageError(f"{url}: {error.strerror or error}; run again to resume") from error
+        except FAILURES as error:  # a read in the middle of a stream cannot be tried again here: the unit can
+            raise StorageError(f"{url}: {_why(error)}; run again to resume") from error
 
 
 def expand_glob(pattern: str) -> list[str]:
@@ -252,11 +266,26 @@ def create_exclusive(url: str, data: bytes) -> bool:
 
         return _attempt(url, link)
     fs, remote = _filesystem(url)
+
+    def pipe() -> None:
+        try:
+            fs.pipe_file(remote, data, mode="create")
+        except OSError as error:
+            if _is_precondition(error):
+                raise FileExistsError(url) from error
+            raise
+
     try:
-        _attempt(url, lambda: fs.pipe_file(remote, data, mode="create"))
+        _attempt(url, pipe)
     except FileExistsError:
         return False
     return True
+
+
+def _is_precondition(error: OSError) -> bool:
+    """Whether S3 refused a conditional write because the object exists: s3fs makes a bare EINVAL of that answer."""
+    response = getattr(error.__cause__, "response", None) or {}
+    return response.get("Error", {}).get("Code") in {"PreconditionFailed", "412"}
 
 
 def overwrite(url: str, data: bytes) -> None:

@@ -55,7 +55,7 @@ def write_small_shards(folder: Path, num_shards: int, per_shard: int, mtime: int
 
 
 def build(
-    output: Path,
+    output: Path | str,
     shards: str | None = None,
     *overrides: str,
     local: bool = True,

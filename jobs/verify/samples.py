@@ -7,7 +7,7 @@ sample of its own, numbered after the group it stands in.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,12 +22,16 @@ MOST_WAITING = 1024
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One sample of a shard. fault: why no build may pack it, or empty. ignored: members that it has no use for."""
+    """One sample of a shard. fault: why no build may pack it, or empty. ignored: members that it has no use for.
+
+    places: (member, offset, size) of everything that it consists of.
+    """
 
     key: str
     segments: tuple[Segment, ...] = ()
     fault: str = ""
     ignored: int = 0
+    places: frozenset[tuple[str, int, int]] = frozenset()
 
 
 def read_samples(source: Source, form: str, max_member_bytes: int) -> Iterator[Found]:
@@ -51,7 +55,7 @@ def read_samples(source: Source, form: str, max_member_bytes: int) -> Iterator[F
     for entry in walk(source, max_member_bytes, wanted):
         split = None if entry.name is None else split_name(entry.name, form)
         if split is None:
-            odd.append(Found(f"@{entry.offset}", fault="is no member of a sample"))
+            odd.append(Found(f"@{entry.offset}", fault="is no member of a sample", places=_places_of([entry])))
             if key is None or len(odd) >= MOST_WAITING:
                 yield from close()
                 key, members, odd = None, [], []
@@ -82,14 +86,24 @@ def split_name(name: str, form: str) -> tuple[str, str] | None:
 
 
 def _to_sample(key: str, members: list[tuple[str, Entry]], form: str, *, is_split: bool) -> Found:
+    places = _places_of(entry for _, entry in members)
     fault = "stands apart from other members of its key" if is_split else _member_fault(members, form)
     segments: tuple[Segment, ...] = ()
     if not fault:
-        segments, fault = _interleaved(members) if form == "interleaved" else _pair(members)
+        segments, fault = _interleaved(key, members) if form == "interleaved" else _pair(members)
     if not segments:
-        return Found(key, fault=fault)
+        return Found(key, fault=fault, places=places)
     num_used = 1 + sum(segment.data is not None for segment in segments)
-    return Found(key, segments, fault, len(members) - num_used)
+    return Found(key, segments, fault, len(members) - num_used, places)
+
+
+def _places_of(entries: Iterable[Entry]) -> frozenset[tuple[str, int, int]]:
+    return frozenset((as_utf8(entry.name or ""), entry.offset, entry.size) for entry in entries)
+
+
+def as_utf8(name: str) -> str:
+    """A name as the rejects have it: what is not Unicode is escaped."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _member_fault(members: list[tuple[str, Entry]], form: str) -> str:
@@ -118,7 +132,7 @@ def _pair(members: list[tuple[str, Entry]]) -> tuple[tuple[Segment, ...], str]:
     return (_image(images[0]), _text(texts[0], text)), fault
 
 
-def _interleaved(members: list[tuple[str, Entry]]) -> tuple[tuple[Segment, ...], str]:
+def _interleaved(key: str, members: list[tuple[str, Entry]]) -> tuple[tuple[Segment, ...], str]:
     fields = dict(members)
     counted = [field for field, _ in members if field == "json" or _is_image(field)]
     if len(set(counted)) < len(counted):
@@ -142,7 +156,7 @@ def _interleaved(members: list[tuple[str, Entry]]) -> tuple[tuple[Segment, ...],
             segments.append(_image(fields[image.lower()]))
         else:
             fault = f"names the image {image}, which is not there or was named before"
-            segments.append(Segment(SegmentKind.IMAGE, image, 0, 0))
+            segments.append(Segment(SegmentKind.IMAGE, f"{key}.{image}", 0, 0))
     return tuple(segments), fault
 
 

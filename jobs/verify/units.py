@@ -39,6 +39,11 @@ class Packed:
     num_parts: int
     lengths: dict[int, int] = field(default_factory=dict)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether every part is there."""
+        return sorted(self.lengths) == list(range(self.num_parts))
+
     def span(self, part: int) -> tuple[int, int]:
         """First and one past the last of the document's tokens that `part` holds."""
         start = sum(self.lengths[i] for i in range(part))
@@ -79,7 +84,7 @@ def read_unit(output: str, manifest: Manifest, report: Report) -> Contents:
         for sample in samples:
             _admit(where, sample, packed, report)
     for identity, entry in packed.items():
-        if sorted(entry.lengths) != list(range(entry.num_parts)):
+        if not entry.is_whole:
             found = f"parts {sorted(entry.lengths)} are packed; 0 to {entry.num_parts - 1} expected, each once"
             report.add(name_of(identity, entry.key), found)
     rows = {identity: number for number, identity in enumerate(ids)}

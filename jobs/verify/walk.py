@@ -28,7 +28,7 @@ class Entry:
 
     name: str | None
     offset: int
-    size: int = 0
+    size: int
     data: bytes | None = field(default=None, repr=False)
 
 
@@ -79,7 +79,7 @@ def walk(source: Source, max_member_bytes: int, wanted: Callable[[str], bool]) -
     if block.startswith(COMPRESSED) and header_of(block) is None:
         while source.skip(CHUNK_BYTES):
             pass
-        yield Entry(None, 0)
+        yield Entry(None, 0, source.offset)
         return
     while len(block) == BLOCK:
         if block == ZERO and long == NO_LONG_FORM:
@@ -93,8 +93,9 @@ def walk(source: Source, max_member_bytes: int, wanted: Callable[[str], bool]) -
             block, zeros, is_name_lost = _find_header(source, block, zeros)
             long = LongForm(is_lost=is_name_lost)
             if not is_name_lost:
-                yield Entry(None, told)
-                told = source.offset - len(block) - zeros * BLOCK
+                end = source.offset - len(block) - zeros * BLOCK
+                yield Entry(None, told, end - told)
+                told = end
             continue
         zeros = 0
         if header.is_long_form:
@@ -115,7 +116,7 @@ def walk(source: Source, max_member_bytes: int, wanted: Callable[[str], bool]) -
             if isinstance(entry, Entry):
                 yield entry
             elif entry is not Outcome.FOLDER:
-                yield Entry(None, told)
+                yield Entry(None, told, source.offset - told)
             if entry is Outcome.CUT:
                 return
             told, long = source.offset, NO_LONG_FORM
@@ -123,7 +124,7 @@ def walk(source: Source, max_member_bytes: int, wanted: Callable[[str], bool]) -
     if zeros > 1:
         told = source.offset - len(block.lstrip(b"\0"))
     if zeros < 2 or block.strip(b"\0"):
-        yield Entry(None, told)
+        yield Entry(None, told, source.offset - told)
 
 
 def _skip_sparse_map(source: Source, block: bytes) -> None:
