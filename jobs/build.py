@@ -6,6 +6,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -90,8 +91,9 @@ def _drive(
     """Runs the units that are left; returns in how many rounds they came through."""
     chain = build_chain(resolved)
     if local:
-        for reports in run_local(chain, plan.todo, progress.advance):
-            on_reports(reports)
+        with closing(run_local(chain, plan.todo, progress.advance)) as all_reports:
+            for reports in all_reports:
+                on_reports(reports)
         return 1
     from pipeline import ray_runner  # starting Ray costs seconds that a local run need not pay
 

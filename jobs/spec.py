@@ -240,7 +240,9 @@ def _what(problem: Any) -> str:
         return "unknown field; remove it or check its spelling"
     if problem["type"] == "missing":
         return "missing; this field is required"
-    return f"{problem['msg'].removeprefix('Value error, ')} (found {problem['input']!r:.60})"
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    found = problem["input"]
+    return message if isinstance(found, dict) else f"{message} (found {found!r:.60})"
 
 
 def absolute(url: str) -> str:

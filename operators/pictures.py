@@ -14,7 +14,7 @@ import struct
 import zlib
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from pipeline.errors import InputError, Reason
 
@@ -120,9 +120,9 @@ def _orientation(picture: Image.Image) -> int:
 
 def _refusal(data: bytes, error: Exception) -> tuple[Reason, str]:
     is_known = data.startswith(SIGNATURES) or (data[:4], data[8:12]) == (b"RIFF", b"WEBP")
-    if isinstance(error, Image.UnidentifiedImageError) and is_known:
+    if isinstance(error, UnidentifiedImageError) and is_known:
         return Reason.DECODE_ERROR, f"starts with {data[:8]!r}, and its header is damaged or cut"
-    if isinstance(error, Image.UnidentifiedImageError):
+    if isinstance(error, UnidentifiedImageError):
         return Reason.FORMAT_NOT_ALLOWED, f"starts with {data[:8]!r}; allowed are {', '.join(FORMATS)}"
     return Reason.DECODE_ERROR, f"{type(error).__name__}: {error}"
 

@@ -61,7 +61,7 @@ def share_out(
         for name, pool in pools.items()
     }
     asked = sum(pool.cpus * pool.min_actors for pool in sized.values())
-    share = min(1.0, 0.95 * (cpus - read_cpus) / asked) if asked else 1.0
+    share = min(1.0, max(0.0, 0.95 * (cpus - read_cpus) / asked)) if asked else 1.0
     # Ray counts CPUs in ten-thousandths; rounding down keeps the sum within.
     return {name: replace(pool, cpus=int(pool.cpus * share * 1000) / 1000) for name, pool in sized.items()}
 

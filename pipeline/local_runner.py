@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 import pyarrow as pa
 
@@ -10,7 +10,7 @@ from pipeline.chain import Chain, read
 from pipeline.types import Unit
 
 
-def run_local(chain: Chain, units: Sequence[Unit], on_progress: Callable[[str, int], None]) -> Iterator[pa.Table]:
+def run_local(chain: Chain, units: Sequence[Unit], on_progress: Callable[[str, int], None]) -> Generator[pa.Table]:
     """The reports of `write` for all units, in order. on_progress hears of each operator and its rows."""
     operators = [(stage.name, stage.build()) for stage in chain.stages]
     write = chain.write.build()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -28,6 +29,7 @@ MAX_DEATHS = 4
 """Times that an actor is restarted and its task tried again; what kills it more often fails the job."""
 BLOCK_BYTES = 4 << 20
 """Blocks are handed on once they hold this much: a shard then feeds several actors, and the next pool starts early."""
+KNOCK_SECONDS = 10
 MAX_IDLE_ROUNDS = 3
 """Rounds in a row that may end without a unit committed: the pack actor's memory vanished in each of them."""
 PACK, WRITE = "pack", "write"
@@ -87,13 +89,22 @@ def _connect(address: str | None) -> None:
     if not address:
         options["include_dashboard"] = False
     try:
+        if address:
+            _knock(address)
         with _no_stderr():
             ray.init(address=address, **options)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         where = f"cluster at {address}" if address else "a cluster on this machine"
         raise StorageError(
             f"cannot reach {where}: {_last_line(error)}; check --address, or run with --local"
         ) from error
+
+
+def _knock(address: str) -> None:
+    """OSError at once where nobody listens: ray.init would try for ten minutes and say nothing."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=KNOCK_SECONDS).close()
 
 
 @contextmanager

@@ -30,8 +30,9 @@ ATTEMPTS = 5
 CHUNK_BYTES = 1 << 20
 COALESCE_BYTES = 1 << 20
 """Ranges closer than this are fetched as one: a gap of 1 MiB costs less than another request to an object store."""
-S3_OPTIONS = {"config_kwargs": {"connect_timeout": 10, "read_timeout": 60, "retries": {"max_attempts": 5}}}
-"""Finite timeouts: an unbounded dead socket wedges a unit for ever instead of failing it into a retry."""
+S3_OPTIONS = {"config_kwargs": {"connect_timeout": 10, "read_timeout": 60, "retries": {"max_attempts": 1}}}
+"""Finite timeouts: an unbounded dead socket wedges a unit for ever instead of failing it into a retry. One layer
+retries, ours: botocore's five times our five would keep a user waiting for minutes."""
 FAILURES = (OSError, BotoCoreError)
 """What a store raises: s3fs makes an OSError of an answer it dislikes, and passes on what botocore says of none."""
 PERMANENT = (

@@ -57,7 +57,7 @@ def _fixed_folder(pattern: str) -> str:
 def _expand_braces(pattern: str) -> list[str]:
     try:
         return list(braceexpand.braceexpand(pattern))
-    except braceexpand.UnbalancedBracesError as error:
+    except ValueError as error:
         raise ConfigError(f"input.shards: unbalanced braces: {pattern}; write ranges as {{000000..000007}}") from error
 
 
@@ -112,10 +112,10 @@ def unit_id(shards: Sequence[tuple[str, str]], recipe: str) -> str:
 
 
 def recipe_difference(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """What two recipes differ in, a line a field: `a.b: old -> new`."""
+    """What two recipes differ in, a line a field: `a.b: old -> new`. Empty only if their hashes are equal."""
 
     def flat(value: Any, prefix: str) -> dict[str, Any]:
-        if not isinstance(value, dict):
+        if not isinstance(value, dict) or (prefix and not value):
             return {prefix: value}
         return {
             k: v for key, child in value.items() for k, v in flat(child, f"{prefix}.{key}" if prefix else key).items()
@@ -126,5 +126,5 @@ def recipe_difference(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     return [
         f"{key}: {before.get(key, absent)} -> {after.get(key, absent)}"
         for key in sorted(before.keys() | after.keys())
-        if before.get(key, absent) != after.get(key, absent)
+        if canonical_json(before.get(key, absent)) != canonical_json(after.get(key, absent))
     ]

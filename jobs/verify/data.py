@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -33,7 +34,7 @@ def check_packs(unit: Contents, check: Check, report: Report) -> None:
                 for batch in parquet.iter_batches(row_groups=[group]):
                     for pack in read_packs(batch):
                         where = f"{file.path} pack {pack.pack_id}"
-                        if not pack.pack_id.startswith(f"{unit.manifest.unit}-") or pack.pack_id <= last:
+                        if not re.fullmatch(rf"{unit.manifest.unit}-\d{{6}}", pack.pack_id) or pack.pack_id <= last:
                             report.add(where, f"follows {last or 'the start'}; ascending numbers of the unit expected")
                         last = pack.pack_id
                         counts.update(_counts(pack))

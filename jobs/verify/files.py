@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from jobs.verify.findings import Report
 from jobs.verify.records import File, Manifest, Record, Version, recipe_id, unit_id
+from jobs.verify.structure import structure_faults
 from pipeline import storage
 from pipeline.errors import ConfigError, StorageError
 from pipeline.schema import INDEX, PACK, REJECTS, SCHEMA_VERSION
@@ -79,8 +80,6 @@ def _check_manifest(path: str, unit: str, manifest: Manifest, version: Version, 
         report.add(path, "recipe is not that of the version")
     names = [entry.shard for entry in manifest.inputs]
     report.expect(path, "order of inputs", names, sorted(set(names)))
-    kinds = {kind: len(manifest.paths(kind)) for kind in ("index", "rejects")}
-    report.expect(path, "number of index and rejects files", kinds, {"index": 1, "rejects": 1})
 
 
 def _check_disjoint(where: str, version: Version, manifests: Sequence[Manifest], report: Report) -> None:
@@ -97,12 +96,16 @@ def _check_disjoint(where: str, version: Version, manifests: Sequence[Manifest],
 def check_files(output: str, manifest: Manifest, report: Report) -> bool:
     """Whether every file of a unit is there with the bytes, rows, name and schema that it should have."""
     before = len(report.findings)
+    kinds = {kind: len(manifest.paths(kind)) for kind in ("index", "rejects")}
+    report.expect(manifest.where, "number of index and rejects files", kinds, {"index": 1, "rejects": 1})
     for kind in SCHEMAS:
         for number, file in enumerate(manifest.paths(kind)):
             middle = f"-{number:04d}" if kind == "data" else ""
             name = f"{kind}/{manifest.unit}{middle}-{file.sha256[:8]}.parquet"
             report.expect(manifest.where, f"path of {kind} file {number}", file.path, name)
             _check_file(output, file, report)
+    paths = [file.path for file in manifest.files]
+    report.expect(manifest.where, "order of files", paths, sorted(paths))
     report.checked["files"] += len(manifest.files)
     return len(report.findings) == before
 
@@ -111,8 +114,7 @@ def _check_file(output: str, file: File, report: Report) -> None:
     url = storage.join(output, file.path)
     try:
         with storage.open_input(url) as (_, size):
-            pass
-        sha256 = storage.hash_file(url)
+            sha256 = storage.hash_file(url)
     except StorageError as error:
         report.add(file.path, f"cannot be read: {_one_line(error)}")
         return
@@ -122,20 +124,27 @@ def _check_file(output: str, file: File, report: Report) -> None:
         return
     try:
         with storage.open_input(url) as (stream, _), pq.ParquetFile(stream) as parquet:
-            schema, rows = parquet.schema_arrow, parquet.metadata.num_rows
+            if not report.expect(file.path, "rows", parquet.metadata.num_rows, file.rows):
+                return
+            if not _has_schema(file, parquet.schema_arrow, report):
+                return
+            faults = {fault: None for batch in parquet.iter_batches() for fault in structure_faults(batch)}
     except (pa.ArrowException, OSError) as error:
         report.add(file.path, f"is no Parquet file: {_one_line(error)}")
         return
-    report.expect(file.path, "rows", rows, file.rows)
+    for fault in faults:
+        report.add(file.path, fault)
+
+
+def _has_schema(file: File, schema: pa.Schema, report: Report) -> bool:
     expected = SCHEMAS[file.kind]
-    if not schema.equals(expected):
-        # Type by type, because the hash of a list's type, unlike its equality, depends on the name of its items.
-        types, wanted = (
-            dict(zip(schema.names, schema.types, strict=True)),
-            dict(zip(expected.names, expected.types, strict=True)),
-        )
-        names = [name for name in types | wanted if types.get(name) != wanted.get(name)]
-        report.add(file.path, f"schema of a {file.kind} file expected; other in {', '.join(names) or 'order'}")
+    if schema.equals(expected):
+        return True
+    types = dict(zip(schema.names, schema.types, strict=True))
+    wanted = dict(zip(expected.names, expected.types, strict=True))
+    names = [name for name in types | wanted if types.get(name) != wanted.get(name)]
+    report.add(file.path, f"schema of a {file.kind} file expected; other in {', '.join(names) or 'order'}")
+    return False
 
 
 def list_orphans(output: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from operator import mul
 from typing import Any
 
 from jobs.verify.check import Check
@@ -15,6 +16,7 @@ from pipeline.types import SegmentKind
 
 Row = dict[str, Any]
 IGNORE = -100
+MAPS = ("propositional", "perspectival", "combined")
 DIMENSIONS = ("tokens", "images", "patches")
 
 
@@ -60,10 +62,31 @@ def _row_faults(row: Row, document: Document, recipe: Recipe, special: Mapping[s
             is_first = is_first and not segment["ids"]
             continue
         is_first = False
-        yield from (f"segment {i} {fault}" for fault in plan_faults(segment["plan"], recipe))
+        faults = [*plan_faults(segment["plan"], recipe), *_relevance_faults(segment, recipe)]
+        yield from (f"segment {i} {fault}" for fault in faults)
         laid, kept = lay_image(segment["plan"], special), lay_runs(segment["runs"])
         if any(a.tolist() != b.tolist() for a, b in zip(laid, kept, strict=True)):
             yield f"segment {i} has runs that are not the layout of its plan"
+
+
+def _relevance_faults(segment: Row, recipe: Recipe) -> Iterator[str]:
+    """Maps of one value a view, the combined one repeated in the views; none where nothing was scored."""
+    maps, views = segment["relevance"], segment["plan"]["views"]
+    combined = [view["relevance"] for view in views]
+    if recipe.job.score is None or maps is None:
+        if recipe.job.score is not None or maps is not None or any(value is not None for value in combined):
+            yield "has relevance otherwise than the job, which says whether to score"
+        return
+    sizes = {maps["rows"] * maps["cols"], *(len(maps[way]) for way in MAPS), len(views)}
+    if len(sizes) > 1:
+        yield f"has relevance maps of {maps['rows']}x{maps['cols']}; one value for each of {len(views)} views expected"
+    weights = {way: weight for way, weight in recipe.job.score.items() if way in maps}
+    values = zip(*(maps[way] for way in weights), strict=False)
+    means = [sum(map(mul, weights.values(), value)) / sum(weights.values()) for value in values]
+    if any(abs(mean - value) > 1 for mean, value in zip(means, maps["combined"], strict=False)):
+        yield f"has a combined map {maps['combined']} that is not the mean of its maps with weights {weights}"
+    if maps["combined"] != combined:
+        yield f"has views of relevance {combined}; {maps['combined']} of the combined map expected"
 
 
 def _part_faults(unit: Contents, row: Row, document: Document) -> Iterator[str]:

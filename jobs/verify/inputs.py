@@ -10,7 +10,7 @@ from jobs.verify.check import Check
 from jobs.verify.findings import Report
 from jobs.verify.pixels import describe_picture
 from jobs.verify.records import Input
-from jobs.verify.samples import Found, read_samples
+from jobs.verify.samples import Found, as_utf8, read_samples
 from jobs.verify.text import Text
 from jobs.verify.units import LATE, Contents, Id, name_of
 from jobs.verify.walk import CHUNK_BYTES, Source
@@ -90,9 +90,10 @@ def _state(unit: Contents, identity: Id, sample: Found, report: Report, *, is_wi
         if entry is not None and entry.key != sample.key:
             report.add(name, f"is recorded under the key {entry.key}")
     if rejected is not None:
-        expected = list(range(len(sample.segments)))
-        if rejected.segments != expected:
-            report.add(name, f"has rejected segments {rejected.segments}; all {len(expected)} of its segments expected")
+        segments = [(as_utf8(segment.member), segment.offset, segment.size) for segment in sample.segments]
+        report.expect(name, "the list of its rejected segments", rejected.segments, segments)
+        if rejected.place not in sample.places:
+            report.add(name, f"is rejected for {rejected.place}; one of its members, as (name, offset, size), expected")
         if sample.fault and rejected.operator != "read":
             report.add(name, f"{sample.fault}, but was rejected by {rejected.operator}; read expected")
         if not sample.fault and rejected.operator == "read":

@@ -39,21 +39,19 @@ class Pack:
 
 
 def read_packs(table: pa.RecordBatch) -> Iterator[Pack]:
-    """The rows of a batch in schema PACK; a missing list reads as an empty one."""
+    """The rows of a batch in schema PACK."""
     for i in range(table.num_rows):
-        positions = table["position_ids"][i].values
         yield Pack(
-            str(table["pack_id"][i].as_py()),
+            table["pack_id"][i].as_py(),
             {name: _array(table[name][i].values) for name in FLAT},
-            [_array(row.values) for row in positions] if positions is not None else [],
-            table["cu_seqlens"][i].as_py() or [],
-            table["samples"][i].as_py() or [],
-            table["views"][i].as_py() or [],
+            [_array(row.values) for row in table["position_ids"][i].values],
+            *(table[name][i].as_py() for name in ("cu_seqlens", "samples", "views")),
         )
 
 
-def _array(values: pa.Array | None) -> Ints:
-    return np.empty(0, np.int64) if values is None else values.fill_null(-1).to_numpy().astype(np.int64)
+def _array(values: pa.Array) -> Ints:
+    found: Ints = values.to_numpy().astype(np.int64)
+    return found
 
 
 def shape_faults(pack: Pack, recipe: Recipe) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from typing import Any
 
 from PIL import Image
@@ -11,6 +12,12 @@ Row = dict[str, Any]
 TURNED = frozenset({5, 6, 7, 8})
 """EXIF orientations that swap width and height."""
 ORIENTATION = 0x0112
+WHOLE: dict[str, Callable[[bytes], bool]] = {
+    "jpeg": lambda data: data.endswith(b"\xff\xd9"),
+    "png": lambda data: data.endswith(b"IEND\xaeB`\x82"),
+    "webp": lambda data: int.from_bytes(data[4:8], "little") + 8 == len(data),
+}
+"""Whether the bytes end where the picture does: decoders are lenient about that. The formats of encoded views."""
 MAY_TURN = (b"eXIf", b"Raw profile type", b"XML:com.adobe.xmp")
 """A PNG without any of these has no orientation; asking Pillow would decode it."""
 
@@ -42,7 +49,9 @@ def _encoded_fault(data: bytes, form: str, width: int, height: int) -> str:
         picture.load()
     except Exception as error:  # noqa: BLE001 - damaged pictures raise whatever their decoder felt
         return f"has pixels that do not open: {error}"
-    if (str(picture.format).lower(), picture.size) == (form, (width, height)) and form in {"jpeg", "png", "webp"}:
+    if form in WHOLE and not WHOLE[form](data):
+        return f"has pixels that end before their {form} does, or after it"
+    if (str(picture.format).lower(), picture.size) == (form, (width, height)) and form in WHOLE:
         return ""
     return (
         f"has a {picture.format} of {picture.width}x{picture.height}, called {form}; "

@@ -24,12 +24,14 @@ def plan_faults(plan: Row, recipe: Recipe) -> Iterator[str]:
     for k, view in enumerate(plan["views"]):
         for fault in _view_faults(view, slicing, budget):
             yield f"view {k} {fault}"
-    whole = [view["box"] for view in plan["views"] if view["kind"] == "whole"]
-    if any(box != [0, 0, plan["width"], plan["height"]] for box in whole) or len(whole) > 1:
-        yield f"whole views show {whole}; all of {plan['width']}x{plan['height']} once expected"
-    parts = [view["box"] for view in plan["views"] if view["kind"] != "whole"]
-    if parts or not whole:
-        yield from _tiling_faults(parts, plan["width"], plan["height"])
+    scheme = recipe.profile.slicing.scheme
+    if plan["scheme"] != scheme:
+        yield f"scheme is {plan['scheme']}; {scheme} expected"
+    yield from _cover_faults([(view["kind"], view["box"]) for view in plan["views"]], plan["width"], plan["height"])
+    cells = [(view["kind"], _turned(view["cells"])) for view in plan["views"]]
+    yield from (f"cells: {fault}" for fault in _cover_faults(cells, plan["grid_w"], plan["grid_h"]))
+    if plan["canvas"] is not None:
+        yield from _canvas_faults(plan, plan["canvas"])
     tokens = sum(view["tokens"] for view in plan["views"])
     if budget is not None and tokens > budget.max_image_tokens:
         yield f"its views have {tokens} tokens; at most budget.max_image_tokens, {budget.max_image_tokens}, expected"
@@ -60,17 +62,43 @@ def _view_faults(view: Row, slicing: Slicing, budget: Budget | None) -> Iterator
         yield f"has {view['tokens']} tokens; at most its budget, {view['budget']}, expected"
 
 
-def _tiling_faults(boxes: list[list[int]], width: int, height: int) -> Iterator[str]:
-    """Boxes that lie inside, do not overlap, and have the picture's area cover every pixel once."""
+def _canvas_faults(plan: Row, canvas: Row) -> Iterator[str]:
+    """Tiles that do not make up the canvas, or a picture on it that is not in the middle, whole and of its aspect."""
+    tile = plan["views"][-1]
+    size = ((tile["col"] + 1) * tile["width"], (tile["row"] + 1) * tile["height"])
+    if (canvas["width"], canvas["height"]) != size:
+        yield f"canvas is {canvas['width']}x{canvas['height']}; {size[0]}x{size[1]}, as its tiles are, expected"
+    across, down = canvas["resized_width"], canvas["resized_height"]
+    scale = min(size[0] / plan["width"], size[1] / plan["height"])
+    if abs(across - plan["width"] * scale) > 1 or abs(down - plan["height"] * scale) > 1:
+        yield f"picture on the canvas is {across}x{down}; {plan['width']}x{plan['height']} times {scale:.4f} expected"
+    if (canvas["left"], canvas["top"]) != ((size[0] - across) // 2, (size[1] - down) // 2):
+        yield f"picture on the canvas starts at {canvas['left']}, {canvas['top']}; the middle expected"
+
+
+def _turned(cells: list[int]) -> list[int]:
+    """(top, left, bottom, right) as (left, top, right, bottom)."""
+    top, left, bottom, right = cells
+    return [left, top, right, bottom]
+
+
+def _cover_faults(views: list[tuple[str, list[int]]], width: int, height: int) -> Iterator[str]:
+    """A whole view shows everything; the others tile it: inside, without overlap, the area of all of it."""
+    whole = [box for kind, box in views if kind == "whole"]
+    if any(box != [0, 0, width, height] for box in whole) or len(whole) > 1:
+        yield f"whole views show {whole}; all of {width}x{height} once expected"
+    boxes = [box for kind, box in views if kind != "whole"]
+    if whole and not boxes:
+        return
     real = [box for box in boxes if box[0] < box[2] and box[1] < box[3]]
     outside = [box for box in boxes if not (0 <= box[0] <= box[2] <= width and 0 <= box[1] <= box[3] <= height)]
     twice = [(a, b) for a, b in combinations(real, 2) if a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]]
     area = sum((box[2] - box[0]) * (box[3] - box[1]) for box in real)
     if outside or twice or area != width * height:
         where = (
-            f"{outside[0]} lies outside" if outside else f"{twice[0]} overlap" if twice else f"{area} pixels are shown"
+            f"{outside[0]} lies outside" if outside else f"{twice[0]} overlap" if twice else f"they show {area} pixels"
         )
-        yield f"boxes do not tile the {width}x{height} picture: {where}"
+        yield f"boxes do not tile {width}x{height}: {where}"
 
 
 def visual_order(plan: Row) -> Ints:

@@ -79,6 +79,7 @@ class JobFields(Record):
     limit: int | None
     limits: LimitsSection
     sequence_length: int
+    score: dict[str, Any] | None
     budget: Budget | None
     pack: PackSection
     pixels: Literal["encoded", "patches", "source", "none"]

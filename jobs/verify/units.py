@@ -28,7 +28,10 @@ class Rejected:
 
     key: str
     operator: str
-    segments: list[int] = field(default_factory=list)
+    place: tuple[str, int, int]
+    """Member, offset and size that its row names."""
+    segments: list[tuple[str, int, int]] = field(default_factory=list)
+    """The same of each of its segments, in order."""
 
 
 @dataclass(slots=True)
@@ -118,25 +121,23 @@ def _admit(where: str, sample: Row, packed: dict[Id, Packed], report: Report) ->
 def _read_rejects(output: str, path: str, manifest: Manifest, report: Report) -> dict[Id, Rejected]:
     rejected: dict[Id, Rejected] = {}
     reasons: Counter[str] = Counter()
-    sizes = {entry.shard: entry.bytes for entry in manifest.inputs}
     for row in _read_table(output, path).to_pylist():
         identity, key = _id(row["id"]), row["id"]["key"]
         name = name_of(identity, key)
         if row["reason"] not in set(Reason):
             report.add(path, f"{name} has the reason {row['reason']}, which is none of the closed list")
-        if row["shard"] != identity[0] or row["offset"] + row["size"] > sizes.get(row["shard"], 0):
-            report.add(
-                path, f"{name} lies at bytes {row['offset']}+{row['size']} of {row['shard']}, which it is not in"
-            )
+        report.expect(path, f"shard of {name}", row["shard"], identity[0])
+        place = (row["member"], row["offset"], row["size"])
         if row["level"] == "sample":
             reasons[row["reason"]] += 1
             if identity in rejected:
                 report.add(path, f"{name} is rejected twice")
-            rejected[identity] = Rejected(key, row["operator"])
-        elif identity in rejected:
-            rejected[identity].segments.append(row["segment"])
+            rejected[identity] = Rejected(key, row["operator"], place)
+        elif row["level"] == "segment" and identity in rejected:
+            report.expect(path, f"segment of {name}", row["segment"], len(rejected[identity].segments))
+            rejected[identity].segments.append(place)
         else:
-            report.add(path, f"{name} has a rejected segment and no row of its own before it")
+            report.add(path, f"{name} has a row of level {row['level']} before its own of level sample")
     report.expect(manifest.where, "reasons", manifest.reasons, dict(reasons))
     return rejected
 

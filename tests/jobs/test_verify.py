@@ -396,6 +396,46 @@ def sound_sample_rejected(output):
     output.table("rejects", change)
 
 
+def reject_moved(output):
+    def change(rows):
+        rows[0]["offset"] += 512
+
+    output.table("rejects", change)
+
+
+def reject_without_place(output):
+    def change(rows):
+        rows[0]["offset"] = None
+
+    output.table("rejects", change)
+
+
+def relevance_made_up(output):
+    def change(rows):
+        maps = next(segment["relevance"] for row in rows for segment in row["segments"] if segment["relevance"])
+        maps["propositional"][0] ^= 128
+
+    output.table("index", change)
+
+
+def box_of_three_sides(output):
+    def change(rows):
+        _plan(rows)["views"][0]["box"].pop()
+
+    output.table("index", change)
+
+
+def text_with_a_plan(output):
+    def change(rows):
+        rows[0]["segments"][0]["plan"] = _plan(rows)
+
+    output.table("index", change)
+
+
+def files_reordered(output):
+    output.manifest(lambda manifest: manifest["files"].reverse())
+
+
 def index_ids_changed(output):
     def change(rows):
         rows[0]["segments"][0]["ids"][1] += 1
@@ -615,13 +655,19 @@ LIES = {
     reject_of_nothing: r"records sample 99 of a.tar",
     reject_reason_open: r"reason bad-luck, which is none of the closed list",
     sound_sample_rejected: r"is packed and rejected",
+    reject_moved: r"is rejected for .* one of its members",
+    reject_without_place: r"offset is null in 1 places",
+    relevance_made_up: r"that is not the mean of its maps",
+    box_of_three_sides: r"segments.plan.views.box has not four numbers everywhere",
+    text_with_a_plan: r"segments.plan is not there exactly where the segment is of kind image",
+    files_reordered: r"order of files is",
     index_ids_changed: r"segment 0 has other ids in the index than the tokenizer",
     index_labels_changed: r"segment 0 has labels that are not its ids",
     ids_changed_everywhere: r"segment 0 has other ids in the index than the tokenizer",
     index_row_missing: r"is measured and not in the index",
     index_out_of_order: r"rows are not in the order of shard and ordinal",
     index_offset_changed: r"has other segments in the index than in its shard, from segment 0 on",
-    boxes_overlap: r"boxes do not tile the \d+x\d+ picture: .* overlap",
+    boxes_overlap: r"boxes do not tile \d+x\d+: .* overlap",
     budget_broken: r"at most its budget|has a budget of",
     grid_of_no_size: r"patches of 14 pixels expected",
     picture_of_another_size: r"is planned as a png of",

@@ -1,5 +1,7 @@
 """The level-of-detail rule: strict thresholds, a floor, a ceiling, native size, and a cap that holds."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -93,7 +95,7 @@ def test_more_relevance_never_means_a_smaller_budget_of_equal_regions(image):
     config, relevance, _ = image
     budgets = allocate(relevance, [HUGE] * len(relevance), config)
     ranked = sorted(zip(relevance, budgets, strict=True))
-    assert all(a[1] <= b[1] for a, b in zip(ranked, ranked[1:], strict=False) if a[0] < b[0])
+    assert all(a[1] <= b[1] for a, b in pairwise(ranked) if a[0] < b[0])
 
 
 def test_most_regions_is_what_the_cap_gives_their_floor():

@@ -1,6 +1,7 @@
-"""Ids, labels, positions and modality of a document or a part of one: what is trained, what is not, and where it lies."""
+"""Ids, labels, positions and modality of a document or a part of one: what is trained, and what stands where."""
 
 from dataclasses import asdict
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -35,7 +36,9 @@ def row_of(parts, profile):
         else:
             plan = profile.slicing.plan(*part, profile.tokens.by_role())
         plans.append({"views": [asdict(view) for view in plan.views]})
-        runs.append([{"id": IDS[r.token], "modality": int(r.modality), "view": r.view, "count": r.count} for r in plan.layout])
+        runs.append(
+            [{"id": IDS[r.token], "modality": int(r.modality), "view": r.view, "count": r.count} for r in plan.layout]
+        )
     return {"segments": segments, "tokens": tokens, "plans": plans, "runs": runs}
 
 
@@ -47,7 +50,9 @@ def laid(parts, family="qwen", part=None):
 texts = st.lists(st.integers(0, 80), max_size=6)
 sides = st.integers(20, 1200)
 documents = {
-    "qwen": st.lists(texts | st.tuples(sides, sides) | st.tuples(sides, sides, st.integers(1, 400)), min_size=1, max_size=5),
+    "qwen": st.lists(
+        texts | st.tuples(sides, sides) | st.tuples(sides, sides, st.integers(1, 400)), min_size=1, max_size=5
+    ),
     "llava": st.lists(texts | st.tuples(sides, sides), min_size=1, max_size=4),
 }
 
@@ -63,7 +68,7 @@ def cut_documents(draw):
 
 def parts_of(borders):
     count = len(borders) - 1
-    return [Part(first, last, i, count) for i, (first, last) in enumerate(zip(borders, borders[1:], strict=False))]
+    return [Part(first, last, i, count) for i, (first, last) in enumerate(pairwise(borders))]
 
 
 def test_image_between_texts_equals_the_golden_line():

@@ -49,7 +49,13 @@ def row_of(shard, ordinal, parts, unit=4, **changes):
         "ordinal": ordinal,
         "key": f"{shard}-{ordinal}",
         "segments": [
-            {"kind": int(isinstance(part, tuple)), "text": None, "member": f"m{i}", "offset": 512 * (i + 1), "size": 100}
+            {
+                "kind": int(isinstance(part, tuple)),
+                "text": None,
+                "member": f"m{i}",
+                "offset": 512 * (i + 1),
+                "size": 100,
+            }
             for i, part in enumerate(parts)
         ],
         "withheld": False,
@@ -78,7 +84,10 @@ def unit_rows(*shards, unit=4):
     return [
         row
         for number, documents in enumerate(shards)
-        for row in [*(row_of(number, i, parts, unit) for i, parts in enumerate(documents)), end_of(number, len(documents), unit)]
+        for row in [
+            *(row_of(number, i, parts, unit) for i, parts in enumerate(documents)),
+            end_of(number, len(documents), unit),
+        ]
     ]
 
 
@@ -216,7 +225,10 @@ def test_empty_shards_and_empty_units_close():
 
 
 def test_unit_of_rejected_rows_alone_closes_with_its_rejects():
-    rows = [bare(row_of(0, 0, [1, (9, 9)]), rejection=REJECTION), bare(row_of(0, 1, []), rejection=REJECTION | {"segment": None})]
+    rows = [
+        bare(row_of(0, 0, [1, (9, 9)]), rejection=REJECTION),
+        bare(row_of(0, 1, []), rejection=REJECTION | {"segment": None}),
+    ]
     tasks = run([*rows, end_of(0, 2), end_of(1, 0)])
     summary, counts = closed(tasks)
     assert [task["kind"] for task in tasks] == [INDEX, SUMMARY]
@@ -297,7 +309,9 @@ def test_segment_longer_than_a_sequence_rejects_its_document_with_counts_to_the_
     assert counts["segments"]["rejected"] == 4
 
 
-@pytest.mark.parametrize(("limits", "what"), [({"patches": 99}, "100 patches"), ({"patches": 99, "images": 1}, "1 images")])
+@pytest.mark.parametrize(
+    ("limits", "what"), [({"patches": 99}, "100 patches"), ({"patches": 99, "images": 1}, "1 images")]
+)
 def test_image_over_a_limit_rejects_its_document(limits, what):
     tasks = run(unit_rows([[(140, 140), 3]], []), config=PackConfig(limits=PackLimits(**limits)))
     (reject, _, _) = summary_of(tasks)["rejects"]

@@ -13,7 +13,11 @@ WAYS = [pack_items, best_fit_decreasing, fill_bin_by_bin]
 
 @st.composite
 def problems(draw, max_items=60):
-    limits = (draw(st.integers(1, 60)), draw(st.sampled_from([1, 3, UNLIMITED])), draw(st.sampled_from([9, 40, UNLIMITED])))
+    limits = (
+        draw(st.integers(1, 60)),
+        draw(st.sampled_from([1, 3, UNLIMITED])),
+        draw(st.sampled_from([9, 40, UNLIMITED])),
+    )
     sizes = st.tuples(st.integers(0, limits[0]), st.integers(0, min(limits[1], 3)), st.integers(0, 9))
     return draw(st.lists(sizes, max_size=max_items)), limits
 
@@ -106,7 +110,9 @@ def test_best_fit_never_leaves_two_bins_that_are_one(problem):
         for b in range(a):
             both = [*bins[a], *bins[b]]
             over = any(sum(items[i][d] for i in both) > limit for d, limit in enumerate(limits))
-            is_full = min(totals([bins[a], bins[b]], items, 0)) == 0 or max(totals([bins[a], bins[b]], items, 0)) == limits[0]
+            is_full = (
+                min(totals([bins[a], bins[b]], items, 0)) == 0 or max(totals([bins[a], bins[b]], items, 0)) == limits[0]
+            )
             assert over or is_full
 
 

@@ -34,7 +34,7 @@ def trained(path, **options):
 @example("line\nline\n\n\r\n\ttab\t\t")
 @example("a\0b\0")
 @example("👨‍👩‍👧‍👦 🏳️‍🌈")
-@example("שלום עולם مرحبا ‏‎")
+@example("שלום עולם مرحبا \u200f\u200e")
 @example("日本語の文章、漢字。한국어")
 @example("e\u0301 \u00e9 \ufb01 \u2028 \ufeff \u00a0")
 @example("\U0010ffff\ue000\x7f\x80")

@@ -1,0 +1,172 @@
+"""The command line as a user meets it: what it prints, its exit codes, and one clear line for every mistake."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import QUICKSTART, ROOT, SAMPLES, tree, write_small_shards
+
+Result = subprocess.CompletedProcess[str]
+
+
+def lodepack(*arguments: object, cwd: Path = ROOT) -> Result:
+    command = [sys.executable, "-m", "jobs", *map(str, arguments)]
+    environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "COLUMNS": "200", "HOME": str(Path.home())}
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+
+
+def run_small(output: Path, *options: object) -> Result:
+    return lodepack("run", QUICKSTART, "--local", "--limit", 6, "--output", output, *options)
+
+
+def summary(result: Result) -> dict[str, Any]:
+    assert result.returncode == 0, result.stderr
+    return dict(json.loads(result.stdout))
+
+
+def test_a_run_prints_packs_tokens_fill_and_rejects(tmp_path: Path) -> None:
+    result = run_small(tmp_path / "out")
+    assert result.returncode == 0, result.stderr
+    for word in ("packs", "tokens", "fill", "6 packed", "0 rejected"):
+        assert word in result.stdout
+
+
+def test_json_is_one_object_on_standard_output_and_nothing_else(tmp_path: Path) -> None:
+    result = run_small(tmp_path / "out", "--json")
+    counts = summary(result)["totals"]["samples"]
+    assert (counts["packed"], counts["withheld"]) == (6, counts["read"] - 6)
+    assert result.stderr == ""
+
+
+def test_a_finished_job_says_so_and_a_changed_recipe_is_refused_with_the_difference(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    run_small(output)
+    before = tree(output)
+    assert "nothing to do" in run_small(output).stdout
+    refused = run_small(output, "--set", "sequence_length=4096")
+    assert refused.returncode == 2
+    assert "job.sequence_length: 8192 -> 4096" in refused.stderr
+    assert "--rebuild" in refused.stderr
+    assert tree(output) == before
+    rebuilt = summary(run_small(output, "--set", "sequence_length=4096", "--rebuild", "--json"))
+    assert rebuilt["version"] == 2
+    assert before.items() <= tree(output).items()
+
+
+def test_fields_that_change_no_byte_are_not_part_of_the_recipe(tmp_path: Path) -> None:
+    run_small(tmp_path / "out")
+    again = run_small(
+        tmp_path / "out", "--set", "name=other", "--set", "resources.decode.cpus=3", "--set", "limits.max_reject_ratio=0.5"
+    )
+    assert "nothing to do" in again.stdout
+
+
+def test_an_added_shard_is_an_update_that_keeps_the_other_units(tmp_path: Path) -> None:
+    write_small_shards(tmp_path / "in", 6, 3)
+    late = tmp_path / "in" / "small-000005.tar"
+    late.rename(tmp_path / "late.tar")
+    call = ("run", QUICKSTART, "--local", "--json", "--input", tmp_path / "in" / "*.tar", "--output", tmp_path / "out")
+    first = summary(lodepack(*call, "--set", "unit.target_shards=1"))
+    (tmp_path / "late.tar").rename(late)
+    second = summary(lodepack(*call, "--set", "unit.target_shards=1"))
+    assert second["version"] == 2
+    assert second["units"]["kept"] >= first["units"]["built"] - 1
+    assert second["units"]["built"] <= 2
+    assert second["totals"]["samples"]["packed"] == 18
+
+
+MISTAKES: dict[str, tuple[tuple[object, ...], str]] = {
+    "no such job": (("run", "gone.yaml"), "no job file at gone.yaml"),
+    "not YAML": (("run", ROOT / "README.md"), "is no YAML"),
+    "not a job": (("run", ROOT / "jobs/samples/README.md"), "no"),
+    "unknown field": (("run", QUICKSTART, "--set", "sequence_lenght=1"), "sequence_lenght: unknown field"),
+    "unknown profile": (("run", QUICKSTART, "--set", "profile=gpt"), "choose one of llava_next, qwen2_5_vl, qwen3_vl"),
+    "unknown format": (("run", QUICKSTART, "--set", "input.format=x"), "choose one of interleaved, pairs"),
+    "no shard": (("run", QUICKSTART, "--local", "--input", "gone-{0..3}.tar"), "no such file: "),
+    "empty glob": (("run", QUICKSTART, "--local", "--input", "gone-*.tar"), "matches no file"),
+    "no tokenizer": (("run", QUICKSTART, "--set", "tokenizer=gone.model"), "lodepack tokenizer train"),
+    "not a tokenizer": (("run", QUICKSTART, "--set", f"tokenizer={SAMPLES[0]}"), "is no SentencePiece model"),
+    "budget on fixed tiles": (("run", QUICKSTART, "--set", "profile=llava_next"), "say budget: none"),
+    "budget without score": (("run", QUICKSTART, "--set", "score=null"), "budget needs scores"),
+    "two packers": (("run", QUICKSTART, "--set", "resources.pack.actors=[2, 2]"), "one actor"),
+    "local with workers": (("run", QUICKSTART, "--local", "--workers", 2), "leave out --workers"),
+    "bad override": (("run", QUICKSTART, "--set", "name"), "field=value is expected"),
+    "samples into a full folder": (("samples", ROOT), "is not empty"),
+    "unknown tokenizer kind": (("tokenizer", "train", QUICKSTART, "--kind", "magic"), "choose unigram or bpe"),
+    "tokenizer in the way": (("tokenizer", "train", QUICKSTART), "exists"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_named_with_its_remedy_and_exit_code_2(mistake: str, tmp_path: Path) -> None:
+    arguments, expected = MISTAKES[mistake]
+    output = () if arguments[0] != "run" else ("--output", tmp_path / "out")
+    result = lodepack(*arguments, *output)
+    assert result.returncode == 2
+    assert expected in result.stderr
+    assert result.stderr.startswith("error: ")
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_all_mistakes_of_a_job_are_named_at_once() -> None:
+    fields = ("profile=gpt", "budget.min_tokens=0", "nonsense=1", "unit.target_shards=0")
+    result = lodepack("run", QUICKSTART, *(part for field in fields for part in ("--set", field)))
+    for name in ("profile", "budget.min_tokens", "nonsense", "unit.target_shards"):
+        assert f"\n  {name}: " in result.stderr
+
+
+def test_an_output_that_cannot_be_written_is_one_line_and_exit_code_1() -> None:
+    result = run_small(Path("/proc/nowhere"))
+    assert result.returncode == 1
+    assert result.stderr.strip().splitlines()[-1].startswith("error: /proc/nowhere")
+
+
+def test_debug_shows_the_traceback() -> None:
+    assert "Traceback" in lodepack("run", "gone.yaml", "--debug").stderr
+
+
+@pytest.mark.parametrize("command", [(), ("run",), ("verify",), ("inspect",), ("samples",), ("tokenizer", "train")])
+def test_every_command_has_help_and_all_but_the_root_an_example(command: tuple[str, ...]) -> None:
+    result = lodepack(*command, "--help")
+    assert result.returncode == 0
+    assert not command or "Example" in result.stdout
+
+
+def test_the_samples_run_where_they_were_written(tmp_path: Path) -> None:
+    folder = tmp_path / "try"
+    assert lodepack("samples", folder).returncode == 0
+    result = lodepack("run", folder / "quickstart.yaml", "--local", "--limit", 3, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert (folder / "build" / "versions" / "000001.json").exists()
+    assert lodepack("verify", folder / "build", cwd=tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize("kind", ["unigram", "bpe"])
+def test_a_tokenizer_can_be_trained_on_the_shards_and_used(kind: str, tmp_path: Path) -> None:
+    model = tmp_path / "new.model"
+    trained = summary(
+        lodepack("tokenizer", "train", QUICKSTART, "--kind", kind, "--vocab-size", 700, "--output", model, "--json")
+    )
+    assert trained["pieces"] <= 700
+    assert summary(run_small(tmp_path / "out", "--set", f"tokenizer={model}", "--json"))["added_embeddings"] == 0
+
+
+def test_pairs_are_packed(tmp_path: Path) -> None:
+    from tests.support import documents, write_shard
+
+    pictures = [data for found in documents().values() for name, data in found.items() if name.endswith(".png")]
+    members = {}
+    for number, data in enumerate(pictures[:5]):
+        members |= {f"pic.{number}.PNG": data, f"pic.{number}.txt": f"Picture {number}.".encode()}
+    write_shard(tmp_path / "p.tar", members)
+    fields = ("--set", "input.format=pairs", "--input", tmp_path / "p.tar")
+    packed = summary(lodepack("run", QUICKSTART, "--local", "--json", "--output", tmp_path / "out", *fields))
+    assert packed["totals"]["samples"]["packed"] == 5
+    assert lodepack("verify", tmp_path / "out").returncode == 0
