@@ -62,14 +62,17 @@ def text_labels(row: Row, vocabulary: Vocabulary) -> list[list[int]]:
     return labels
 
 
-def part_tokens(row: Row, part: Part, vocabulary: Vocabulary) -> int:
-    """Tokens of a part, without laying it out."""
-    images = image_numbers(row)
-    inner = sum(
-        len(row["tokens"][i]) if images[i] is None else sum(run["count"] for run in row["runs"][images[i]])
-        for i in range(part.first, part.last)
-    )
-    return inner + int(part.is_start and vocabulary.document_start is not None) + int(part.is_end)
+def segment_tokens(row: Row) -> list[int]:
+    """Tokens of each segment. A part has those of its segments and its `framing_tokens`, without laying it out."""
+    return [
+        len(row["tokens"][i]) if number is None else sum(run["count"] for run in row["runs"][number])
+        for i, number in enumerate(image_numbers(row))
+    ]
+
+
+def framing_tokens(part: Part, vocabulary: Vocabulary) -> int:
+    """Start and end tokens of a part: a document's first has the one, its last the other."""
+    return int(part.is_start and vocabulary.document_start is not None) + int(part.is_end)
 
 
 def image_numbers(row: Row) -> list[int | None]:

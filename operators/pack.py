@@ -7,16 +7,16 @@ closes nothing it did not see whole, and the runner runs the unit again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field
 
-from operators.layout import Part, image_numbers, part_tokens
+from operators.layout import Part, framing_tokens, image_numbers, segment_tokens
 from operators.packing import bound, pack_items
 from operators.vocabulary import Vocabulary
 from pipeline import ledger
@@ -26,6 +26,9 @@ from pipeline.schema import MEASURED, RELEVANCES
 from pipeline.tasks import DATA, INDEX, PACKS_PER_FILE, SUMMARY, TASK, task
 from pipeline.types import Rejection
 from pipeline.units import unit_id
+
+Size = tuple[int, int, int]
+"""Tokens, images and patches."""
 
 
 class PackLimits(BaseModel):
@@ -71,7 +74,7 @@ class _Document:
 
     row: int
     parts: tuple[Part, ...]
-    sizes: tuple[tuple[int, int, int], ...]
+    sizes: tuple[Size, ...]
 
 
 class Pack:
@@ -190,16 +193,17 @@ class Pack:
         whole = Part(0, last)
         if self._vocabulary.document_start is None and not any(row["tokens"]) and not row["runs"]:
             raise InputError(Reason.NO_LOSS, "the sample holds no token to train; it has neither text nor image")
-        size = self._size(row, whole)
+        totals = _running_totals(row)
+        size = self._size(totals, whole)
         if self._fits(size):
             return _Document(number, (whole,), (size,))
         if not self._split:
             raise InputError(Reason.TOO_LONG, f"{_describe(size)}; a sequence holds {_describe(self._limits)}")
-        borders = self._borders(row)
+        borders = self._borders(row, totals)
         parts = tuple(Part(start, end, i, len(borders) - 1) for i, (start, end) in enumerate(pairwise(borders)))
-        return _Document(number, parts, tuple(self._size(row, part) for part in parts))
+        return _Document(number, parts, tuple(self._size(totals, part) for part in parts))
 
-    def _borders(self, row: Row) -> list[int]:
+    def _borders(self, row: Row, totals: Sequence[Size]) -> list[int]:
         """Segment borders that cut a document into as few parts as fit, each as full as it can be."""
         borders = [0]
         last = len(row["segments"])
@@ -207,12 +211,12 @@ class Pack:
             start = end = borders[-1]
             # A part that reaches the end carries the end token, so it is measured with it.
             while end < last and self._fits(
-                self._size(row, Part(start, end + 1, len(borders) - 1, len(borders) + (end + 1 < last)))
+                self._size(totals, Part(start, end + 1, len(borders) - 1, len(borders) + (end + 1 < last)))
             ):
                 end += 1
             if end == start:
                 segment = row["segments"][start]
-                size = self._size(row, Part(start, start + 1, len(borders) - 1, len(borders) + (start + 1 < last)))
+                size = self._size(totals, Part(start, start + 1, len(borders) - 1, len(borders) + (start + 1 < last)))
                 raise InputError(
                     Reason.TOO_LONG,
                     f"segment {start} alone has {_describe(size)}; a sequence holds {_describe(self._limits)}",
@@ -224,12 +228,12 @@ class Pack:
             borders.append(end)
         return borders
 
-    def _size(self, row: Row, part: Part) -> tuple[int, int, int]:
-        images = [i for i in image_numbers(row)[part.first : part.last] if i is not None]
-        patches = sum(row["patches"][i] for i in images)
-        return part_tokens(row, part, self._vocabulary), len(images), patches
+    def _size(self, totals: Sequence[Size], part: Part) -> Size:
+        before, after = totals[part.first], totals[part.last]
+        tokens, images, patches = (b - a for a, b in zip(before, after, strict=True))
+        return tokens + framing_tokens(part, self._vocabulary), images, patches
 
-    def _fits(self, size: tuple[int, int, int]) -> bool:
+    def _fits(self, size: Size) -> bool:
         return all(value <= limit for value, limit in zip(size, self._limits, strict=True))
 
     def _data_task(
@@ -275,6 +279,15 @@ def _lengths_only(table: pa.Table) -> Iterator[Row]:
             yield row
 
 
+def _running_totals(row: Row) -> list[Size]:
+    """Tokens, images and patches of a document's segments before each border: a document may have 100,000."""
+    tokens, numbers = segment_tokens(row), image_numbers(row)
+    images = [int(number is not None) for number in numbers]
+    patches = [0 if number is None else row["patches"][number] for number in numbers]
+    running = (accumulate(sizes, initial=0) for sizes in (tokens, images, patches))
+    return list(zip(*running, strict=True))
+
+
 def _one(row: Row) -> pa.Table:
     return pa.Table.from_pylist([row], schema=TASK)
 
@@ -284,6 +297,6 @@ def _total(document: _Document) -> list[int]:
     return [sum(size[d] for size in document.sizes) for d in range(3)] + [len(document.parts)]
 
 
-def _describe(size: tuple[int, int, int]) -> str:
+def _describe(size: Size) -> str:
     names = ("tokens", "images", "patches")
     return ", ".join(f"{value} {name}" for value, name in zip(size, names, strict=True) if value < 1 << 62)

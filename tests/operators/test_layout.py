@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.layout import IGNORE, Part, image_numbers, lay_out, part_tokens, text_labels
+from operators.layout import IGNORE, Part, framing_tokens, image_numbers, lay_out, segment_tokens, text_labels
 from operators.profiles import load_profile
 from operators.slicing.qwen import plan_regions, with_budgets
 from operators.vocabulary import Vocabulary
@@ -167,7 +167,7 @@ def test_length_is_known_without_laying_out(case):
     row = row_of(document, profile)
     for part in parts_of(borders):
         found = lay_out(row, part, vocabulary, profile.positions)
-        length = part_tokens(row, part, vocabulary)
+        length = sum(segment_tokens(row)[part.first : part.last]) + framing_tokens(part, vocabulary)
         assert len(found.ids) == len(found.labels) == len(found.modality) == found.positions.shape[1] == length
         assert found.positions.shape[0] == (3 if family == "qwen" else 1)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.layout import Part, part_tokens
+from operators.layout import Part, framing_tokens, segment_tokens
 from operators.pack import Pack, PackConfig, PackLimits
 from operators.profiles import load_profile
 from operators.vocabulary import Vocabulary
@@ -291,7 +291,8 @@ def test_parts_of_any_document_fit_and_hold_each_segment_once(parts, vocabulary,
 def sizes_of(row, part, parts, vocabulary):
     images = [p for p in parts[part.first : part.last] if isinstance(p, tuple)]
     patches = sum(plan["views"][0]["grid_h"] * plan["views"][0]["grid_w"] for plan, _ in (plan_of(*i) for i in images))
-    return part_tokens(row, part, vocabulary), len(images), patches
+    tokens = sum(segment_tokens(row)[part.first : part.last]) + framing_tokens(part, vocabulary)
+    return tokens, len(images), patches
 
 
 def test_segment_longer_than_a_sequence_rejects_its_document_with_counts_to_the_token():
