@@ -13,14 +13,16 @@ from PIL import features
 
 from jobs.spec import NOT_RECIPE, Job, PoolSection, absolute
 from operators.decode import Decode
-from operators.pack import Pack, PackConfig
+from operators.fitting import PackConfig
+from operators.pack import Pack
+from operators.pack_rows import WriteConfig
 from operators.profiles import Profile, load_profile
 from operators.slice import Slice
 from operators.slicing.qwen import QwenConfig
 from operators.tokenize import Tokenize
 from operators.tokenizers.sentencepiece import SentencePieceTokenizer
 from operators.vocabulary import Vocabulary, resolve
-from operators.write import Write, WriteConfig
+from operators.write import Write
 from pipeline import storage
 from pipeline.chain import Chain, Pool, Stage
 from pipeline.errors import ConfigError, StorageError

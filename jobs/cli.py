@@ -158,7 +158,7 @@ def tokenizer_train(
     set: Overrides = [],  # noqa: A002, B006
     as_json: Json = False,
 ) -> None:
-    """Train a lossless SentencePiece model on the text of the job's shards; the profile's special tokens are guarded."""
+    """Train a lossless SentencePiece model on the text of the job's shards, with guarded special tokens."""
     from jobs.spec import load_job
     from jobs.train import train_tokenizer
 

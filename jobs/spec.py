@@ -9,11 +9,11 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from operators.budget import BudgetConfig
-from operators.pack import PackConfig
+from operators.fitting import PackConfig
+from operators.pack_rows import Pixels
 from operators.profiles import load_profile, profile_names
 from operators.slicing.qwen import QwenConfig
 from operators.weights import ScoreConfig
-from operators.write import Pixels
 from pipeline import storage
 from pipeline.errors import ConfigError
 from pipeline.formats import FORMATS

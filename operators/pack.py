@@ -7,49 +7,22 @@ closes nothing it did not see whole, and the runner runs the unit again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import accumulate, pairwise
-from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import BaseModel, ConfigDict, Field
 
-from operators.layout import Part, framing_tokens, image_numbers, segment_tokens
+from operators.fitting import Document, Fitter, PackConfig
 from operators.packing import bound, pack_items
 from operators.vocabulary import Vocabulary
 from pipeline import ledger
-from pipeline.errors import InputError, Reason
+from pipeline.errors import InputError, StorageError
 from pipeline.operator import Row
 from pipeline.schema import MEASURED, RELEVANCES
 from pipeline.tasks import DATA, INDEX, PACKS_PER_FILE, SUMMARY, TASK, task
 from pipeline.types import Rejection
 from pipeline.units import unit_id
-
-Size = tuple[int, int, int]
-"""Tokens, images and patches."""
-
-
-class PackLimits(BaseModel):
-    """What one packed sequence may hold beside its tokens; None is no limit."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    images: int | None = Field(None, ge=1)
-    """Images in one sequence."""
-    patches: int | None = Field(None, ge=1)
-    """Vision patches in one sequence: what the vision tower sees. Four to a token in the Qwen families."""
-
-
-class PackConfig(BaseModel):
-    """How documents share sequences."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    limits: PackLimits = PackLimits()
-    long_documents: Literal["split", "reject"] = "split"
-    """A document longer than a sequence: split at a segment border, never inside an image or a text; or reject."""
 
 
 @dataclass(slots=True)
@@ -68,15 +41,6 @@ class _Gathering:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Document:
-    """A measured row that fits, cut into parts; sizes are (tokens, images, patches) of each."""
-
-    row: int
-    parts: tuple[Part, ...]
-    sizes: tuple[Size, ...]
-
-
 class Pack:
     """Emits the tasks of a unit (files to write, and a summary) once the unit is whole."""
 
@@ -92,11 +56,7 @@ class Pack:
         recipe: str,
     ) -> None:
         """units: for each unit number the URL of each of its shards, by name in order; recipe: its hash."""
-        unlimited = 1 << 62
-        limits = config.limits
-        self._limits = (sequence_length, limits.images or unlimited, limits.patches or unlimited)
-        self._split = config.long_documents == "split"
-        self._vocabulary = vocabulary
+        self._fitter = Fitter(config, sequence_length, vocabulary)
         self._units = units
         self._recipe = recipe
         self._gathering: dict[int, _Gathering] = {}
@@ -119,7 +79,8 @@ class Pack:
         for row in table.select(["shard_number", "ordinal", "shard_end"]).to_pylist():
             shard, ordinal, end = row["shard_number"], row["ordinal"], row["shard_end"]
             if end is not None:
-                gathering.ends[shard] = end
+                if gathering.ends.setdefault(shard, end) != end:
+                    raise StorageError(f"shard {shard} of a unit changed while it was read; run the job again")
                 fresh.append(False)
                 continue
             seen = gathering.seen.setdefault(shard, set())
@@ -133,7 +94,7 @@ class Pack:
         identity = unit_id([(name, end["sha256"]) for name, end in zip(names, ends, strict=True)], self._recipe)
         table = pa.concat_tables(gathering.tables).sort_by([("shard_number", "ascending"), ("ordinal", "ascending")])
         rejects: list[Row] = []
-        documents: list[_Document] = []
+        documents: list[Document] = []
         counts = {ledger.SAMPLE: {"read": 0, "withheld": 0}, ledger.SEGMENT: {"read": 0, "withheld": 0}}
         for number, row in enumerate(_lengths_only(table)):
             outcome = self._judge(number, row)
@@ -141,13 +102,13 @@ class Pack:
             for level, amount in ((ledger.SAMPLE, 1), (ledger.SEGMENT, len(row["segments"]))):
                 counts[level]["read"] += amount
                 counts[level]["withheld"] += amount if held == "withheld" else 0
-            if isinstance(outcome, _Document):
+            if isinstance(outcome, Document):
                 documents.append(outcome)
             elif outcome is not None:
                 rejects += ledger.reject_rows(row, outcome)
         items = [(document, i) for document in documents for i in range(len(document.parts))]
         sizes = [document.sizes[i] for document, i in items]
-        packs = pack_items(sizes, self._limits)
+        packs = pack_items(sizes, self._fitter.limits)
         summary = {
             "inputs": [
                 {
@@ -163,7 +124,7 @@ class Pack:
             "rejects": rejects,
             "packs": {
                 "planned": len(packs),
-                "bound": bound(sizes, self._limits),
+                "bound": bound(sizes, self._fitter.limits),
                 "split": sum(len(d.parts) > 1 for d in documents),
             },
             "reports": 2 + -(-len(packs) // PACKS_PER_FILE),
@@ -173,75 +134,27 @@ class Pack:
             chunk = [[items[i] for i in pack] for pack in packs[start : start + PACKS_PER_FILE]]
             yield _one(self._data_task(unit, identity, start, chunk, table, shards))
         chosen = table.take(pa.array([document.row for document in documents], pa.int64()))
-        note = {"lengths": [_total(document) for document in documents]}
+        note = {"lengths": [document.total() for document in documents]}
         yield _one(task(unit, identity, INDEX, 0, note, chosen))
         yield _one(task(unit, identity, SUMMARY, 0, summary, chosen.slice(0, 0)))
 
-    def _judge(self, number: int, row: Row) -> _Document | Rejection | Row | None:
+    def _judge(self, number: int, row: Row) -> Document | Rejection | Row | None:
         """What becomes of one row: a document with its parts, a rejection, or None if it is withheld."""
         if row["rejection"] is not None:
             return dict(row["rejection"])
         if row["withheld"]:
             return None
         try:
-            return self._measure(number, row)
+            return self._fitter.fit(number, row)
         except InputError as error:
             return Rejection.from_error(self.name, error)
-
-    def _measure(self, number: int, row: Row) -> _Document:
-        last = len(row["segments"])
-        whole = Part(0, last)
-        if self._vocabulary.document_start is None and not any(row["tokens"]) and not row["runs"]:
-            raise InputError(Reason.NO_LOSS, "the sample holds no token to train; it has neither text nor image")
-        totals = _running_totals(row)
-        size = self._size(totals, whole)
-        if self._fits(size):
-            return _Document(number, (whole,), (size,))
-        if not self._split:
-            raise InputError(Reason.TOO_LONG, f"{_describe(size)}; a sequence holds {_describe(self._limits)}")
-        borders = self._borders(row, totals)
-        parts = tuple(Part(start, end, i, len(borders) - 1) for i, (start, end) in enumerate(pairwise(borders)))
-        return _Document(number, parts, tuple(self._size(totals, part) for part in parts))
-
-    def _borders(self, row: Row, totals: Sequence[Size]) -> list[int]:
-        """Segment borders that cut a document into as few parts as fit, each as full as it can be."""
-        borders = [0]
-        last = len(row["segments"])
-        while borders[-1] < last:
-            start = end = borders[-1]
-            # A part that reaches the end carries the end token, so it is measured with it.
-            while end < last and self._fits(
-                self._size(totals, Part(start, end + 1, len(borders) - 1, len(borders) + (end + 1 < last)))
-            ):
-                end += 1
-            if end == start:
-                segment = row["segments"][start]
-                size = self._size(totals, Part(start, start + 1, len(borders) - 1, len(borders) + (start + 1 < last)))
-                raise InputError(
-                    Reason.TOO_LONG,
-                    f"segment {start} alone has {_describe(size)}; a sequence holds {_describe(self._limits)}",
-                    member=segment["member"],
-                    offset=segment["offset"],
-                    size=segment["size"],
-                    segment=start,
-                )
-            borders.append(end)
-        return borders
-
-    def _size(self, totals: Sequence[Size], part: Part) -> Size:
-        before, after = totals[part.first], totals[part.last]
-        tokens, images, patches = (b - a for a, b in zip(before, after, strict=True))
-        return tokens + framing_tokens(part, self._vocabulary), images, patches
-
-    def _fits(self, size: Size) -> bool:
-        return all(value <= limit for value, limit in zip(size, self._limits, strict=True))
 
     def _data_task(
         self,
         unit: int,
         identity: str,
         first: int,
-        packs: list[list[tuple[_Document, int]]],
+        packs: list[list[tuple[Document, int]]],
         table: pa.Table,
         shards: dict[str, str],
     ) -> Row:
@@ -279,24 +192,5 @@ def _lengths_only(table: pa.Table) -> Iterator[Row]:
             yield row
 
 
-def _running_totals(row: Row) -> list[Size]:
-    """Tokens, images and patches of a document's segments before each border: a document may have 100,000."""
-    tokens, numbers = segment_tokens(row), image_numbers(row)
-    images = [int(number is not None) for number in numbers]
-    patches = [0 if number is None else row["patches"][number] for number in numbers]
-    running = (accumulate(sizes, initial=0) for sizes in (tokens, images, patches))
-    return list(zip(*running, strict=True))
-
-
 def _one(row: Row) -> pa.Table:
     return pa.Table.from_pylist([row], schema=TASK)
-
-
-def _total(document: _Document) -> list[int]:
-    """Tokens, images, patches and parts of a document."""
-    return [sum(size[d] for size in document.sizes) for d in range(3)] + [len(document.parts)]
-
-
-def _describe(size: Size) -> str:
-    names = ("tokens", "images", "patches")
-    return ", ".join(f"{value} {name}" for value, name in zip(size, names, strict=True) if value < 1 << 62)

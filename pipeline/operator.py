@@ -55,6 +55,8 @@ def map_rows(
             try:
                 row = given | convert(given)
             except InputError as error:
-                row = given | {"rejection": asdict(Rejection.from_error(operator, error))}
+                # Its text has no further use, and a rejected row waits in `pack` until its unit closes.
+                segments = [segment | {"text": None} for segment in given["segments"]]
+                row = given | {"segments": segments, "rejection": asdict(Rejection.from_error(operator, error))}
         rows.append({name: row.get(name, []) for name in schema.names} | {"shard_end": row["shard_end"]})
     return table_from_rows(rows, schema)

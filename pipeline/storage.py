@@ -117,10 +117,10 @@ def open_input(url: str) -> Iterator[tuple[BinaryIO, int]]:
 
 
 def expand_glob(pattern: str) -> list[str]:
-    """The files that a pattern with `*`, `?` or `[…]` matches, sorted, as URLs of the pattern's own kind."""
+    """The files that a pattern with `*`, `?` or `[…]` matches, sorted: URLs if it is one, otherwise absolute paths."""
     fs, path = _filesystem(pattern)
     found = sorted(str(name) for name in _attempt(pattern, lambda: fs.glob(path)))
-    return [str(fs.unstrip_protocol(name)) if "://" in pattern else os.path.relpath(name) for name in found]
+    return [str(fs.unstrip_protocol(name)) if "://" in pattern else name for name in found]
 
 
 def fingerprint(url: str) -> str:
@@ -208,9 +208,18 @@ def sweep_temporaries(root: str) -> None:
         return
     folder = local_path(root) / TEMPORARY
     for path in folder.glob(f"{socket.gethostname()}.*") if folder.is_dir() else ():
-        pid = path.name.rsplit(".", 2)[-2]
-        if not Path(f"/proc/{pid}").exists():
+        if not _is_alive(int(path.name.rsplit(".", 2)[-2])):
             path.unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's, and running
+        return True
+    return True
 
 
 def _fsync(path: Path) -> None:

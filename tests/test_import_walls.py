@@ -15,7 +15,17 @@ ALLOWED = {
     "operators": {"pipeline", "operators"},
     "jobs": {"pipeline", "operators", "jobs"},
 }
-TOP_LEVEL = {"pyproject.toml", "pipeline", "operators", "jobs", "tests", "infra", "README.md", "LICENSE", "CHANGELOG.md"}
+TOP_LEVEL = {
+    "pyproject.toml",
+    "pipeline",
+    "operators",
+    "jobs",
+    "tests",
+    "infra",
+    "README.md",
+    "LICENSE",
+    "CHANGELOG.md",
+}
 
 
 def imported(path: Path) -> set[str]:

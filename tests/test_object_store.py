@@ -1,4 +1,4 @@
-"""A real S3 server (SeaweedFS on loopback): shards are read from it and data sets committed to it, to the same bytes."""
+"""A real S3 server (SeaweedFS on loopback): shards are read from it, data sets committed to it, the bytes the same."""
 
 from __future__ import annotations
 

@@ -27,8 +27,8 @@ PACK_COLUMNS = {
     "samples": f"list<element: struct<id: {SAMPLE_ID}, part: int32, num_parts: int32, start: int32, length: int32>>",
     "views": "list<element: struct<sample: int32, image: int32, kind: string, box: list<element: int32>, row: int16, "
     "col: int16, height: int32, width: int32, grid_t: int32, grid_h: int32, grid_w: int32, start: int32, "
-    "tokens: int32, budget: int32, relevance: uint8, pixels: struct<data: large_binary, format: string, shard: string, offset: int64, "
-    "size: int64>>>",
+    "tokens: int32, budget: int32, relevance: uint8, pixels: struct<data: large_binary, format: string, "
+    "shard: string, offset: int64, size: int64>>>",
 }
 REJECT_COLUMNS = {
     "level": "string",

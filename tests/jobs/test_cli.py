@@ -62,7 +62,13 @@ def test_a_finished_job_says_so_and_a_changed_recipe_is_refused_with_the_differe
 def test_fields_that_change_no_byte_are_not_part_of_the_recipe(tmp_path: Path) -> None:
     run_small(tmp_path / "out")
     again = run_small(
-        tmp_path / "out", "--set", "name=other", "--set", "resources.decode.cpus=3", "--set", "limits.max_reject_ratio=0.5"
+        tmp_path / "out",
+        "--set",
+        "name=other",
+        "--set",
+        "resources.decode.cpus=3",
+        "--set",
+        "limits.max_reject_ratio=0.5",
     )
     assert "nothing to do" in again.stdout
 

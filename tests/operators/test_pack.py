@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from operators.fitting import PackConfig, PackLimits
 from operators.layout import Part, framing_tokens, segment_tokens
-from operators.pack import Pack, PackConfig, PackLimits
+from operators.pack import Pack
 from operators.profiles import load_profile
 from operators.vocabulary import Vocabulary
 from pipeline.errors import Reason

@@ -15,6 +15,7 @@ from operators.budget import BudgetConfig
 from operators.decode import Decode
 from operators.layout import IGNORE
 from operators.pack import Pack, PackConfig
+from operators.pack_rows import WriteConfig
 from operators.pictures import load_upright, open_picture, to_rgb
 from operators.plans import plan_from_row
 from operators.profiles import load_profile
@@ -26,7 +27,7 @@ from operators.tokenize import Tokenize
 from operators.tokenizers.sentencepiece import SentencePieceTokenizer
 from operators.vocabulary import resolve
 from operators.weights import ScoreConfig
-from operators.write import ROW_GROUP_PACKS, Write, WriteConfig
+from operators.write import ROW_GROUP_PACKS, Write
 from pipeline.errors import Reason, StorageError
 from pipeline.formats import FORMATS
 from pipeline.ledger import close_counts, sort_rejects

@@ -1,0 +1,127 @@
+"""Whether a document fits a sequence, and where it is cut if it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from operators.layout import Part, framing_tokens, image_numbers, segment_tokens
+from operators.vocabulary import Vocabulary
+from pipeline.errors import InputError, Reason
+from pipeline.operator import Row
+
+UNLIMITED = 1 << 62
+Size = tuple[int, int, int]
+"""Tokens, images and patches."""
+
+
+class PackLimits(BaseModel):
+    """What one packed sequence may hold beside its tokens; None is no limit."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    images: int | None = Field(None, ge=1)
+    """Images in one sequence."""
+    patches: int | None = Field(None, ge=1)
+    """Vision patches in one sequence: what the vision tower sees. Four to a token in the Qwen families."""
+
+
+class PackConfig(BaseModel):
+    """How documents share sequences."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    limits: PackLimits = PackLimits()
+    long_documents: Literal["split", "reject"] = "split"
+    """A document longer than a sequence: split at a segment border, never inside an image or a text; or reject."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A measured row that fits, cut into parts, with the size of each."""
+
+    row: int
+    parts: tuple[Part, ...]
+    sizes: tuple[Size, ...]
+
+    def total(self) -> list[int]:
+        """Tokens, images, patches and parts."""
+        return [sum(size[d] for size in self.sizes) for d in range(3)] + [len(self.parts)]
+
+
+class Fitter:
+    """Cuts documents to the limits of a sequence."""
+
+    def __init__(self, config: PackConfig, sequence_length: int, vocabulary: Vocabulary) -> None:
+        self.limits: Size = (sequence_length, config.limits.images or UNLIMITED, config.limits.patches or UNLIMITED)
+        self._split = config.long_documents == "split"
+        self._vocabulary = vocabulary
+
+    def fit(self, number: int, row: Row) -> Document:
+        """The document of measured row `number`, whole or in as few parts as fit.
+
+        InputError: too-long (a segment alone exceeds a limit, or the job rejects long documents), no-loss.
+        """
+        whole = Part(0, len(row["segments"]))
+        if self._vocabulary.document_start is None and not any(row["tokens"]) and not row["runs"]:
+            raise InputError(Reason.NO_LOSS, "the sample holds no token to train; it has neither text nor image")
+        totals = _running_totals(row)
+        size = self._size(totals, whole)
+        if self._fits(size):
+            return Document(number, (whole,), (size,))
+        if not self._split:
+            raise InputError(Reason.TOO_LONG, f"{_describe(size)}; a sequence holds {_describe(self.limits)}")
+        borders = self._borders(row, totals)
+        parts = tuple(Part(start, end, i, len(borders) - 1) for i, (start, end) in enumerate(pairwise(borders)))
+        return Document(number, parts, tuple(self._size(totals, part) for part in parts))
+
+    def _borders(self, row: Row, totals: Sequence[Size]) -> list[int]:
+        """Segment borders that cut a document into as few parts as fit, each as full as it can be."""
+        borders = [0]
+        last = len(row["segments"])
+        while borders[-1] < last:
+            start = end = borders[-1]
+            # A part that reaches the end carries the end token, so it is measured with it.
+            while end < last and self._fits(
+                self._size(totals, Part(start, end + 1, len(borders) - 1, len(borders) + (end + 1 < last)))
+            ):
+                end += 1
+            if end == start:
+                segment = row["segments"][start]
+                size = self._size(totals, Part(start, start + 1, len(borders) - 1, len(borders) + (start + 1 < last)))
+                raise InputError(
+                    Reason.TOO_LONG,
+                    f"segment {start} alone has {_describe(size)}; a sequence holds {_describe(self.limits)}",
+                    member=segment["member"],
+                    offset=segment["offset"],
+                    size=segment["size"],
+                    segment=start,
+                )
+            borders.append(end)
+        return borders
+
+    def _size(self, totals: Sequence[Size], part: Part) -> Size:
+        before, after = totals[part.first], totals[part.last]
+        tokens, images, patches = (b - a for a, b in zip(before, after, strict=True))
+        return tokens + framing_tokens(part, self._vocabulary), images, patches
+
+    def _fits(self, size: Size) -> bool:
+        return all(value <= limit for value, limit in zip(size, self.limits, strict=True))
+
+
+def _running_totals(row: Row) -> list[Size]:
+    """Tokens, images and patches of a document's segments before each border: a document may have 100,000."""
+    tokens, numbers = segment_tokens(row), image_numbers(row)
+    images = [int(number is not None) for number in numbers]
+    patches = [0 if number is None else row["patches"][number] for number in numbers]
+    running = (accumulate(sizes, initial=0) for sizes in (tokens, images, patches))
+    return list(zip(*running, strict=True))
+
+
+def _describe(size: Size) -> str:
+    names = ("tokens", "images", "patches")
+    return ", ".join(f"{value} {name}" for value, name in zip(size, names, strict=True) if value < UNLIMITED)

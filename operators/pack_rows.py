@@ -1,0 +1,96 @@
+"""Builds one row of a pack from the documents that were assigned to it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from operators.layout import IGNORE, LaidOut, Part, image_numbers, lay_out
+from operators.profiles import Profile
+from operators.vocabulary import Vocabulary
+from pipeline.operator import Row
+from pipeline.types import Modality
+
+Pixels = Literal["encoded", "patches", "source", "none"]
+Rendered = Mapping[tuple[str, int], Sequence[Row | None]]
+"""The `pixels` of each view of an image, by the image's shard and offset."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriteConfig:
+    """What `write` needs beside its tasks: small, and the same for all of them."""
+
+    profile: Profile
+    vocabulary: Vocabulary
+    sequence_length: int
+    pixels: Pixels
+    max_image_pixels: int
+    output: str
+
+
+def pack_row(
+    pack_id: str, members: Sequence[tuple[Row, Part]], rendered: Rendered, config: WriteConfig, counts: Counter[str]
+) -> Row:
+    """One row of PACK from measured rows and the parts of them that it holds; adds its share to `counts`."""
+    vocabulary, length = config.vocabulary, config.sequence_length
+    laid = [lay_out(row, part, vocabulary, config.profile.positions) for row, part in members]
+    lengths = [len(one.ids) for one in laid]
+    starts = np.cumsum([0, *lengths]).tolist()
+    used = starts[-1]
+    tail = length - used
+    positions = np.concatenate([one.positions for one in laid], axis=1)
+    tail_positions = np.tile(np.arange(tail, dtype=np.int32), (positions.shape[0], 1))
+    modality = np.concatenate([*(one.modality for one in laid), np.full(tail, Modality.PADDING, np.int8)])
+    labels = np.concatenate([*(one.labels for one in laid), np.full(tail, IGNORE, np.int32)])
+    views = [
+        view
+        for number, ((row, part), one) in enumerate(zip(members, laid, strict=True))
+        for view in _views(number, row, part, one, starts[number], rendered, config.pixels)
+    ]
+    counts.update(
+        packs=1,
+        tokens=used,
+        padding=tail,
+        text=int((modality == Modality.TEXT).sum()),
+        visual=int((modality == Modality.IMAGE).sum()),
+        trained=int((labels != IGNORE).sum()),
+        views=len(views),
+    )
+    return {
+        "pack_id": pack_id,
+        "input_ids": np.concatenate([*(one.ids for one in laid), np.full(tail, vocabulary.padding, np.int32)]),
+        "labels": labels,
+        "position_ids": list(np.concatenate([positions, tail_positions], axis=1)),
+        "segment_ids": np.repeat(np.array([*range(len(laid)), -1], np.int32), [*lengths, tail]),
+        "cu_seqlens": [*starts, length] if tail else starts,
+        "modality": modality,
+        "samples": [
+            {"id": identity(row), "part": part.number, "num_parts": part.count, "start": start, "length": size}
+            for (row, part), start, size in zip(members, starts, lengths, strict=False)
+        ],
+        "views": views,
+    }
+
+
+def identity(row: Row) -> Row:
+    """The SAMPLE_ID of a row."""
+    return {"shard": row["shard"], "key": row["key"], "ordinal": row["ordinal"]}
+
+
+def _views(
+    number: int, row: Row, part: Part, laid: LaidOut, start: int, rendered: Rendered, pixels: Pixels
+) -> Iterator[Row]:
+    """The views of member `number`, in token order."""
+    images = image_numbers(row)
+    inside = [(i, image) for i in range(part.first, part.last) if (image := images[i]) is not None]
+    for (i, image), view_starts in zip(inside, laid.view_starts, strict=True):
+        place = {"shard": row["shard"], "offset": row["segments"][i]["offset"], "size": row["segments"][i]["size"]}
+        source = place | {"format": row["pictures"][image]["format"]} if pixels == "source" else None
+        views = row["plans"][image]["views"]
+        found = rendered.get((place["shard"], place["offset"])) or [source] * len(views)
+        for view, first, shown in zip(views, view_starts, found, strict=True):
+            yield view | {"sample": number, "image": image, "start": start + first, "pixels": shown}
