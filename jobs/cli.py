@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import warnings
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -58,7 +59,8 @@ def run(
         raise ConfigError("--local runs in this process alone; leave out --workers and --address")
     spec = load_job(job, set, input__shards=input or None, output=output, limit=limit, address=address)
     resolved = resolve_job(spec)
-    with Screen(quiet=as_json) as screen:
+    # Ray prints what its raylet says on standard output, which is for the summary alone.
+    with redirect_stdout(sys.stderr), Screen(quiet=as_json) as screen:
         summary = run_job(resolved, local=local, workers=workers, rebuild=rebuild, progress=screen)
     if as_json:
         _print_json(summary)
