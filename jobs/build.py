@@ -18,7 +18,7 @@ from pipeline import storage
 from pipeline.local_runner import run_local
 from pipeline.planning import Plan, make_plan
 from pipeline.sink import Sink
-from pipeline.units import canonical_json, list_shards
+from pipeline.units import canonical_json
 
 
 class Progress(Protocol):
@@ -41,11 +41,10 @@ def run_job(
     job = resolved.job
     output = absolute(job.output)
     started = time.time()
-    shards = list_shards([absolute(pattern) for pattern in job.input.shards])
     storage.sweep_temporaries(output)
     plan = make_plan(
         output,
-        shards,
+        resolved.shards,
         resolved.recipe,
         target_shards=job.unit.target_shards,
         format_name=job.input.format,
@@ -53,7 +52,7 @@ def run_job(
         rebuild=rebuild,
     )
     progress.start(plan)
-    _record(output, resolved, {shard.name: shard.url for shard in shards}, started)
+    _record(output, resolved, {shard.name: shard.url for shard in resolved.shards}, started)
     sink = Sink(output, plan, job.limits.max_reject_ratio)
 
     def on_reports(table: pa.Table) -> set[int]:
@@ -113,4 +112,4 @@ def _record(output: str, resolved: Resolved, urls: dict[str, str], started: floa
         "shards": urls,
     }
     name = f"{moment:%Y%m%dT%H%M%S.%f}-{os.getpid()}.json"
-    storage.overwrite(storage.join(output, "runs", name), canonical_json(record))
+    storage.overwrite(output, f"runs/{name}", canonical_json(record))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -28,8 +29,8 @@ from pipeline.chain import Chain, Pool, Stage
 from pipeline.errors import ConfigError, StorageError
 from pipeline.operator import Operator
 from pipeline.schema import SCHEMA_VERSION
-from pipeline.types import Unit
-from pipeline.units import recipe_hash
+from pipeline.types import Shard, Unit
+from pipeline.units import from_here, list_shards, recipe_hash
 
 READ_VERSION = 1
 SCORE_VERSION = 1
@@ -39,20 +40,40 @@ NUMERIC_LIBRARIES = ("pillow", "sentencepiece", "pyarrow", "numpy")
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A job with its files read: the profile, the tokenizer's special ids, and its recipe."""
+    """A job with its files found: the profile, the shards, the tokenizer's special ids, and its recipe."""
 
     job: Job
     profile: Profile
     vocabulary: Vocabulary
     recipe: dict[str, Any]
+    shards: tuple[Shard, ...]
 
 
 def resolve_job(job: Job) -> Resolved:
-    """Reads the tokenizer and computes the recipe. ConfigError if the tokenizer is missing or is none."""
+    """Reads the tokenizer, lists the shards and computes the recipe.
+
+    ConfigError names, a line each, what is wrong with the tokenizer and with every pattern of shards.
+    """
     profile = load_profile(job.profile)
-    model = _read_tokenizer(job.tokenizer)
-    tokenizer = SentencePieceTokenizer(model, profile.tokens.literals(), job.tokenizer)
-    return Resolved(job, profile, resolve(profile, tokenizer), _recipe(job, profile, model))
+    mistakes: list[str] = []
+    with _noted(mistakes):
+        url = absolute(job.tokenizer)
+        model = _read_tokenizer(url)
+        tokenizer = SentencePieceTokenizer(model, profile.tokens.literals(), url)
+    with _noted(mistakes):
+        shards = list_shards([absolute(pattern) for pattern in job.input.shards])
+    if mistakes:
+        raise ConfigError("\n".join(mistakes))
+    return Resolved(job, profile, resolve(profile, tokenizer), _recipe(job, profile, model), tuple(shards))
+
+
+@contextmanager
+def _noted(mistakes: list[str]) -> Iterator[None]:
+    """Keeps a ConfigError for later, so that the next check still runs."""
+    try:
+        yield
+    except ConfigError as error:
+        mistakes.append(str(error))
 
 
 def build_chain(resolved: Resolved) -> Chain:
@@ -124,8 +145,10 @@ def _read_tokenizer(url: str) -> bytes:
     try:
         return storage.read_bytes(url)
     except StorageError as error:
+        if not isinstance(error.__cause__, FileNotFoundError):
+            raise ConfigError(f"tokenizer {error}") from error
         raise ConfigError(
-            f"tokenizer {url} cannot be read; train one with: lodepack tokenizer train JOB.yaml --kind unigram"
+            f"no tokenizer at {url}{from_here(url)}; train one with: lodepack tokenizer train JOB.yaml --kind unigram"
         ) from error
 
 
@@ -157,4 +180,5 @@ def _write(config: WriteConfig) -> Operator:
 
 def _pack(config: PackConfig, sequence_length: int, vocabulary: Vocabulary, recipe: str, units: Sequence[Unit]) -> Pack:
     shards = {unit.number: {shard.name: shard.url for shard in unit.shards} for unit in units}
-    return Pack(config, sequence_length, vocabulary, shards, recipe)
+    takes = {unit.number: unit.take for unit in units if unit.take is not None}
+    return Pack(config, sequence_length, vocabulary, shards, recipe, takes)

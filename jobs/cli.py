@@ -6,7 +6,6 @@ import json
 import sys
 import warnings
 from contextlib import redirect_stdout
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -21,9 +20,14 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
+    epilog="Add `--debug` to any command for the traceback of an error.",
 )
 tokenizer_app = typer.Typer(help="Tokenizers.", no_args_is_help=True)
 app.add_typer(tokenizer_app, name="tokenizer")
+
+LIMIT_HELP = (
+    "Only the first N samples; the rest of the shards it touches counts as withheld, further shards are not read."
+)
 
 JobFile = Annotated[str, typer.Argument(metavar="JOB.yaml", help="Job file.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
@@ -40,7 +44,7 @@ def run(
     output: Annotated[str | None, typer.Option(metavar="URL", help="Write here instead.")] = None,
     set: Overrides = [],  # noqa: A002, B006
     local: Annotated[bool, typer.Option("--local", help="One process, no Ray; the same bytes.")] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N samples.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help=LIMIT_HELP)] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Exactly N actors per operator.")] = None,
     address: Annotated[str | None, typer.Option(metavar="ADDR", help="Ray cluster to run on.")] = None,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Accept a changed recipe for this output.")] = False,
@@ -60,7 +64,7 @@ def run(
     spec = load_job(job, set, input__shards=input or None, output=output, limit=limit, address=address)
     resolved = resolve_job(spec)
     # Ray prints what its raylet says on standard output, which is for the summary alone.
-    with redirect_stdout(sys.stderr), Screen(quiet=as_json) as screen:
+    with redirect_stdout(sys.stderr), Screen(quiet=as_json, bars=local) as screen:
         summary = run_job(resolved, local=local, workers=workers, rebuild=rebuild, progress=screen)
     if as_json:
         _print_json(summary)
@@ -132,7 +136,7 @@ def verify(
 
 @app.command(epilog="Example: `lodepack samples /tmp/try && lodepack run /tmp/try/quickstart.yaml --local`")
 def samples(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="New or empty folder.")],
+    folder: Annotated[str, typer.Argument(metavar="DIR", help="New or empty folder.")],
     as_json: Json = False,
 ) -> None:
     """Write the small sample shards, a tokenizer and a job that runs on them."""
@@ -142,8 +146,8 @@ def samples(
     if as_json:
         _print_json(written)
     else:
-        typer.echo(f"wrote {', '.join(written['files'])} to {folder}")
-        typer.echo(f"next: lodepack run {folder}/quickstart.yaml --local")
+        typer.echo(f"wrote {', '.join(written['files'])} to {written['folder']}")
+        typer.echo(f"next: lodepack run {written['folder']}/quickstart.yaml --local")
 
 
 @tokenizer_app.command(
@@ -154,7 +158,7 @@ def tokenizer_train(
     kind: Annotated[str, typer.Option(help="unigram or bpe.")] = "unigram",
     vocab_size: Annotated[int, typer.Option(min=300, help="Pieces, 256 bytes among them.")] = 8000,
     output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Model file; by default the job's tokenizer.")
+        str | None, typer.Option(metavar="FILE", help="Model file; by default the job's tokenizer.")
     ] = None,
     input: InputUrl = [],  # noqa: A002, B006
     set: Overrides = [],  # noqa: A002, B006
@@ -167,7 +171,7 @@ def tokenizer_train(
     if kind not in {"unigram", "bpe"}:
         raise ConfigError(f"--kind {kind}: choose unigram or bpe")
     spec = load_job(job, set, input__shards=input or None)
-    trained = train_tokenizer(spec, kind=kind, vocab_size=vocab_size, target=output or Path(spec.tokenizer))
+    trained = train_tokenizer(spec, kind=kind, vocab_size=vocab_size, target=output or spec.tokenizer)
     if as_json:
         _print_json(trained)
     else:
@@ -181,7 +185,10 @@ def _print_json(value: dict[str, Any] | list[dict[str, Any]]) -> None:
 
 
 def main() -> None:
-    """Runs the command; turns the user's and storage's errors into one line, unless --debug asks for the traceback."""
+    """Runs the command; of an error of the user's or of storage's it prints a line a mistake, no traceback.
+
+    --debug, wherever it stands, asks for the traceback.
+    """
     debug = "--debug" in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]
     warnings.filterwarnings("ignore", category=FutureWarning)
@@ -190,7 +197,8 @@ def main() -> None:
     except LodepackError as error:
         if debug:
             raise
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"error: {error}", markup=False)
+        lines = [line if line.startswith(" ") else f"error: {line}" for line in str(error).splitlines()]
+        Console(stderr=True, highlight=False, soft_wrap=True).print("\n".join(lines), markup=False, emoji=False)
         raise SystemExit(2 if isinstance(error, ConfigError) else 1) from None
     except KeyboardInterrupt:
         if debug:

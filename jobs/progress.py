@@ -7,14 +7,15 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from pipeline.planning import Plan
 
 
 class Screen:
-    """Progress on a terminal; nothing at all where `quiet` or where standard error is no terminal."""
+    """What is to be built and, on a terminal, bars; nothing at all where `quiet`. `bars` off leaves them to Ray."""
 
-    def __init__(self, *, quiet: bool) -> None:
+    def __init__(self, *, quiet: bool, bars: bool = True) -> None:
         self._console = Console(stderr=True, quiet=quiet)
         self._bars = Progress(
             SpinnerColumn(),
@@ -23,7 +24,7 @@ class Screen:
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             console=self._console,
-            disable=quiet or not self._console.is_terminal,
+            disable=quiet or not bars or not self._console.is_terminal,
         )
         self._tasks: dict[str, TaskID] = {}
         self._units = 0
@@ -61,7 +62,9 @@ def print_summary(summary: dict[str, Any]) -> None:
     if not summary["units"]["built"]:
         state = "nothing to do" if not summary["new_version"] else "nothing to build"
         console.print(f"{state}: {summary['units']['kept']} unit(s) committed before")
-    table = Table(title=f"{summary['name']} → {summary['output']} (version {summary['version']})", title_justify="left")
+    # A name or a path may look like rich's markup: Text takes it as it is.
+    title = Text(f"{summary['name']} → {summary['output']} (version {summary['version']})", style="table.title")
+    table = Table(title=title, title_justify="left")
     table.add_column("what")
     table.add_column("how many", justify="right")
     used, padding = tokens.get("tokens", 0), tokens.get("padding", 0)
@@ -81,7 +84,7 @@ def print_summary(summary: dict[str, Any]) -> None:
         table.add_row(name, value)
     console.print(table)
     for reason, count in sorted(summary["reasons"].items(), key=lambda item: -item[1]):
-        console.print(f"rejected {reason}: {count}")
+        console.print(f"rejected {reason}: {count}", markup=False, emoji=False)
     if summary["withheld_shards"]:
         console.print(f"withheld by --limit: {len(summary['withheld_shards'])} further shards, not read")
 

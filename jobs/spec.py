@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import fsspec
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from operators.budget import BudgetConfig
+from operators.budget import LEVELS, BudgetConfig
 from operators.fitting import PackConfig
 from operators.pack_rows import Pixels
 from operators.profiles import load_profile, profile_names
 from operators.slicing.qwen import QwenConfig
 from operators.weights import ScoreConfig
 from pipeline import storage
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, StorageError
 from pipeline.formats import FORMATS
+
+
+def _openable(url: str) -> str:
+    """`url`, if it is a path or has a scheme that is known and installed."""
+    if not url.strip():
+        raise ValueError("empty; a path or URL is expected")
+    if not storage.is_local(url):
+        try:
+            fsspec.get_filesystem_class(url.partition("://")[0])
+        except (ValueError, ImportError) as error:
+            raise ValueError(f"{error}; use a local path, file:// or s3://") from error
+    return url
+
+
+Url = Annotated[str, AfterValidator(_openable)]
 
 
 class Section(BaseModel):
@@ -28,7 +46,7 @@ class Section(BaseModel):
 class InputSection(Section):
     """Where the samples are."""
 
-    shards: tuple[str, ...] = Field(min_length=1)
+    shards: tuple[Url, ...]
     """Paths or URLs with {000000..000007} or * in them; one, or a list."""
     format: str = "interleaved"
     """interleaved (KEY.json with texts and images, KEY.N.png) or pairs (KEY.jpg, KEY.txt)."""
@@ -36,6 +54,8 @@ class InputSection(Section):
     @field_validator("shards", mode="before")
     @classmethod
     def _listed(cls, value: Any) -> Any:
+        if not value:
+            raise ValueError("empty; a path or URL is expected, or a list of them")
         return (value,) if isinstance(value, str) else value
 
     @field_validator("format")
@@ -73,7 +93,7 @@ class PoolSection(Section):
 
 
 class ScorePool(PoolSection):
-    """Actors of `score`: on GPUs wherever there are any."""
+    """Actors of `score`: on CPUs; give gpus: 0.25 to run it on GPUs, four actors to each."""
 
     cpus: float = Field(0.25, ge=0)
 
@@ -129,16 +149,16 @@ class Job(Section):
     name: str = Field(min_length=1)
     """For people; changes no byte."""
     input: InputSection
-    output: str = Field(min_length=1)
+    output: Url
     """Folder or URL of the data set."""
     profile: str
     """Model family."""
-    tokenizer: str
+    tokenizer: Url
     """SentencePiece model: path or URL."""
     sequence_length: int = Field(8192, ge=16, le=1 << 20)
     """Tokens in a packed sequence."""
     score: ScoreConfig | None = ScoreConfig()
-    """Weights of the relevance maps, or null: off."""
+    """Weights of the relevance maps, or none."""
     budget: BudgetConfig | None = BudgetConfig()
     """Tokens by relevance, or none: every image keeps the tokens that its family gives it."""
     pack: PackConfig = PackConfig()
@@ -152,10 +172,19 @@ class Job(Section):
     address: str | None = None
     """Ray cluster; absent: RAY_ADDRESS, or a cluster on this machine for the length of the run."""
 
-    @field_validator("budget", mode="before")
+    @field_validator("score", "budget", mode="before")
     @classmethod
     def _none(cls, value: Any) -> Any:
-        return None if value == "none" else value
+        return None if value is False or value in ("none", "off") else value  # YAML reads `off` as false
+
+    @field_validator("budget")
+    @classmethod
+    def _within_levels(cls, value: BudgetConfig | None) -> BudgetConfig | None:
+        if value is not None and value.max_tokens > LEVELS[-1]:
+            raise ValueError(
+                f"max_tokens is {value.max_tokens}; no region has more than {LEVELS[-1]}: say {LEVELS[-1]} or fewer"
+            )
+        return value
 
     @field_validator("profile")
     @classmethod
@@ -193,8 +222,8 @@ def load_job(path: str, overrides: list[str], **options: Any) -> Job:
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: {error}; a YAML text file is expected") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: of a date such as 2026-13-01
+        raise ConfigError(f"{path} is no YAML: {_one_line(error)}") from error
     if not isinstance(raw, dict):
         raise ConfigError(f"{path} holds no job; `name: value` lines are expected")
     for override in overrides:
@@ -218,17 +247,31 @@ def check_job(raw: dict[str, Any], path: str) -> Job:
 
 def _override(raw: dict[str, Any], override: str) -> None:
     field, equals, text = override.partition("=")
-    if not equals or not field:
-        raise ConfigError(f"--set {override}: field=value is expected, for example --set sequence_length=4096")
-    _put(raw, field.split("."), yaml.safe_load(text))
+    path = field.split(".")
+    if not equals or not all(path):
+        raise ConfigError(f"--set {override}: field=value is expected, for example --set unit.target_shards=4")
+    try:
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigError(
+            f"--set {override}: {text} is no YAML: {_one_line(error)}; quote it: --set '{field}=\"...\"'"
+        ) from error
+    _put(raw, path, value)
 
 
 def _put(raw: dict[str, Any], path: list[str], value: Any) -> None:
-    for name in path[:-1]:
+    for depth, name in enumerate(path[:-1], 1):
+        if isinstance(raw.get(name), list):
+            whole = ".".join(path[:depth])
+            raise ConfigError(f"{'.'.join(path)}: {whole} is a list; set it whole, for example --set '{whole}=[1, 2]'")
         if not isinstance(raw.get(name), dict):
             raw[name] = {}
         raw = raw[name]
     raw[path[-1]] = value
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _where(location: tuple[int | str, ...]) -> str:
@@ -246,5 +289,26 @@ def _what(problem: Any) -> str:
 
 
 def absolute(url: str) -> str:
-    """Local paths as absolute ones: actors of a cluster have another working directory."""
-    return str(storage.local_path(url).absolute()) if storage.is_local(url) else url
+    """Local paths as absolute ones, `~` as the home folder: actors of a cluster have another working directory."""
+    if not storage.is_local(url):
+        return url
+    try:
+        return str(storage.local_path(url).expanduser().absolute())
+    except RuntimeError as error:
+        raise ConfigError(f"{url}: {error}; write the folder out") from error
+
+
+def local_target(url: str) -> Path:
+    """The absolute path of something that is written to this machine alone. ConfigError for a URL."""
+    if not storage.is_local(url):
+        raise ConfigError(f"{url}: a local path is expected; write it here, then copy it there")
+    return Path(absolute(url))
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns what the file system says while `path` is written into a StorageError."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"{path}: {error.strerror or error}; choose a path that can be written") from error

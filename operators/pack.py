@@ -7,7 +7,7 @@ closes nothing it did not see whole, and the runner runs the unit again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -54,11 +54,16 @@ class Pack:
         vocabulary: Vocabulary,
         units: Mapping[int, Mapping[str, str]],
         recipe: str,
+        takes: Mapping[int, Sequence[int]] | None = None,
     ) -> None:
-        """units: for each unit number the URL of each of its shards, by name in order; recipe: its hash."""
+        """units: for each unit number the URL of each of its shards, by name in order; recipe: its hash.
+
+        takes: in a limited run, for each unit number the samples taken of each of its shards.
+        """
         self._fitter = Fitter(config, sequence_length, vocabulary)
         self._units = units
         self._recipe = recipe
+        self._takes = takes or {}
         self._gathering: dict[int, _Gathering] = {}
         self._closed: set[int] = set()
 
@@ -91,7 +96,9 @@ class Pack:
     def _close(self, unit: int, gathering: _Gathering) -> Iterator[pa.Table]:
         names = list(self._units[unit])
         ends = [gathering.ends[number] for number in range(len(names))]
-        identity = unit_id([(name, end["sha256"]) for name, end in zip(names, ends, strict=True)], self._recipe)
+        take = self._takes.get(unit)
+        hashes = [(name, end["sha256"]) for name, end in zip(names, ends, strict=True)]
+        identity = unit_id(hashes, self._recipe, take)
         table = pa.concat_tables(gathering.tables).sort_by([("shard_number", "ascending"), ("ordinal", "ascending")])
         rejects: list[Row] = []
         documents: list[Document] = []
@@ -109,17 +116,8 @@ class Pack:
         items = [(document, i) for document in documents for i in range(len(document.parts))]
         sizes = [document.sizes[i] for document, i in items]
         packs = pack_items(sizes, self._fitter.limits)
-        summary = {
-            "inputs": [
-                {
-                    "shard": name,
-                    "sha256": end["sha256"],
-                    "bytes": end["bytes"],
-                    "samples": end["rows"],
-                    "ignored": end["ignored"],
-                }
-                for name, end in zip(names, ends, strict=True)
-            ],
+        summary: Row = {
+            "inputs": [_input(name, end) for name, end in zip(names, ends, strict=True)],
             "counts": counts,
             "rejects": rejects,
             "packs": {
@@ -129,6 +127,8 @@ class Pack:
             },
             "reports": 2 + -(-len(packs) // PACKS_PER_FILE),
         }
+        if take is not None:
+            summary["inputs"] = [entry | {"take": n} for entry, n in zip(summary["inputs"], take, strict=True)]
         shards = dict(self._units[unit])
         for start in range(0, len(packs), PACKS_PER_FILE):
             chunk = [[items[i] for i in pack] for pack in packs[start : start + PACKS_PER_FILE]]
@@ -173,6 +173,17 @@ class Pack:
             "shards": shards,
         }
         return task(unit, identity, DATA, first // PACKS_PER_FILE, note, table.take(pa.array(rows, pa.int64())))
+
+
+def _input(name: str, end: Row) -> Row:
+    """A shard as the manifest names it."""
+    return {
+        "shard": name,
+        "sha256": end["sha256"],
+        "bytes": end["bytes"],
+        "samples": end["rows"],
+        "ignored": end["ignored"],
+    }
 
 
 def _measured(table: pa.Table) -> pa.Table:

@@ -39,6 +39,8 @@ PNG_ORIENTED = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")
 """Every place where Pillow finds the orientation of a PNG; each may stand behind the pixels."""
 ALPHA_MODES = frozenset({"RGBA", "LA", "PA", "La", "RGBa"})
 GREY_16_MODES = frozenset({"I;16", "I;16L", "I;16B", "I;16N", "I"})
+NO_RGB_MODES = frozenset({"F", "LAB"})
+"""No conversion of these is the right one for every picture."""
 WHITE = (255, 255, 255)
 
 
@@ -57,6 +59,8 @@ def open_picture(data: bytes, max_pixels: int) -> Image.Image:
     except Exception as error:
         raise InputError(*_refusal(data, error)) from error
     _check_size(*picture.size, max_pixels)
+    if picture.mode in NO_RGB_MODES:
+        raise InputError(Reason.DECODE_ERROR, f"{picture.format} in mode {picture.mode}; convert it to 8-bit RGB")
     if picture.format == "PNG":
         _check_png(data)
     return picture

@@ -6,7 +6,7 @@ for their damage alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from PIL import Image
 
@@ -22,6 +22,8 @@ from pipeline.errors import InputError, Reason, StorageError
 from pipeline.operator import Row
 from pipeline.types import Rejection
 
+FETCH_BYTES = 64 << 20
+"""Encoded pictures held at once: those of one row group are a few megabytes, those of a split document may be many."""
 Place = tuple[int, int]
 """A document by its number, and one of its segments."""
 
@@ -50,13 +52,31 @@ class Pictures:
                 if image is not None and ((number, i) in shown or (number, i) not in self._sound):
                     wanted.setdefault(document["shard"], []).append((number, i))
         for shard, places in sorted(wanted.items()):
-            segments = [self._documents[number]["segments"][i] for number, i in places]
-            ranges = [(segment["offset"], segment["size"]) for segment in segments]
-            found = storage.read_ranges(self._shards[shard], ranges)
-            for place, segment, data in zip(places, segments, found, strict=True):
-                views = self._judge(place, segment, data, is_shown=place in shown)
-                rendered[shard, segment["offset"]] = views
+            for some in self._bounded(places):
+                segments = [self._segment(place) for place in some]
+                ranges = [(segment["offset"], segment["size"]) for segment in segments]
+                found = storage.read_ranges(self._shards[shard], ranges)
+                for place, segment, data in zip(some, segments, found, strict=True):
+                    rendered[shard, segment["offset"]] = self._judge(place, segment, data, is_shown=place in shown)
         return rendered
+
+    def _segment(self, place: Place) -> Row:
+        number, i = place
+        segment: Row = self._documents[number]["segments"][i]
+        return segment
+
+    def _bounded(self, places: Sequence[Place]) -> Iterator[list[Place]]:
+        """The places in runs of at most FETCH_BYTES, or of one."""
+        some: list[Place] = []
+        held = 0
+        for place in places:
+            size = self._segment(place)["size"]
+            if some and held + size > FETCH_BYTES:
+                yield some
+                some, held = [], 0
+            some.append(place)
+            held += size
+        yield some
 
     def _judge(self, place: Place, segment: Row, data: bytes, *, is_shown: bool) -> list[Row]:
         """The views of one picture, none if it is not shown here; damage rejects its document."""

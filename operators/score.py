@@ -20,6 +20,7 @@ from operators.relevance.perspectival import perspectival
 from operators.relevance.propositional import propositional
 from operators.slicing.qwen import QwenConfig, fit
 from operators.weights import ScoreConfig
+from pipeline.errors import ConfigError
 from pipeline.operator import Row, map_rows
 from pipeline.schema import MEASURED
 from pipeline.types import View
@@ -43,6 +44,8 @@ class Score:
         self._weights = config.steps()
         self._budget = budget
         self._slicing = slicing
+        if device == "cuda" and not torch.cuda.is_available():
+            raise ConfigError("resources.score.gpus asks for a GPU and torch finds none here; set it to 0")
         self._device = torch.device(device)
 
     def __call__(self, table: pa.Table) -> pa.Table:

@@ -9,24 +9,21 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from operators.layout import Part, image_numbers, text_labels
 from operators.pack_rows import WriteConfig, identity, pack_row
 from operators.rendering import Pictures
-from pipeline import ledger, storage
-from pipeline.errors import StorageError
+from pipeline import ledger
 from pipeline.operator import Row
+from pipeline.parquet import write_parquet
 from pipeline.schema import INDEX, PACK, REJECTS
 from pipeline.tasks import DATA, SUMMARY, TASK, from_stream, note_of, to_stream
 
 ROW_GROUP_PACKS = 8
 """Packs per row group: a loader's unit of reading. Fixed, because it changes bytes."""
 INDEX_ROW_GROUP = 512
-PARQUET = {"compression": "zstd", "compression_level": 3}
 
 
 class Write:
@@ -66,7 +63,7 @@ class Write:
                 ]
                 done += len(rows)
 
-        stored = self._store("index", row["unit_id"], INDEX, batches())
+        stored = write_parquet(self._config.output, "index", row["unit_id"], INDEX, batches())
         return {"file": stored, "counts": {}}, []
 
     def _index_row(self, row: Row, size: Sequence[int]) -> Row:
@@ -112,26 +109,11 @@ class Write:
                         packs.append(pack_row(f"{row['unit_id']}-{number:06d}", kept, rendered, self._config, counts))
                 yield packs
 
-        stored = self._store("data", f"{row['unit_id']}-{row['number']:04d}", PACK, batches())
+        stem = f"{row['unit_id']}-{row['number']:04d}"
+        stored = write_parquet(self._config.output, "data", stem, PACK, batches())
         rejects = [
             reject
             for number, why in sorted(pictures.rejected.items())
             for reject in ledger.reject_rows(documents[number], why)
         ]
         return {"file": stored, "counts": counts}, rejects
-
-    def _store(self, folder: str, stem: str, schema: pa.Schema, batches: Iterator[list[Row]]) -> Row:
-        """Writes batches of rows as one row group each; the file's path, sha256, bytes and rows."""
-        path: Path = storage.temporary_path(self._config.output)
-        num_rows = 0
-        try:
-            with pq.ParquetWriter(path, schema, **PARQUET) as writer:
-                for rows in batches:
-                    if rows:
-                        writer.write_table(pa.Table.from_pylist(rows, schema=schema))
-                    num_rows += len(rows)
-        except OSError as error:
-            path.unlink(missing_ok=True)
-            raise StorageError(f"{path}: {error}; check the space left") from error
-        stored = storage.put_by_content(self._config.output, folder, stem, ".parquet", path)
-        return {"path": stored.path, "sha256": stored.sha256, "bytes": stored.size, "rows": num_rows, "kind": folder}

@@ -7,23 +7,48 @@ from collections.abc import Callable, Generator, Sequence
 import pyarrow as pa
 
 from pipeline.chain import Chain, read
+from pipeline.errors import StorageError
+from pipeline.operator import Operator
 from pipeline.types import Unit
+
+MAX_ATTEMPTS = 3
+"""Times that a unit is tried before its StorageError ends the run."""
 
 
 def run_local(chain: Chain, units: Sequence[Unit], on_progress: Callable[[str, int], None]) -> Generator[pa.Table]:
-    """The reports of `write` for all units, in order. on_progress hears of each operator and its rows."""
+    """The reports of `write` for all units, in order. on_progress hears of each operator and its rows.
+
+    A unit on which storage fails is tried again from its start; the reports that it gave before are given again.
+    """
     operators = [(stage.name, stage.build()) for stage in chain.stages]
     write = chain.write.build()
-    pack = chain.pack(units)
     for unit in units:
-        for number in range(len(unit.shards)):
-            for table in read(unit, number, chain.format, chain.max_member_bytes):
-                rows = table
-                on_progress("read", rows.num_rows)
-                for name, operator in operators:
-                    rows = operator(rows)
-                    on_progress(name, rows.num_rows)
-                for tasks in pack(rows):
-                    on_progress("pack", tasks.num_rows)
-                    yield write(tasks)
-                    on_progress("write", tasks.num_rows)
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            try:
+                yield from _run_unit(chain, unit, operators, write, on_progress)
+            except StorageError:
+                if attempt == MAX_ATTEMPTS:
+                    raise
+            else:
+                break
+
+
+def _run_unit(
+    chain: Chain,
+    unit: Unit,
+    operators: Sequence[tuple[str, Operator]],
+    write: Operator,
+    on_progress: Callable[[str, int], None],
+) -> Generator[pa.Table]:
+    pack = chain.pack([unit])
+    for number in range(len(unit.shards)):
+        for table in read(unit, number, chain.format, chain.max_member_bytes):
+            rows = table
+            on_progress("read", rows.num_rows)
+            for name, operator in operators:
+                rows = operator(rows)
+                on_progress(name, rows.num_rows)
+            for tasks in pack(rows):
+                on_progress("pack", tasks.num_rows)
+                yield write(tasks)
+                on_progress("write", tasks.num_rows)

@@ -66,7 +66,7 @@ def make_plan(
         take = takes[start : start + len(group)] if takes is not None else None
         start += len(group)
         if all(shard.url in known for shard in group):
-            identity = unit_id([(shard.name, known[shard.url]) for shard in group], recipe_id)
+            identity = unit_id([(shard.name, known[shard.url]) for shard in group], recipe_id, take)
             if identity in manifests:
                 done.append(identity)
                 continue
@@ -119,10 +119,18 @@ def _limited(
 def _known_hashes(output: str, fingerprints: dict[str, str]) -> dict[str, str]:
     """sha256 by URL, of shards that have not changed since they were hashed."""
     folder = storage.join(output, HASHES)
+    names = [name for name in storage.list_names(folder) if name.endswith(".json")]
     known: dict[str, str] = {}
-    for entries in _map(read_json, [storage.join(folder, name) for name in storage.list_names(folder)]).values():
+    for entries in _map(_read_cache, [storage.join(folder, name) for name in names]).values():
         known |= {url: sha for url, (stamp, sha) in entries.items() if fingerprints.get(url) == stamp}
     return known
+
+
+def _read_cache(url: str) -> dict[str, Any]:
+    try:
+        return read_json(url)
+    except ValueError:  # it is only a cache: what it does not say is hashed again
+        return {}
 
 
 def _map(function: Any, urls: Sequence[str]) -> dict[str, Any]:

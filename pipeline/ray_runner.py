@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import socket
 import sys
 import warnings
@@ -20,7 +21,7 @@ import ray
 from ray.data import ActorPoolStrategy, DataContext
 
 from pipeline.chain import Chain, Pool, Stage, read
-from pipeline.errors import LodepackError, StorageError
+from pipeline.errors import ConfigError, LodepackError, StorageError
 from pipeline.feasibility import Node, fit_pools, share_out
 from pipeline.operator import Operator
 from pipeline.types import Unit
@@ -30,8 +31,10 @@ MAX_DEATHS = 4
 BLOCK_BYTES = 4 << 20
 """Blocks are handed on once they hold this much: a shard then feeds several actors, and the next pool starts early."""
 KNOCK_SECONDS = 10
+LEAST_CPUS = 0.01
+"""Smallest share that --workers may leave: a hundred processes on one core do nothing but wait for one another."""
 MAX_IDLE_ROUNDS = 3
-"""Rounds in a row that may end without a unit committed: the pack actor's memory vanished in each of them."""
+"""Rounds in a row that may end without a unit committed: storage failed, or an actor forgot what it had gathered."""
 PACK, WRITE = "pack", "write"
 
 
@@ -70,7 +73,7 @@ def cluster(address: str | None, *, show_progress: bool) -> Iterator[None]:
     context.target_max_block_size = BLOCK_BYTES
     context.enable_progress_bars = show_progress and sys.stderr.isatty()
     context.print_on_execution_start = False
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # errors come to the user from us, in one line
     # max_restarts and max_task_retries have no other way in; the dependency is held below the release without it.
     warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
     # Of an input too small to keep every actor busy, which is nobody's mistake.
@@ -86,8 +89,10 @@ def _connect(address: str | None) -> None:
     # At any lower level Ray's C++ warns on standard error that its own constructor arguments lie in its own store.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    address = address or os.environ.get("RAY_ADDRESS")
     if not address:
-        options["include_dashboard"] = False
+        # CPUs are shares here, not cores: on a single one the smallest pools and a reader still find their places.
+        options |= {"include_dashboard": False, "num_cpus": max(2, os.cpu_count() or 2)}
     try:
         if address:
             _knock(address)
@@ -140,17 +145,18 @@ def run_ray(
     while todo:
         rounds += 1
         left = {unit.number for unit in todo}
+        failure: LodepackError = StorageError(
+            f"{len(todo)} units did not come through: actors lost their rows in each of {MAX_IDLE_ROUNDS} rounds; "
+            "run again to resume, with fewer actors if memory is short"
+        )
         try:
             for table in _round(chain, todo, pools):
                 left = on_reports(table)
         except ray.exceptions.RayError as error:
-            raise _cause(error) from error
+            failure = _cause(error)
         idle_rounds = idle_rounds + 1 if len(left) == len(todo) else 0
-        if idle_rounds == MAX_IDLE_ROUNDS:
-            raise StorageError(
-                f"{len(todo)} units did not come through in {idle_rounds} rounds: actors lost their rows each time; "
-                "run again to resume, with fewer actors if memory is short"
-            )
+        if idle_rounds == MAX_IDLE_ROUNDS or isinstance(failure, ConfigError):
+            raise failure
         todo = [unit for unit in todo if unit.number in left]
     return rounds
 
@@ -168,6 +174,8 @@ def _sized_pools(chain: Chain, workers: int | None) -> dict[str, Pool]:
         pools |= {WRITE: chain.write.pool}
     if workers is not None:
         pools = share_out(pools, workers, [PACK], sum(node.cpus for node in nodes), chain.read_cpus)
+        if any(0 < pool.cpus < LEAST_CPUS for pool in pools.values()):
+            raise ConfigError(f"--workers {workers} leaves each actor under {LEAST_CPUS} CPU; ask for fewer")
     return fit_pools(pools, nodes, chain.read_cpus)
 
 
@@ -204,11 +212,13 @@ def _map(dataset: Any, actor: type, arguments: tuple[Any, ...], name: str, pool:
     )
 
 
-def _cause(error: BaseException) -> Exception:
-    """Our own error out of the layers that Ray put around it, or a one-line StorageError."""
-    inner: BaseException | None = error
-    while inner is not None:
-        if isinstance(inner, LodepackError):
-            return type(inner)(str(inner))
-        inner = getattr(inner, "cause", None) or inner.__cause__
+def _cause(error: BaseException) -> LodepackError:
+    """Our own error out of the layers that Ray put around it, or a one-line StorageError.
+
+    Ray keeps what an actor raised only as the text of its traceback.
+    """
+    found = re.findall(r"^pipeline\.errors\.(ConfigError|StorageError): (.*)$", str(error), re.MULTILINE)
+    if found:
+        kind, message = found[-1]
+        return ConfigError(message) if kind == "ConfigError" else StorageError(message)
     return StorageError(f"Ray gave up: {_last_line(error)}; run again to resume")

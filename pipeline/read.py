@@ -1,7 +1,8 @@
 """A shard becomes rows in one pass: a row per sample, a row per damage, and one last row that sums them up.
 
-Members that stand together and share a key are one sample. Whatever is damaged, has no key or breaks a rule is a
-row too, rejected with its place, so that rows are what the shard holds and nothing leaves without a word.
+Members that stand together are one sample where `join_keys` gives them one key. Whatever is damaged, has no key or
+breaks a rule is a row too, rejected with its place, so that rows are what the shard holds and nothing leaves without
+a word.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import pyarrow as pa
 
 from pipeline.errors import InputError, Reason, StorageError
 from pipeline.formats import Format
-from pipeline.formats.fields import UNSAFE_FIELDS, split_extension
+from pipeline.formats.fields import UNSAFE_FIELDS, join_keys, split_extension
 from pipeline.schema import READ, table_from_rows
 from pipeline.tar import Damage, Member, scan_tar
 from pipeline.tar_stream import HashingReader
@@ -25,12 +26,12 @@ MAX_WAITING = 1024
 """Damages that may wait for the sample in hand to end. More end it, so that hostile shards stay within memory."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Group:
-    """Members of one key that stand together; is_split if the same key has ended before in this shard."""
+    """Members of one sample; its key gets shorter with them. is_split if the key has ended before in this shard."""
 
     key: str
-    is_split: bool
+    is_split: bool = False
     members: list[Member] = field(default_factory=list)
 
 
@@ -96,7 +97,18 @@ def _groups(
 
     def wanted(name: str) -> bool:
         split = form.split_name(name) if is_read else None
-        return split is not None and form.wanted(split[1])
+        # What has a compound field is never content; unread, a sample of any number of them stays within memory.
+        is_compound = split is not None and group is not None and join_keys(group.key, split[0]) not in {None, split[0]}
+        return split is not None and not is_compound and form.wanted(split[1])
+
+    def close() -> Iterator[_Group | Sample]:
+        if group is not None:
+            # Eight bytes whatever the key's length; a million keys collide with a chance of 3 in 1e8.
+            digest = hashlib.blake2b(group.key.encode(), digest_size=8).digest()
+            group.is_split = digest in ended
+            ended.add(digest)
+            yield group
+        yield from waiting
 
     group: _Group | None = None
     waiting: list[Sample] = []
@@ -104,26 +116,19 @@ def _groups(
     for item in scan_tar(reader, size=size, max_member_bytes=max_member_bytes, wanted=wanted):
         split = _split_name(item, form)
         if isinstance(item, Member) and split is not None:
-            key = split[0]
-            if group is None or group.key != key:
-                yield from _close(group, waiting)
-                # Eight bytes whatever the key's length; a million keys collide with a chance of 3 in 1e8.
-                digest = hashlib.blake2b(key.encode(), digest_size=8).digest()
-                group, waiting = _Group(key, digest in ended), []
-                ended.add(digest)
+            key = None if group is None else join_keys(group.key, split[0])
+            if group is None or key is None:
+                yield from close()
+                group, waiting = _Group(split[0]), []
+            else:
+                group.key = key
             group.members.append(item)
             continue
         waiting.append(_to_rejected(item))
         if group is None or len(waiting) >= MAX_WAITING:
-            yield from _close(group, waiting)
+            yield from close()
             group, waiting = None, []
-    yield from _close(group, waiting)
-
-
-def _close(group: _Group | None, waiting: list[Sample]) -> Iterator[_Group | Sample]:
-    if group is not None:
-        yield group
-    yield from waiting
+    yield from close()
 
 
 def _split_name(item: Member | Damage, form: Format) -> tuple[str, str] | None:
@@ -147,7 +152,9 @@ def _to_sample(group: _Group, form: Format) -> tuple[Sample, int]:
     """The document of a group, or its rejection, and the number of members it has no use for."""
     try:
         _check(group, form)
-        return form.to_sample(group.key, group.members)
+        content = [member for member in group.members if _own(member, form)[0] == group.key]
+        sample, ignored = form.to_sample(group.key, content)
+        return sample, ignored + len(group.members) - len(content)
     except InputError as error:
         return Sample(group.key, (), Rejection.from_error("read", error)), 0
 
@@ -163,8 +170,22 @@ def _check(group: _Group, form: Format) -> None:
         names.add(member.name)
         if (split_extension(member.name) or ("", ""))[1] in UNSAFE_FIELDS:
             raise _error(Reason.UNSAFE_TYPE, member, f"{member.name} can run code when loaded; it was not read")
-        if member.too_large and form.wanted((form.split_name(member.name) or ("", ""))[1]):
+    for member in group.members:
+        key, last = _own(member, form)
+        if not form.wanted(last):
+            continue
+        if key != group.key:
+            detail = (
+                f"{member.name} stands with {group.key}, which has no place for it; keep samples of such keys apart"
+            )
+            raise _error(Reason.FIELD_INVALID, member, detail)
+        if member.too_large:
             raise _error(Reason.MEMBER_TOO_LARGE, member, f"{member.name} has {member.size} bytes; see limits")
+
+
+def _own(member: Member, form: Format) -> tuple[str, str]:
+    """Key and field of a group's member by itself."""
+    return form.split_name(member.name) or ("", "")
 
 
 def _error(reason: Reason, member: Member, detail: str) -> InputError:

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from pipeline import ledger, storage
 from pipeline.errors import StorageError
 from pipeline.operator import Row
+from pipeline.parquet import write_parquet
 from pipeline.planning import HASHES, Plan, latest_version, read_json
 from pipeline.schema import REJECTS, SCHEMA_VERSION
 from pipeline.tasks import SUMMARY, from_stream, note_of
@@ -46,7 +47,7 @@ class Sink:
         self._output = output
         self._plan = plan
         self._max_reject_ratio = max_reject_ratio
-        self._open: dict[int, _Open] = {}
+        self._open: dict[tuple[int, str], _Open] = {}
         self._urls = {unit.number: {shard.name: shard.url for shard in unit.shards} for unit in plan.todo}
         self._left = set(self._urls)
         self._totals: dict[str, Any] = {}
@@ -62,7 +63,8 @@ class Sink:
         """Takes reports in any order, repeated ones too; returns the numbers of the units still open."""
         for row in reports.to_pylist():
             if row["unit"] in self._left:
-                unit = self._open.setdefault(row["unit"], _Open())
+                # By id too: a shard that changed between two rounds gives its unit another one.
+                unit = self._open.setdefault((row["unit"], row["unit_id"]), _Open())
                 unit.reports[row["kind"], row["number"]] = row
                 if unit.is_complete():
                     self._commit(row["unit"], unit.reports)
@@ -72,6 +74,7 @@ class Sink:
         """Writes the unit's rejects and its manifest. Another run's commit of the same unit is as good as ours."""
         summary_row = reports.pop((SUMMARY, 0))
         summary, identity = note_of(summary_row), summary_row["unit_id"]
+        self._check_unchanged(number)
         notes = [note_of(row) for _, row in sorted(reports.items())]
         late = [reject for _, row in sorted(reports.items()) for reject in from_stream(row["payload"]).to_pylist()]
         order = {entry["shard"]: i for i, entry in enumerate(summary["inputs"])}
@@ -80,7 +83,8 @@ class Sink:
         tokens: dict[str, int] = {}
         for note in notes:
             tokens = ledger.add_counts(tokens, note["counts"])
-        files = [*(note["file"] for note in notes), self._store_rejects(identity, rejects)]
+        reject_file = write_parquet(self._output, "rejects", identity, REJECTS, [rejects])
+        files = [*(note["file"] for note in notes), reject_file]
         manifest = {
             "schema_version": SCHEMA_VERSION,
             "unit": identity,
@@ -95,22 +99,16 @@ class Sink:
         storage.create_exclusive(storage.join(self._output, "manifests", f"{identity}.json"), canonical_json(manifest))
         self.manifests[identity] = manifest
         self._left.discard(number)
-        del self._open[number]
+        del self._open[number, identity]
         self._totals = ledger.add_counts(self._totals, manifest["counts"])
-        if self._totals["samples"]["read"] >= EARLY_SAMPLES:
+        if _taken(self._totals) >= EARLY_SAMPLES:
             self._check_rejects(sorted(self.manifests), self._totals)
 
-    def _store_rejects(self, identity: str, rejects: list[Row]) -> Row:
-        path = storage.temporary_path(self._output)
-        pq.write_table(pa.Table.from_pylist(rejects, schema=REJECTS), path, compression="zstd")
-        stored = storage.put_by_content(self._output, "rejects", identity, ".parquet", path)
-        return {
-            "path": stored.path,
-            "sha256": stored.sha256,
-            "bytes": stored.size,
-            "rows": len(rejects),
-            "kind": "rejects",
-        }
+    def _check_unchanged(self, number: int) -> None:
+        """StorageError if a shard is not what it was before the run: `read` and `write` may have seen two of it."""
+        for url in self._urls[number].values():
+            if storage.fingerprint(url) != self._plan.fingerprints[url]:
+                raise StorageError(f"{url} changed while it was read; run the job again")
 
     def _remember_hashes(self, number: int, identity: str, inputs: Iterable[Row]) -> None:
         """Before the manifest: a run killed right after the commit must know its shards by hash without reading."""
@@ -118,7 +116,7 @@ class Sink:
         entries = {
             urls[entry["shard"]]: [self._plan.fingerprints[urls[entry["shard"]]], entry["sha256"]] for entry in inputs
         }
-        storage.overwrite(storage.join(self._output, HASHES, f"{identity}.json"), canonical_json(entries))
+        storage.overwrite(self._output, f"{HASHES}/{identity}.json", canonical_json(entries))
 
     def finish(self) -> tuple[int, dict[str, Any], bool]:
         """The number and content of the version that names all units, and whether it had to be written.
@@ -159,8 +157,8 @@ class Sink:
         return self.manifests.get(unit) or read_json(storage.join(self._output, "manifests", f"{unit}.json"))
 
     def _check_rejects(self, units: list[str], totals: dict[str, Any]) -> None:
-        read, rejected = (totals.get("samples", {}).get(name, 0) for name in ("read", "rejected"))
-        if rejected <= self._max_reject_ratio * read:
+        taken, rejected = _taken(totals), totals.get("samples", {}).get("rejected", 0)
+        if rejected <= self._max_reject_ratio * taken:
             return
         reasons: Counter[str] = Counter()
         examples: list[str] = []
@@ -170,7 +168,7 @@ class Sink:
                 examples += self._rejected_keys(manifest)
         top = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common(3))
         raise StorageError(
-            f"{rejected} of {read} samples were rejected ({top}; for example {', '.join(examples[:EXAMPLES])}); "
+            f"{rejected} of {taken} samples were rejected ({top}; for example {', '.join(examples[:EXAMPLES])}); "
             f"limits.max_reject_ratio allows {self._max_reject_ratio:.0%}; see rejects/, mend the input or raise it"
         )
 
@@ -179,3 +177,9 @@ class Sink:
         table = pq.read_table(pa.BufferReader(storage.read_bytes(storage.join(self._output, path))))
         rows = table.select(["level", "id"]).to_pylist()
         return [f"{row['id']['shard']}/{row['id']['key']}" for row in rows if row["level"] == ledger.SAMPLE]
+
+
+def _taken(totals: dict[str, Any]) -> int:
+    """Samples that were packed or rejected: a limited run withholds the others."""
+    samples = totals.get("samples", {})
+    return int(samples.get("read", 0) - samples.get("withheld", 0))

@@ -187,9 +187,7 @@ def read_ranges(url: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
 
 
 def _temporary_folder(root: str) -> Path:
-    if not is_local(root):
-        return Path(tempfile.gettempdir())
-    folder = local_path(root) / TEMPORARY
+    folder = local_path(root) / TEMPORARY if is_local(root) else Path(tempfile.gettempdir()) / "lodepack"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -204,10 +202,9 @@ def temporary_path(root: str) -> Path:
 
 def sweep_temporaries(root: str) -> None:
     """Removes what dead processes of this host left behind; files of living ones and of other hosts stay."""
-    if not is_local(root):
+    if is_local(root) and not local_path(root).exists():
         return
-    folder = local_path(root) / TEMPORARY
-    for path in folder.glob(f"{socket.gethostname()}.*") if folder.is_dir() else ():
+    for path in _temporary_folder(root).glob(f"{socket.gethostname()}.*"):
         if not _is_alive(int(path.name.rsplit(".", 2)[-2])):
             path.unlink(missing_ok=True)
 
@@ -298,16 +295,16 @@ def _is_precondition(error: OSError) -> bool:
     return response.get("Error", {}).get("Code") in {"PreconditionFailed", "412"}
 
 
-def overwrite(url: str, data: bytes) -> None:
-    """Writes a small file outside the reproducible tree (run records, caches)."""
-    if is_local(url):
-        path = local_path(url)
+def overwrite(root: str, path: str, data: bytes) -> None:
+    """Writes a small file below `root`, outside the reproducible tree (run records, caches): whole or not at all."""
+    url = join(root, path)
+    if is_local(root):
+        source = temporary_path(root)
 
         def replace() -> None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            source = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+            local_path(url).parent.mkdir(parents=True, exist_ok=True)
             source.write_bytes(data)
-            source.replace(path)
+            source.replace(local_path(url))
 
         _attempt(url, replace)
     else:

@@ -29,23 +29,48 @@ HASH_DIGITS = 16
 def list_shards(patterns: Sequence[str]) -> list[Shard]:
     """The shards that brace and glob patterns name, sorted by name; a name is the path below its fixed folder.
 
-    ConfigError when a pattern matches nothing, a braced file is not there, or two shards have one name.
+    ConfigError when a pattern matches nothing, a braced file is not there or is a folder, or two shards have one
+    name: a line for each pattern that is wrong.
     """
     shards: dict[str, Shard] = {}
+    mistakes: list[str] = []
     for pattern in patterns:
-        root = _fixed_folder(pattern)
-        urls = [url for part in _expand_braces(pattern) for url in _files(part)]
-        if not urls:
-            raise ConfigError(f"input.shards matches no file: {pattern}; check the folder and the numbers in braces")
-        for url in urls:
-            name = _name(url, root)
-            if name in shards:
-                other = shards[name].url
-                raise ConfigError(
-                    f"input.shards names {name} twice ({other} and {url}); every shard needs its own name"
-                )
-            shards[name] = Shard(name, url)
+        try:
+            _add_shards(shards, pattern)
+        except ConfigError as error:
+            mistakes.append(str(error))
+    if mistakes:
+        raise ConfigError("\n".join(mistakes))
     return [shards[name] for name in sorted(shards)]
+
+
+def from_here(url: str) -> str:
+    """What to add to an error about a file that is not there: a local path may have been relative."""
+    return " (relative paths start at the current folder)" if storage.is_local(url) else ""
+
+
+def _add_shards(shards: dict[str, Shard], pattern: str) -> None:
+    """Adds the shards of one pattern by name."""
+    root = _fixed_folder(pattern)
+    urls = [url for part in _expand_braces(pattern) for url in _files(part)]
+    if not urls:
+        raise ConfigError(
+            f"input.shards matches no file: {pattern}{from_here(pattern)}; check the folder and the numbers in braces"
+        )
+    for url in urls:
+        name = _name(url, root)
+        if name in shards:
+            raise ConfigError(_twice(name, shards[name].url, url))
+        shards[name] = Shard(name, url)
+
+
+def _twice(name: str, one: str, other: str) -> str:
+    if one == other:
+        return f"input.shards names {one} twice; leave one of its patterns out"
+    return (
+        f"input.shards names {name} twice ({one} and {other}); every shard needs its own name: "
+        "use one pattern for both, such as /data/{p,q}/*.tar"
+    )
 
 
 def _fixed_folder(pattern: str) -> str:
@@ -70,10 +95,26 @@ def _name(url: str, root: str) -> str:
 
 def _files(pattern: str) -> list[str]:
     if any(c in pattern for c in "*?["):
-        return storage.expand_glob(pattern)
+        return [url for url in storage.expand_glob(pattern) if not _is_local_folder(url)]
     if not storage.exists(pattern):
-        raise ConfigError(f"input.shards: no such file: {pattern}; check the folder and the numbers in braces")
+        raise ConfigError(
+            f"input.shards: no such file: {pattern}{from_here(pattern)}; check the folder and the numbers in braces"
+        )
+    if _is_folder(pattern):
+        raise ConfigError(f"input.shards: {pattern} is a folder; write {storage.join(pattern, '*.tar')}")
     return [pattern]
+
+
+def _is_local_folder(url: str) -> bool:
+    return storage.is_local(url) and storage.local_path(url).is_dir()
+
+
+def _is_folder(url: str) -> bool:
+    """Whether an existing `url` is a folder. On a store that takes a request, spared for names with an extension."""
+    if storage.is_local(url):
+        return storage.local_path(url).is_dir()
+    name = url.rstrip("/").rsplit("/", 1)[-1]
+    return url.endswith("/") or ("." not in name and storage.list_names(url) != [name])
 
 
 def group_shards(shards: Sequence[Shard], target_shards: int) -> list[tuple[Shard, ...]]:
@@ -106,9 +147,12 @@ def recipe_hash(recipe: dict[str, Any]) -> str:
     return hashlib.sha256(canonical_json(recipe)).hexdigest()[:HASH_DIGITS]
 
 
-def unit_id(shards: Sequence[tuple[str, str]], recipe: str) -> str:
-    """The id of a unit from its shards' (name, sha256) in order and the recipe hash."""
-    return hashlib.sha256(canonical_json([list(map(list, shards)), recipe])).hexdigest()[:HASH_DIGITS]
+def unit_id(shards: Sequence[tuple[str, str]], recipe: str, take: Sequence[int] | None = None) -> str:
+    """The id of a unit from its shards' (name, sha256) in order, the recipe hash and, if limited, the samples taken."""
+    entries: list[list[Any]] = [list(shard) for shard in shards]
+    if take is not None:
+        entries = [[*entry, number] for entry, number in zip(entries, take, strict=True)]
+    return hashlib.sha256(canonical_json([entries, recipe])).hexdigest()[:HASH_DIGITS]
 
 
 def recipe_difference(old: dict[str, Any], new: dict[str, Any]) -> list[str]:

@@ -17,7 +17,8 @@ from jobs.verify.findings import Finding, Report
 from jobs.verify.index import check_index
 from jobs.verify.inputs import check_inputs
 from jobs.verify.locate import last_run, locate_shards
-from jobs.verify.records import Manifest, Recipe, Version
+from jobs.verify.records import Recipe, Version
+from jobs.verify.takes import check_takes
 from jobs.verify.text import open_tokenizer
 from jobs.verify.units import read_unit
 from pipeline.errors import ConfigError
@@ -42,7 +43,8 @@ def verify(output: str, inputs: Sequence[str] = (), tokenizer: str | None = None
     if address is None:
         raise ConfigError(f"{output} does not record its tokenizer; give the file with --tokenizer FILE")
     text = open_tokenizer(address, recipe.tokenizer.sha256, recipe.profile.tokens)
-    check = Check(output, recipe, text, urls, _takes(manifests, recipe.job.limit))
+    takes = check_takes(manifests, version, recipe.job.limit, report)
+    check = Check(output, recipe, text, urls, takes)
     for manifest in manifests:
         if not check_files(output, manifest, report):
             report.notes.append(f"unit {manifest.unit} was not looked into, because its files are not sound")
@@ -61,17 +63,6 @@ def _recipe(version: Version) -> Recipe:
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors())
         raise ConfigError(f"the recipe of the output cannot be checked by this lodepack: {wrong}") from error
-
-
-def _takes(manifests: Sequence[Manifest], limit: int | None) -> dict[str, int]:
-    """How many samples a limited run takes of each shard, in the order of their names; nothing without a limit."""
-    takes: dict[str, int] = {}
-    left = limit or 0
-    for entry in sorted((entry for manifest in manifests for entry in manifest.inputs), key=lambda entry: entry.shard):
-        if limit is not None:
-            takes[entry.shard] = min(left, entry.samples)
-            left -= takes[entry.shard]
-    return takes
 
 
 def _note_strays(output: str, version: Version, names: Sequence[str], recorded: dict[str, str], report: Report) -> None:

@@ -107,6 +107,8 @@ class Input(Record):
     bytes: int
     samples: int
     ignored: int
+    take: int | None = None
+    """Samples that a limited run takes of it."""
 
 
 class File(Record):
@@ -157,8 +159,9 @@ def recipe_id(recipe: dict[str, Any]) -> str:
 
 
 def unit_id(inputs: Sequence[Input], recipe: str) -> str:
-    """The id that a unit of these shards must have."""
-    return _hash([[[entry.shard, entry.sha256] for entry in inputs], recipe])
+    """The id that a unit of these shards, or of what a limited run takes of them, must have."""
+    entries = [[entry.shard, entry.sha256, *([] if entry.take is None else [entry.take])] for entry in inputs]
+    return _hash([entries, recipe])
 
 
 def _hash(value: Any) -> str:

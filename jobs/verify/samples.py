@@ -1,6 +1,7 @@
 """The samples of a shard in order, by the rules of the output contract: which are sound, and what segments they have.
 
-Members that stand together and share a key are one sample. A damage, or a member whose name gives no key, is a
+Of two members that stand together, both are of one sample if the key of one and a dot begin the name of the other;
+the shorter key is the sample's, the rest of a name its field. A damage, or a member whose name gives no key, is a
 sample of its own, numbered after the group it stands in.
 """
 
@@ -38,55 +39,61 @@ def read_samples(source: Source, form: str, max_member_bytes: int) -> Iterator[F
     """Every sample of a shard, from ordinal 0 on."""
 
     def wanted(name: str) -> bool:
-        field = (split_name(name, form) or ("", ""))[1]
-        return field == ("json" if form == "interleaved" else "txt") or _is_image(field)
+        own = _own_key(name, form)
+        # A field of more parts than its own key knows is never content: such bytes need no memory.
+        return (
+            own is not None and _is_content(name, form) and not (key is not None and own != key and _begins(key, own))
+        )
 
     key: str | None = None
-    members: list[tuple[str, Entry]] = []
+    members: list[Entry] = []
     odd: list[Found] = []
     ended: set[str] = set()
-    is_split = False
 
     def close() -> Iterator[Found]:
         if key is not None:
-            yield _to_sample(key, members, form, is_split=is_split)
+            yield _to_sample(key, members, form, is_split=key in ended)
+            ended.add(key)
         yield from odd
 
     for entry in walk(source, max_member_bytes, wanted):
-        split = None if entry.name is None else split_name(entry.name, form)
-        if split is None:
+        own = None if entry.name is None else _own_key(entry.name, form)
+        if entry.name is None or own is None:
             odd.append(Found(f"@{entry.offset}", fault="is no member of a sample", places=_places_of([entry])))
             if key is None or len(odd) >= MOST_WAITING:
                 yield from close()
                 key, members, odd = None, [], []
             continue
-        if split[0] != key:
+        if key is not None and (_begins(key, entry.name) or _begins(own, members[-1].name or "")):
+            key = min(key, own, key=len)
+        else:
             yield from close()
-            key, members, odd = split[0], [], []
-            is_split = key in ended
-            ended.add(key)
-        members.append((split[1], entry))
+            key, members, odd = own, [], []
+        members.append(entry)
     yield from close()
 
 
-def split_name(name: str, form: str) -> tuple[str, str] | None:
-    """(key, field) of a member; None without an extension, for hidden files, and for names that are not UTF-8."""
+def _begins(key: str, name: str) -> bool:
+    """Whether a member of this name would have a field in a sample of this key."""
+    return name.startswith(f"{key}.") and "/" not in name[len(key) :]
+
+
+def _own_key(name: str, form: str) -> str | None:
+    """The key of a member alone; None without an extension, for hidden files, and for names that are not UTF-8."""
     if any("\ud800" <= letter <= "\udfff" for letter in name):
         return None
     base = name.rsplit("/", 1)[-1]
     stem, dot, extension = base.rpartition(".")
     if not dot or not stem or not extension or base.startswith("."):
         return None
-    key, field = name[: -len(extension) - 1], extension.lower()
-    if form == "interleaved" and field in IMAGES:
-        outer, dot, number = key.rpartition(".")
-        if outer and number.isascii() and number.isdigit():
-            return outer, f"{number}.{field}"
-    return key, field
+    key = name[: -len(extension) - 1]
+    outer, _, number = key.rpartition(".")
+    return outer if outer and form == "interleaved" and _is_numbered(f"{number}.{extension.lower()}") else key
 
 
-def _to_sample(key: str, members: list[tuple[str, Entry]], form: str, *, is_split: bool) -> Found:
-    places = _places_of(entry for _, entry in members)
+def _to_sample(key: str, entries: list[Entry], form: str, *, is_split: bool) -> Found:
+    members = [((entry.name or "")[len(key) + 1 :].lower(), entry) for entry in entries]
+    places = _places_of(entries)
     fault = "stands apart from other members of its key" if is_split else _member_fault(members, form)
     segments: tuple[Segment, ...] = ()
     if not fault:
@@ -113,8 +120,11 @@ def _member_fault(members: list[tuple[str, Entry]], form: str) -> str:
         return "has two members of one name"
     if any(name.rpartition(".")[2].lower() in UNSAFE for name in names):
         return "has a member that may run code"
-    needed = "json" if form == "interleaved" else "txt"
-    if any(entry.data is None and (field == needed or _is_image(field)) for field, entry in members):
+    content = [(field, entry) for field, entry in members if _is_content(field, form)]
+    for field, entry in content:
+        if "." in field and not (form == "interleaved" and _is_numbered(field)):
+            return f"has the member {entry.name} beside those of its key"
+    if any(entry.data is None for _, entry in content):
         return "has a member over limits.max_member_bytes"
     return ""
 
@@ -134,7 +144,7 @@ def _pair(members: list[tuple[str, Entry]]) -> tuple[tuple[Segment, ...], str]:
 
 def _interleaved(key: str, members: list[tuple[str, Entry]]) -> tuple[tuple[Segment, ...], str]:
     fields = dict(members)
-    counted = [field for field, _ in members if field == "json" or _is_image(field)]
+    counted = [field for field, _ in members if _is_content(field, "interleaved")]
     if len(set(counted)) < len(counted):
         return (), "has two members of one field"
     if "json" not in fields:
@@ -182,5 +192,13 @@ def _text(entry: Entry, text: str | None) -> Segment:
     return Segment(SegmentKind.TEXT, entry.name or "", entry.offset, entry.size, text=text)
 
 
-def _is_image(field: str) -> bool:
-    return field.rpartition(".")[2] in IMAGES
+def _is_content(name: str, form: str) -> bool:
+    """Whether the format asks for members that end so."""
+    last = name.rpartition(".")[2].lower()
+    return last in IMAGES or last == ("json" if form == "interleaved" else "txt")
+
+
+def _is_numbered(field: str) -> bool:
+    """Whether a field is that of a picture in a document: `0.png`."""
+    number, _, extension = field.partition(".")
+    return number.isascii() and number.isdigit() and extension in IMAGES

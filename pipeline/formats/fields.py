@@ -1,4 +1,4 @@
-"""What every format agrees on: how a member's name gives key and field, and which fields nobody ever opens."""
+"""What every format agrees on: how names give keys and fields, what is one sample, and which fields nobody opens."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ UNSAFE_FIELDS = frozenset({"pkl", "pickle", "pt", "pth", "npy", "npz", "joblib",
 
 
 class Format(Protocol):
-    """How members that stand together in a shard become one document."""
+    """How members of one key that stand together in a shard become one document."""
 
     @property
     def name(self) -> str: ...
 
     def split_name(self, member_name: str) -> tuple[str, str] | None:
-        """(key, field) of a member, or None if its name has no extension."""
+        """(key, field) of a member by itself, or None if its name has no extension."""
         ...
 
     def wanted(self, field: str) -> bool:
@@ -46,3 +46,20 @@ def split_extension(member_name: str) -> tuple[str, str] | None:
     if not stem or not extension or base.startswith("."):
         return None
     return f"{folder}{slash}{stem}", extension.lower()
+
+
+def join_keys(one: str, other: str) -> str | None:
+    """The key of the sample that two adjacent members are of, by their own keys; None if they are of two.
+
+    They are of one sample if the key of one, followed by a dot, begins the other's name in the same folder. The
+    shorter key is the sample's, which the next member is held against, and what follows it in a longer name is that
+    member's compound field, lower-cased: `000.jpg`, `000.meta.json`, `000.txt` in any order are the fields jpg,
+    meta.json and txt of `000`; `2024.01.05_cat.jpg`, `2024.01.05_cat.txt` keep their dotted key. (`000.a.json`,
+    `000.b.json` know of no `000` before a member of it has come, and are of two samples unless it came first.)
+    A compound field whose last extension the format does not want is ignored and counted. One that it wants would be
+    a second content and rejects the sample, because a further picture looks like a sample of a dotted key (`1.1.jpg`
+    beside `1.jpg`).
+    """
+    shorter, longer = sorted((one, other), key=len)
+    rest = longer[len(shorter) :]
+    return shorter if longer.startswith(shorter) and (not rest or (rest[0] == "." and "/" not in rest)) else None

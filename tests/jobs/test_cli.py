@@ -10,6 +10,15 @@ from typing import Any
 
 import pytest
 
+from jobs.build import run_job
+from jobs.bundled import write_samples
+from jobs.chain import resolve_job
+from jobs.progress import Screen
+from jobs.spec import load_job
+from jobs.train import train_tokenizer
+from pipeline.errors import ConfigError
+from pipeline.planning import Plan
+from pipeline.types import Shard, Unit
 from tests.support import QUICKSTART, ROOT, SAMPLES, tree, write_small_shards
 
 Result = subprocess.CompletedProcess[str]
@@ -96,15 +105,51 @@ MISTAKES: dict[str, tuple[tuple[object, ...], str]] = {
     "unknown format": (("run", QUICKSTART, "--set", "input.format=x"), "choose one of interleaved, pairs"),
     "no shard": (("run", QUICKSTART, "--local", "--input", "gone-{0..3}.tar"), "no such file: "),
     "empty glob": (("run", QUICKSTART, "--local", "--input", "gone-*.tar"), "matches no file"),
+    "empty pattern": (("run", QUICKSTART, "--input", ""), "input.shards.0: empty; a path or URL is expected"),
+    "no pattern": (("run", QUICKSTART, "--set", "input.shards=[]"), "input.shards: empty; a path or URL is expected"),
+    "folder of shards": (
+        ("run", QUICKSTART, "--input", "jobs/samples"),
+        f"folder; write {SAMPLES[0].parent}/*.tar",
+    ),
+    "glob of folders": (("run", QUICKSTART, "--input", "jobs/samp*"), "matches no file"),
+    "unknown scheme": (("run", QUICKSTART, "--input", "foo://bucket/{0..3}.tar"), "use a local path, file:// or s3://"),
+    "unknown tokenizer scheme": (
+        ("run", QUICKSTART, "--set", "tokenizer=foo://t"),
+        "use a local path, file:// or s3://",
+    ),
+    "one shard twice": (("run", QUICKSTART, "--input", SAMPLES[0], "--input", SAMPLES[0]), "leave one of its patterns"),
     "no tokenizer": (("run", QUICKSTART, "--set", "tokenizer=gone.model"), "lodepack tokenizer train"),
+    "relative tokenizer": (
+        ("run", QUICKSTART, "--set", "tokenizer=gone.model"),
+        f"no tokenizer at {ROOT}/gone.model (relative paths start at the current folder)",
+    ),
+    "relative shards": (
+        ("run", QUICKSTART, "--input", "gone.tar"),
+        f"no such file: {ROOT}/gone.tar (relative paths start at the current folder)",
+    ),
+    "tokenizer is a folder": (("run", QUICKSTART, "--set", "tokenizer=jobs"), f"tokenizer {ROOT}/jobs: Is a directory"),
+    "no such home": (("run", QUICKSTART, "--set", "tokenizer=~nobody-here/t.model"), "write the folder out"),
+    "more tokens than the rule knows": (("run", QUICKSTART, "--set", "budget.max_tokens=500"), "say 400 or fewer"),
     "not a tokenizer": (("run", QUICKSTART, "--set", f"tokenizer={SAMPLES[0]}"), "is no SentencePiece model"),
     "budget on fixed tiles": (("run", QUICKSTART, "--set", "profile=llava_next"), "say budget: none"),
     "budget without score": (("run", QUICKSTART, "--set", "score=null"), "budget needs scores"),
     "two packers": (("run", QUICKSTART, "--set", "resources.pack.actors=[2, 2]"), "one actor"),
     "local with workers": (("run", QUICKSTART, "--local", "--workers", 2), "leave out --workers"),
     "bad override": (("run", QUICKSTART, "--set", "name"), "field=value is expected"),
+    "override that is no YAML": (("run", QUICKSTART, "--set", "name=["), "--set name=[: [ is no YAML: "),
+    "override that is no date": (("run", QUICKSTART, "--set", "name=2026-13-01"), "2026-13-01 is no YAML: "),
+    "override of no field": (("run", QUICKSTART, "--set", "pack..limits=1"), "field=value is expected"),
+    "override within a list": (
+        ("run", QUICKSTART, "--set", "resources.decode.actors.0.x=2"),
+        "resources.decode.actors is a list; set it whole",
+    ),
     "samples into a full folder": (("samples", ROOT), "is not empty"),
     "unknown tokenizer kind": (("tokenizer", "train", QUICKSTART, "--kind", "magic"), "choose unigram or bpe"),
+    "tokenizer to a URL": (
+        ("tokenizer", "train", QUICKSTART, "--output", "s3://b/t.model"),
+        "a local path is expected",
+    ),
+    "samples to a URL": (("samples", "s3://bucket/try"), "a local path is expected"),
     "tokenizer in the way": (("tokenizer", "train", QUICKSTART), "exists"),
 }
 
@@ -122,10 +167,89 @@ def test_a_mistake_is_named_with_its_remedy_and_exit_code_2(mistake: str, tmp_pa
 
 
 def test_all_mistakes_of_a_job_are_named_at_once() -> None:
-    fields = ("profile=gpt", "budget.min_tokens=0", "nonsense=1", "unit.target_shards=0")
+    fields = ("profile=gpt", "budget.min_tokens=0", "nonsense=1", "unit.target_shards=0", "output=foo://b")
     result = lodepack("run", QUICKSTART, *(part for field in fields for part in ("--set", field)))
-    for name in ("profile", "budget.min_tokens", "nonsense", "unit.target_shards"):
+    for name in ("profile", "budget.min_tokens", "nonsense", "unit.target_shards", "output"):
         assert f"\n  {name}: " in result.stderr
+
+
+def test_all_files_that_are_not_there_are_named_at_once(tmp_path: Path) -> None:
+    patterns = (f"{tmp_path}/none-{{0..3}}.tar", f"{tmp_path}/*.tar", str(tmp_path))
+    inputs = (part for pattern in patterns for part in ("--input", pattern))
+    result = run_small(tmp_path / "out", "--set", "tokenizer=gone.model", *inputs)
+    assert result.returncode == 2
+    lines = result.stderr.splitlines()
+    assert len(lines) == 4
+    assert all(line.startswith("error: ") for line in lines)
+    for word in ("gone.model", "none-0.tar", "*.tar", "is a folder"):
+        assert word in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_shards_of_one_name_in_two_folders_come_in_through_one_pattern(tmp_path: Path) -> None:
+    for folder in "pq":
+        write_small_shards(tmp_path / folder, 1, 1)
+    refused = run_small(tmp_path / "out", "--input", tmp_path / "p/*.tar", "--input", tmp_path / "q/*.tar")
+    assert refused.returncode == 2
+    assert "use one pattern for both, such as /data/{p,q}/*.tar" in refused.stderr
+    assert run_small(tmp_path / "out", "--input", tmp_path / "{p,q}/*.tar").returncode == 0
+
+
+@pytest.mark.parametrize("value", ["off", "none", "null", "'off'"])
+def test_score_and_budget_can_be_switched_off_in_any_words(value: str) -> None:
+    job = load_job(str(QUICKSTART), [f"score={value}", f"budget={value}"])
+    assert job.score is None
+    assert job.budget is None
+
+
+def test_a_name_that_looks_like_markup_is_printed_as_it_is(tmp_path: Path) -> None:
+    result = run_small(tmp_path / "o[", "--set", "name='a[/b] :smile:'")
+    assert result.returncode == 0, result.stderr
+    assert "a[/b] :smile: → " in result.stdout
+
+
+def test_the_home_folder_can_be_written_as_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    write_samples("~/try")
+    job = load_job(
+        str(tmp_path / "try/quickstart.yaml"),
+        ["tokenizer=~/try/tokenizer.model"],
+        input__shards="~/try/gimp-sample-000000.tar",
+        output="~/out",
+        limit=1,
+    )
+    with Screen(quiet=True) as screen:
+        run_job(resolve_job(job), local=True, workers=None, rebuild=False, progress=screen)
+    with pytest.raises(ConfigError, match=f"{tmp_path}/try/tokenizer.model exists"):
+        train_tokenizer(job, kind="bpe", vocab_size=300, target="~/try/tokenizer.model")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "try"]
+
+
+@pytest.mark.parametrize(
+    "call", [("samples", "/proc/nowhere"), ("tokenizer", "train", QUICKSTART, "--output", "/proc/a/b.model")]
+)
+def test_a_target_that_cannot_be_written_is_one_line_and_exit_code_1(call: tuple[object, ...]) -> None:
+    result = lodepack(*call)
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert result.stderr.startswith(f"error: {call[-1]}: ")
+
+
+def test_bars_are_ours_on_a_terminal_and_rays_on_a_cluster(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    plan = Plan({}, "", (Unit(0, (Shard("a", "/a"),)),), (), {}, ())
+    shown = {}
+    for bars in (True, False):
+        with Screen(quiet=False, bars=bars) as screen:
+            screen.start(plan)
+        shown[bars] = capsys.readouterr().err
+        assert "to build" in shown[bars]
+    assert "units" in shown[True]
+    assert "units" not in shown[False]
 
 
 def test_an_output_that_cannot_be_written_is_one_line_and_exit_code_1() -> None:
@@ -136,6 +260,7 @@ def test_an_output_that_cannot_be_written_is_one_line_and_exit_code_1() -> None:
 
 def test_debug_shows_the_traceback() -> None:
     assert "Traceback" in lodepack("run", "gone.yaml", "--debug").stderr
+    assert "--debug" in lodepack("--help").stdout
 
 
 @pytest.mark.parametrize("command", [(), ("run",), ("verify",), ("inspect",), ("samples",), ("tokenizer", "train")])

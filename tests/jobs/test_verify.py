@@ -27,10 +27,11 @@ from jobs.progress import Screen
 from jobs.spec import check_job
 from jobs.verify import verify
 from jobs.verify.files import open_version
-from jobs.verify.findings import SHOWN
+from jobs.verify.findings import SHOWN, Report
 from jobs.verify.packs import read_packs, row_faults
-from jobs.verify.records import Recipe
+from jobs.verify.records import Manifest, Recipe, Version
 from jobs.verify.samples import read_samples
+from jobs.verify.takes import check_takes
 from jobs.verify.walk import Source
 from pipeline.errors import ConfigError
 from pipeline.formats import FORMATS
@@ -580,6 +581,14 @@ def input_hash_changed(output):
     output.manifest(lambda manifest: manifest["inputs"][0].update(sha256="0" * 64))
 
 
+def take_made_up(output):
+    output.manifest(lambda manifest: manifest["inputs"][0].update(take=1))
+
+
+def shard_withheld(output):
+    output.version(lambda version: version["withheld_shards"].append("c.tar"))
+
+
 def unit_left_out(output):
     output.version(lambda version: version["units"].pop())
 
@@ -679,6 +688,8 @@ LIES = {
     reasons_changed: r"reasons is",
     recipe_changed: r"recipe_id is '\w+'; '\w+' expected",
     input_hash_changed: r"unit is '\w+'; '\w+' expected",
+    take_made_up: r"samples taken of a.tar is 1; None expected",
+    shard_withheld: r"withholds c.tar; a limit that ends before it expected, found None",
     unit_left_out: r"totals is",
     unit_named_twice: r"units is",
     unit_without_manifest: r"no manifest, which versions/000001.json names",
@@ -778,6 +789,72 @@ def test_every_kind_of_output_passes(tmp_path, kind):
     assert report.checked["views"]
 
 
+def test_documents_without_any_picture_pass(tmp_path):
+    index = {"texts": ["a page", "of text alone"], "images": [None, None]}
+    files = [(f"{key}.json", json.dumps(index).encode()) for key in ("a", "b")]
+    output = build(tmp_path, {"a.tar": tar_of(files)})
+    report = verify(str(output))
+    assert report.findings == []
+    assert (report.checked["samples"], report.checked["views"]) == (2, 0)
+
+
+def test_compound_names_pass_as_they_are_grouped(tmp_path):
+    whole = [("0.jpg", jpeg(64, 64, 1)), ("0.meta.json", b"{}"), ("0.txt", b"with more"), ("0.x.cls", b"1")]
+    mixed = [(f"{key}.{kind}", data) for key in ("1", "1.1") for kind, data in [("jpg", b"x"), ("txt", b"y")]]
+    output = build(tmp_path, {"a.tar": tar_of([*whole, *mixed])}, format="pairs")
+    report = verify(str(output))
+    assert report.findings == []
+    assert report.checked["samples"] == 2
+    manifest = json.loads(next((output / "manifests").glob("*.json")).read_bytes())
+    assert manifest["inputs"][0]["ignored"] == 2
+    assert manifest["reasons"] == {"field-invalid": 1}
+
+
+@pytest.mark.parametrize("unlike", [{"take": 2}, {"take": None}])
+def test_a_limited_run_that_takes_otherwise_is_found(tmp_path, unlike):
+    shards = {"a.tar": tar_of(bundled(0, 3)), "b.tar": tar_of(bundled(1, 2)), "c.tar": tar_of(bundled(1, 1))}
+    output = Output(build(tmp_path, shards, limit=4))
+    assert [output.load(f"manifests/{unit}.json")["inputs"][0]["take"] for unit in output.units] == [3, 1]
+    output.manifest(lambda manifest: manifest["inputs"][0].update(unlike))
+    lines = [f"{finding.where}: {finding.what}" for finding in verify(str(output.root)).findings]
+    where = f"manifests/{output.units[0]}.json"
+    assert f"{where}: samples taken of a.tar is {unlike['take']}; 3 expected" in lines
+    assert any(line.startswith(f"{where}: unit is ") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("limit", "takes", "withheld", "fault"),
+    [
+        (4, {"a": (3, 3), "b": (1, 2)}, ["c"], None),
+        (9, {"a": (3, 3), "b": (2, 2)}, [], None),
+        (3, {"a": (3, 3), "b": (0, 0)}, [], None),
+        (None, {"a": (None, 3), "b": (None, 2)}, [], None),
+        (4, {"b": (1, 2), "a": (3, 3)}, ["c"], None),
+        (4, {"a": (2, 3), "b": (2, 2)}, ["c"], "samples taken of a is 2; 3 expected"),
+        (4, {"a": (3, 3)}, [], None),
+        (4, {"a": (3, 3)}, ["b"], "withholds b; a limit that ends before it expected, found 4"),
+        (3, {"a": (1, 1), "c": (2, 2)}, ["b"], "withholds b, yet c after it is in a unit"),
+    ],
+)
+def test_takes_reach_the_limit_shard_by_shard(limit, takes, withheld, fault):
+    common = {"schema_version": 1, "recipe_id": "", "recipe": {}, "reasons": {}}
+    manifests = [
+        Manifest(
+            **common,
+            unit=name,
+            inputs=[{"shard": name, "sha256": "", "bytes": 0, "samples": samples, "ignored": 0, "take": take}],
+            files=[],
+            counts={},
+        )
+        for name, (take, samples) in takes.items()
+    ]
+    version = Version(**common, units=sorted(takes), totals={}, withheld_shards=withheld)
+    report = Report("out", 1)
+    check_takes(manifests, version, limit, report)
+    assert {finding.what for finding in report.findings} >= ({fault} if fault else set())
+    assert bool(report.findings) == (fault is not None)
+
+
 @pytest.mark.parametrize("cut", [0, 1, 700, 20_000])
 def test_a_damaged_shard_passes_when_its_damage_is_rejected(tmp_path, cut):
     data = bytearray(tar_of(bundled(0, 6)))
@@ -811,7 +888,7 @@ def damaged(seed):
     form = draw.choice(["pairs", "interleaved"])
     files = []
     for _ in range(draw.randint(1, 5)):
-        key = draw.choice(["a", "b", "ünï", "x/y", "long" * 30])
+        key = draw.choice(["a", "a.1", "a.b", "a.1/c", "b", "ünï", "x/y", "long" * 30])
         if form == "pairs":
             files += [(f"{key}.jpg", b"img"), (f"{key}.txt", draw.choice([b"hi", b"\xff"]))]
         else:
@@ -819,6 +896,11 @@ def damaged(seed):
             files += [(f"{key}.json", json.dumps(index).encode()), (f"{key}.0.png", draw.randbytes(900))]
         if draw.random() < 0.3:
             files.append((draw.choice(["README", ".hid", f"{key}.pkl", f"{key}.0.PNG", files[-1][0]]), b"x"))
+        if draw.random() < 0.3:
+            compound = ["meta.json", "x.pkl", "seg.PNG", "1.txt", "0.1.png", "x.cls", ".jpg"]
+            files.insert(draw.randrange(len(files) - 1, len(files) + 1), (f"{key}.{draw.choice(compound)}", b"{}"))
+    if draw.random() < 0.2:
+        draw.shuffle(files)
     data = bytearray(tar_of(files, draw.choice([tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])))
     for _ in range(draw.choice([0, 1, 2])):
         place = draw.randrange(len(data) // 512) * 512

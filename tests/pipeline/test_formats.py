@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.errors import InputError, Reason
 from pipeline.formats import FORMATS
+from pipeline.formats.fields import join_keys
 from pipeline.tar import Member
 from pipeline.types import SegmentKind
 
@@ -83,6 +84,24 @@ def test_pair_names_split_at_the_last_dot(name, expected):
 )
 def test_interleaved_image_names_keep_their_number_in_the_field(name, expected):
     assert INTERLEAVED.split_name(name) == expected
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ("000", "000", "000"),
+        ("000", "000.meta", "000"),
+        ("000", "000.seg.1", "000"),
+        ("a.b/2024.01.05_cat", "a.b/2024.01.05_cat.meta", "a.b/2024.01.05_cat"),
+        ("000", "0000", None),
+        ("000.a", "000.b", None),
+        ("2024.01.05_cat", "2024.01.05_dog", None),
+        ("a", "a.b/c", None),
+        ("a", "a/b", None),
+    ],
+)
+def test_keys_join_to_the_shorter_where_a_dot_follows_it_in_the_other(one, other, expected):
+    assert join_keys(one, other) == join_keys(other, one) == expected
 
 
 def test_pair_is_its_image_and_then_its_text():

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import json
 import pickle
 import tarfile
+import tracemalloc
 from pathlib import Path
 
 import pyarrow as pa
@@ -96,6 +98,81 @@ def test_keys_keep_dots_folders_and_traversal_as_text():
     keys = ["2024.01.05_cat", "2024.01.05_dog", "../../etc/passwd", "/etc/shadow", "a b/é\n"]
     rows, _ = read(make_tar([member for key in keys for member in pair(key)]))
     assert outcomes(rows) == keys
+
+
+COMPOUND = [("0.jpg", b"image"), ("0.meta.json", b"{"), ("0.txt", b"text")]
+
+
+@pytest.mark.parametrize("files", list(itertools.permutations(COMPOUND)))
+def test_compound_fields_stay_with_their_sample_in_any_order(files):
+    rows, end = read(make_tar([*pair("a"), *files, *pair("b")]))
+    assert outcomes(rows) == ["a", "0", "b"]
+    assert (rows[1]["payloads"], rows[1]["segments"][1]["text"]) == ([b"image"], "text")
+    assert end["shard_end"]["ignored"] == 1
+
+
+def test_dotted_keys_are_samples_of_their_own_unless_one_begins_the_next():
+    keys = ["2024.01.05_cat", "2024.01.05_dog", "a", "a.b/c", "a.b/c_d"]
+    rows, _ = read(make_tar([member for key in keys for member in pair(key)]))
+    assert outcomes(rows) == keys
+    mixed = [("1", "field-invalid"), "b", "1.1", "c", "x.1", "x.2"]
+    keys = ["1", "1.2", "b", "1.1", "c", "x.1", "x.2"]
+    rows, _ = read(make_tar([member for key in keys for member in pair(key)]))
+    assert outcomes(rows) == mixed
+    rejection = rows[0]["rejection"]
+    assert (rejection["member"], rejection["size"]) == ("1.2.jpg", len(b"image 1.2"))
+    assert "1.2.jpg" in rejection["detail"]
+
+
+@pytest.mark.parametrize(
+    ("form", "member", "outcome"),
+    [
+        ("pairs", "k.meta.json", "k"),
+        ("pairs", "k.0.cls", "k"),
+        ("pairs", "k.seg.PNG", ("k", "field-invalid")),
+        ("pairs", "k.1.txt", ("k", "field-invalid")),
+        ("pairs", "k.0.x.pkl", ("k", "unsafe-type")),
+        ("interleaved", "k.meta.txt", "k"),
+        ("interleaved", "k.1.png", "k"),
+        ("interleaved", "k.meta.json", ("k", "field-invalid")),
+        ("interleaved", "k.seg.png", ("k", "field-invalid")),
+        ("interleaved", "k.0.1.png", ("k", "field-invalid")),
+        ("interleaved", "k.x.npy", ("k", "unsafe-type")),
+    ],
+)
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_compound_field_is_ignored_and_counted_or_rejects_its_sample_by_name(form, member, outcome, place):
+    index = {"texts": ["one", None], "images": [None, "0.png"]}
+    files = pair("k") if form == "pairs" else [("k.json", json.dumps(index).encode()), ("k.0.png", b"png")]
+    files.insert(place, (member, b"x" * 2000))
+    rows, end = read(make_tar(files), form)
+    assert outcomes(rows) == [outcome]
+    assert end["shard_end"]["ignored"] == (rows[0]["rejection"] is None)
+    if rows[0]["rejection"]:
+        assert (rows[0]["rejection"]["member"], rows[0]["rejection"]["size"]) == (member, 2000)
+        assert member in rows[0]["rejection"]["detail"]
+
+
+def test_key_that_gets_shorter_and_was_there_before_is_split():
+    rows, _ = read(make_tar([*COMPOUND, *pair("a"), COMPOUND[1], COMPOUND[2], *pair("b")]))
+    assert outcomes(rows) == ["0", "a", ("0", "sample-split"), "b"]
+
+
+def test_damage_between_a_compound_field_and_its_sample_does_not_split_it():
+    rows, end = read(make_tar([COMPOUND[1], ("README", b"x"), COMPOUND[0], COMPOUND[2]]))
+    assert outcomes(rows) == ["0", ("@1536", "name-invalid")]
+    assert end["shard_end"]["ignored"] == 1
+
+
+def test_samples_joined_by_mistake_are_not_held_in_memory():
+    files = [*pair("0"), *((f"0.{i}.jpg", b"x" * 100_000) for i in range(100))]
+    data = make_tar(files)
+    tracemalloc.start()
+    rows, _ = read(data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert outcomes(rows) == [("0", "field-invalid")]
+    assert peak < 5_000_000
 
 
 def test_upper_case_extensions_are_the_same_fields():
@@ -265,8 +342,8 @@ def test_interleaved_documents_become_rows():
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(["a", "b", "c.d", "../e", ".f", "caf\udce9"]),
-            st.sampled_from([".jpg", ".png", ".txt", ".json", ".0.png", ".pkl", ""]),
+            st.sampled_from(["a", "b", "c", "c.d", "../e", ".f", "caf\udce9"]),
+            st.sampled_from([".jpg", ".png", ".txt", ".json", ".0.png", ".pkl", ".meta.json", ".seg.png", ""]),
             st.sampled_from([b"", b"text", b"\xff", b'{"texts": [null], "images": ["0.png"]}', b"x" * 3000]),
         ),
         max_size=10,

@@ -123,8 +123,8 @@ def test_temporary_paths_are_never_the_same(tmp_path):
 @pytest.mark.parametrize("scheme", ["", "file://"])
 def test_plain_and_file_urls_mean_the_same_file(tmp_path, scheme):
     url = f"{scheme}{tmp_path}/a/b.txt"
-    storage.overwrite(url, b"one")
-    storage.overwrite(url, b"two")
+    storage.overwrite(f"{scheme}{tmp_path}", "a/b.txt", b"one")
+    storage.overwrite(f"{scheme}{tmp_path}", "a/b.txt", b"two")
     assert storage.read_bytes(url) == b"two"
     assert storage.exists(url)
     assert storage.hash_file(url) == hashlib.sha256(b"two").hexdigest()

@@ -82,9 +82,25 @@ def test_pattern_that_names_nothing_is_told_before_any_work(tmp_path, pattern, m
         list_shards([str(tmp_path / pattern)])
 
 
+def test_every_wrong_pattern_is_told(tmp_path):
+    touch(tmp_path, "0.tar", "sub/1.tar")
+    with pytest.raises(ConfigError) as told:
+        names_of(tmp_path / "gone.tar", tmp_path / "0.tar", tmp_path / "none/*.tar", tmp_path / "sub")
+    lines = str(told.value).splitlines()
+    assert len(lines) == 3
+    assert all(f"{tmp_path}/{name}" in line for name, line in zip(["gone.tar", "none/*", "sub"], lines, strict=True))
+
+
+def test_a_glob_names_files_and_a_folder_is_told_with_the_glob_to_write(tmp_path):
+    touch(tmp_path, "0.tar", "sub/1.tar")
+    assert names_of(tmp_path / "**") == ["0.tar", "sub/1.tar"]
+    with pytest.raises(ConfigError, match=rf"{tmp_path}/sub is a folder; write {tmp_path}/sub/\*\.tar"):
+        names_of(tmp_path / "sub")
+
+
 def test_two_shards_of_one_name_are_told(tmp_path):
     touch(tmp_path, "a/0.tar", "b/0.tar")
-    with pytest.raises(ConfigError, match=r"names 0\.tar twice \(.*a/0\.tar and .*b/0\.tar\)"):
+    with pytest.raises(ConfigError, match=r"names 0\.tar twice \(.*a/0\.tar and .*b/0\.tar\).*use one pattern"):
         list_shards([str(tmp_path / "a/0.tar"), str(tmp_path / "b/0.tar")])
 
 
