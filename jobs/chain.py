@@ -23,18 +23,17 @@ from operators.slicing.qwen import QwenConfig
 from operators.tokenize import Tokenize
 from operators.tokenizers.sentencepiece import SentencePieceTokenizer
 from operators.vocabulary import Vocabulary, resolve
+from operators.weights import SCORE_VERSION
 from operators.write import Write
 from pipeline import storage
 from pipeline.chain import Chain, Pool, Stage
 from pipeline.errors import ConfigError, StorageError
 from pipeline.operator import Operator
+from pipeline.read import READ_VERSION
 from pipeline.schema import SCHEMA_VERSION
 from pipeline.types import Shard, Unit
 from pipeline.units import from_here, list_shards, recipe_hash
 
-READ_VERSION = 1
-SCORE_VERSION = 1
-"""Of operators.score.Score, repeated here so that a driver need not import torch; a test holds them equal."""
 NUMERIC_LIBRARIES = ("pillow", "sentencepiece", "pyarrow", "numpy")
 
 

@@ -19,7 +19,7 @@ from operators.relevance import TILE
 from operators.relevance.perspectival import perspectival
 from operators.relevance.propositional import propositional
 from operators.slicing.qwen import QwenConfig, fit
-from operators.weights import ScoreConfig
+from operators.weights import SCORE_VERSION, ScoreConfig
 from pipeline.errors import ConfigError
 from pipeline.operator import Row, map_rows
 from pipeline.schema import MEASURED
@@ -36,7 +36,7 @@ class Score:
     """Adds `relevances` and, given a budget, re-renders `plans` and `runs` within it."""
 
     name = "score"
-    version = 1
+    version = SCORE_VERSION
 
     def __init__(
         self, config: ScoreConfig, budget: BudgetConfig | None, slicing: QwenConfig | None, device: str

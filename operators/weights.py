@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+SCORE_VERSION = 1
+"""Of the operator `score`; here, because the recipe names it and must not import torch for it."""
 WEIGHT_STEPS = 1000
 """Weights count in thousandths, so that the combined map is integer arithmetic."""
 

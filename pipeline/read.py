@@ -22,6 +22,8 @@ from pipeline.tar import Damage, Member, scan_tar
 from pipeline.tar_stream import HashingReader
 from pipeline.types import Rejection, Sample, SegmentKind
 
+READ_VERSION = 1
+"""Raised whenever the same shard gives other rows: it is part of the recipe."""
 MAX_WAITING = 1024
 """Damages that may wait for the sample in hand to end. More end it, so that hostile shards stay within memory."""
 
