@@ -126,6 +126,7 @@ def expand_glob(pattern: str) -> list[str]:
 def fingerprint(url: str) -> str:
     """What tells a changed file from an unchanged one without reading it: size, and ETag or time of change."""
     fs, path = _filesystem(url)
+    fs.invalidate_cache(path)  # a listing that s3fs remembers would show a changed object as it was
     info = _attempt(url, lambda: fs.info(path))
     stamp = info.get("ETag") or info.get("etag") or info.get("mtime") or info.get("LastModified") or ""
     return f"{info['size']}:{stamp}"
