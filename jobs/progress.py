@@ -87,6 +87,7 @@ def print_summary(summary: dict[str, Any]) -> None:
         console.print(f"rejected {reason}: {count}", markup=False, emoji=False)
     if summary["withheld_shards"]:
         console.print(f"withheld by --limit: {len(summary['withheld_shards'])} further shards, not read")
+    console.print(f"check it: lodepack verify {summary['output']}", markup=False, emoji=False, highlight=False)
 
 
 def _counts(found: dict[str, int]) -> str:

@@ -72,6 +72,8 @@ def cluster(address: str | None, *, show_progress: bool) -> Iterator[None]:
     context = DataContext.get_current()
     context.target_max_block_size = BLOCK_BYTES
     context.enable_progress_bars = show_progress and sys.stderr.isatty()
+    # Ray's bars through rich, which we have; its default needs tqdm, which we have not, and shows nothing without it.
+    context.enable_rich_progress_bars, context.use_ray_tqdm = True, False
     context.print_on_execution_start = False
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # errors come to the user from us, in one line
     # max_restarts and max_task_retries have no other way in; the dependency is held below the release without it.
