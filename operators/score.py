@@ -15,15 +15,15 @@ import torch
 from PIL import Image
 
 from operators.budget import BudgetConfig, allocate
+from operators.plans import plan_from_row
 from operators.relevance import TILE
 from operators.relevance.perspectival import perspectival
 from operators.relevance.propositional import propositional
-from operators.slicing.qwen import QwenConfig, fit
+from operators.slicing.qwen import QwenConfig, with_budgets
 from operators.weights import SCORE_VERSION, ScoreConfig
 from pipeline.errors import ConfigError
 from pipeline.operator import Row, map_rows
 from pipeline.schema import MEASURED
-from pipeline.types import View
 
 BATCH_TILES = 64
 """Tiles per forward pass, always: the last pass is padded, so every tile meets one shape."""
@@ -85,10 +85,8 @@ class Score:
         if self._budget is not None and self._slicing is not None:
             budgets = allocate(combined, [view["tokens"] for view in views], self._budget)
             slicing = self._slicing
-            views = [
-                asdict(fit(View(**view), budget, slicing.patch, slicing.merge))
-                for view, budget in zip(views, budgets, strict=True)
-            ]
+            thinned = with_budgets(plan_from_row(plan), budgets, combined, slicing.patch, slicing.merge)
+            views = [asdict(view) for view in thinned.views]
             runs = [run | {"count": views[run["view"]]["tokens"]} if run["view"] >= 0 else run for run in runs]
         rows = 1 + max(view["row"] for view in views) if self._budget else 1
         relevance = {

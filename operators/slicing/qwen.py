@@ -111,14 +111,14 @@ def with_budgets(
     grids, tokens and the layout's counts follow; cells and boxes stay, so positions still say where a token is.
     """
     views = tuple(
-        replace(fit(view, budget, patch, merge), relevance=score)
+        replace(_fit(view, budget, patch, merge), relevance=score)
         for view, budget, score in zip(plan.views, budgets, relevance, strict=True)
     )
     layout = tuple(run if run.view < 0 else replace(run, count=views[run.view].tokens) for run in plan.layout)
     return replace(plan, views=views, layout=layout)
 
 
-def fit(view: View, budget: int, patch: int, merge: int) -> View:
+def _fit(view: View, budget: int, patch: int, merge: int) -> View:
     """One view within its budget, as `with_budgets` has it; the budget is stored in it."""
     if budget >= view.tokens:
         return replace(view, budget=budget)
