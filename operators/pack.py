@@ -105,10 +105,9 @@ class Pack:
         counts = {ledger.SAMPLE: {"read": 0, "withheld": 0}, ledger.SEGMENT: {"read": 0, "withheld": 0}}
         for number, row in enumerate(_lengths_only(table)):
             outcome = self._judge(number, row)
-            held = "withheld" if row["withheld"] else "read"
             for level, amount in ((ledger.SAMPLE, 1), (ledger.SEGMENT, len(row["segments"]))):
                 counts[level]["read"] += amount
-                counts[level]["withheld"] += amount if held == "withheld" else 0
+                counts[level]["withheld"] += amount if row["withheld"] else 0
             if isinstance(outcome, Document):
                 documents.append(outcome)
             elif outcome is not None:

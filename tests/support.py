@@ -18,6 +18,15 @@ QUICKSTART = ROOT / "jobs" / "quickstart.yaml"
 SAMPLES = sorted((ROOT / "jobs" / "samples").glob("*.tar"))
 REPRODUCIBLE = ("data", "index", "rejects", "manifests", "versions")
 
+SPREAD = (
+    "resources.decode.cpus=0.2",
+    "resources.slice={cpus: 0.05}",
+    "resources.tokenize={cpus: 0.05}",
+    "resources.score.cpus=0.2",
+    "resources.write.cpus=0.2",
+)
+"""Every operator in a pool of its own."""
+
 Documents = dict[str, dict[str, bytes]]
 
 

@@ -6,17 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import build, tree, write_small_shards
+from tests.support import SPREAD, build, tree, write_small_shards
 
 SMALL = ("unit.target_shards=2", "sequence_length=2048")
-SPREAD = (
-    "resources.decode.cpus=0.2",
-    "resources.slice={cpus: 0.05}",
-    "resources.tokenize={cpus: 0.05}",
-    "resources.score.cpus=0.2",
-    "resources.write.cpus=0.2",
-)
-"""Every operator in a pool of its own."""
 
 
 @pytest.fixture(scope="module")

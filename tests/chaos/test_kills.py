@@ -13,17 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import QUICKSTART, ROOT, build, tree, write_small_shards
+from tests.support import QUICKSTART, ROOT, SPREAD, build, tree, write_small_shards
 
 SMALL = ("unit.target_shards=1", "sequence_length=2048")
-SPREAD = (
-    "resources.decode.cpus=0.2",
-    "resources.slice={cpus: 0.05}",
-    "resources.tokenize={cpus: 0.05}",
-    "resources.score.cpus=0.2",
-    "resources.write.cpus=0.2",
-    *(f"resources.{name}.batch_size=2" for name in ("decode", "slice", "tokenize", "score", "pack")),
-)
+SMALL_BATCHES = tuple(f"resources.{name}.batch_size=2" for name in ("decode", "slice", "tokenize", "score", "pack"))
 OPERATORS = ("decode", "slice", "tokenize", "score", "pack", "write")
 SEED = 20260
 
@@ -158,7 +151,7 @@ def test_an_actor_killed_at_work_costs_no_byte(
 ) -> None:
     killer = Killer(operator, 1)
     killer.start()
-    build(tmp_path, shards, *SMALL, *SPREAD, local=False)
+    build(tmp_path, shards, *SMALL, *SPREAD, *SMALL_BATCHES, local=False)
     killer.stop()
     assert killer.killed is not None
     assert tree(tmp_path) == expected
@@ -172,7 +165,7 @@ def test_a_pack_actor_killed_with_half_a_unit_in_memory_emits_nothing_and_the_un
     build(tmp_path / "expected", shards, *one_unit)
     killer = Killer("pack", 2)  # what its first task brought is in its memory alone
     killer.start()
-    summary = build(tmp_path / "killed", shards, *one_unit, *SPREAD, local=False)
+    summary = build(tmp_path / "killed", shards, *one_unit, *SPREAD, *SMALL_BATCHES, local=False)
     killer.stop()
     assert killer.killed is not None
     assert summary["rounds"] == 2
