@@ -21,7 +21,8 @@ from operators.profiles import Profile, load_profile
 from operators.slice import Slice
 from operators.slicing.qwen import QwenConfig
 from operators.tokenize import Tokenize
-from operators.tokenizers.sentencepiece import SentencePieceTokenizer
+from operators.tokenizers import Tokenizer
+from operators.tokenizers.opening import open_tokenizer
 from operators.vocabulary import Vocabulary, resolve
 from operators.weights import SCORE_VERSION
 from operators.write import Write
@@ -34,7 +35,7 @@ from pipeline.schema import SCHEMA_VERSION
 from pipeline.types import Shard, Unit
 from pipeline.units import from_here, list_shards, recipe_hash
 
-NUMERIC_LIBRARIES = ("pillow", "sentencepiece", "pyarrow", "numpy")
+NUMERIC_LIBRARIES = ("pillow", "sentencepiece", "tokenizers", "tiktoken", "pyarrow", "numpy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +59,12 @@ def resolve_job(job: Job) -> Resolved:
     with _noted(mistakes):
         url = absolute(job.tokenizer)
         model = _read_tokenizer(url)
-        tokenizer = SentencePieceTokenizer(model, profile.tokens.literals(), url)
+        tokenizer = open_tokenizer(model, profile.tokens.literals(), url, profile.tokenizer_pattern)
     with _noted(mistakes):
         shards = list_shards([absolute(pattern) for pattern in job.input.shards])
     if mistakes:
         raise ConfigError("\n".join(mistakes))
-    return Resolved(job, profile, resolve(profile, tokenizer), _recipe(job, profile, model), tuple(shards))
+    return Resolved(job, profile, resolve(profile, tokenizer), _recipe(job, profile, model, tokenizer), tuple(shards))
 
 
 @contextmanager
@@ -89,7 +90,7 @@ def build_chain(resolved: Resolved) -> Chain:
         Stage("decode", partial(_same, decode), _pool(resources.decode)),
         Stage(
             "slice",
-            partial(_same, Slice(profile, job.budget.max_regions if job.budget else None)),
+            partial(_same, Slice(profile, job.budget.max_regions if job.budget else None, job.placement)),
             _pool(resources.slice),
         ),
         Stage("tokenize", partial(_tokenize, absolute(job.tokenizer), profile), _pool(resources.tokenize)),
@@ -105,6 +106,7 @@ def build_chain(resolved: Resolved) -> Chain:
         pixels=job.pixels,
         max_image_pixels=job.limits.max_image_pixels,
         output=absolute(job.output),
+        loss_weights=job.loss_weights,
     )
     return Chain(
         format=job.input.format,
@@ -117,7 +119,7 @@ def build_chain(resolved: Resolved) -> Chain:
     )
 
 
-def _recipe(job: Job, profile: Profile, tokenizer: bytes) -> dict[str, Any]:
+def _recipe(job: Job, profile: Profile, model: bytes, tokenizer: Tokenizer) -> dict[str, Any]:
     fields = job.model_dump(mode="json", exclude=NOT_RECIPE)
     fields["limits"].pop("max_reject_ratio")  # decides whether a version appears, not what is in it
     numeric: dict[str, Any] = {name: version(name) for name in NUMERIC_LIBRARIES}
@@ -134,7 +136,7 @@ def _recipe(job: Job, profile: Profile, tokenizer: bytes) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "job": fields | {"format": job.input.format},
         "profile": profile.model_dump(mode="json", exclude={"about"}),
-        "tokenizer": {"sha256": hashlib.sha256(tokenizer).hexdigest()},
+        "tokenizer": {"sha256": hashlib.sha256(model).hexdigest(), "special_tokens": dict(tokenizer.special_ids)},
         "operators": operators | {"read": READ_VERSION, "score": SCORE_VERSION},
         "numeric_class": numeric,
     }
@@ -164,7 +166,8 @@ def _same(operator: Operator) -> Operator:
 
 
 def _tokenize(url: str, profile: Profile) -> Operator:
-    return Tokenize(SentencePieceTokenizer(_read_tokenizer(url), profile.tokens.literals(), url))
+    tokenizer = open_tokenizer(_read_tokenizer(url), profile.tokens.literals(), url, profile.tokenizer_pattern)
+    return Tokenize(tokenizer, profile.chat)
 
 
 def _score(*arguments: Any) -> Operator:

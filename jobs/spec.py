@@ -13,7 +13,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from operators.budget import LEVELS, BudgetConfig
 from operators.fitting import PackConfig
-from operators.pack_rows import Pixels
+from operators.pack_rows import LossWeights, Pixels
+from operators.placement import PlacementConfig
 from operators.profiles import load_profile, profile_names
 from operators.slicing.qwen import QwenConfig
 from operators.weights import ScoreConfig
@@ -162,6 +163,11 @@ class Job(Section):
     budget: BudgetConfig | None = BudgetConfig()
     """Tokens by relevance, or none: every image keeps the tokens that its family gives it."""
     pack: PackConfig = PackConfig()
+    placement: PlacementConfig = PlacementConfig()
+    """Where a document's pictures stand among its texts."""
+    loss_weights: LossWeights | None = None
+    """Adds the column loss_weights: every trained token counts 1 (token), 1/n of its sample (sample) or 1/sqrt(n)
+    (square); or none."""
     pixels: Pixels = "encoded"
     """What a pack keeps of each view: encoded picture, uint8 patches, the place in the source shard, or none."""
     unit: UnitSection = UnitSection()
@@ -172,7 +178,7 @@ class Job(Section):
     address: str | None = None
     """Ray cluster; absent: RAY_ADDRESS, or a cluster on this machine for the length of the run."""
 
-    @field_validator("score", "budget", mode="before")
+    @field_validator("score", "budget", "loss_weights", mode="before")
     @classmethod
     def _none(cls, value: Any) -> Any:
         return None if value is False or value in ("none", "off") else value  # YAML reads `off` as false
@@ -200,6 +206,8 @@ class Job(Section):
             wrong.append("budget needs scores: give score its weights, or say budget: none")
         if self.budget is not None and not isinstance(load_profile(self.profile).slicing, QwenConfig):
             wrong.append(f"profile {self.profile} has fixed tiles, which no budget can shrink: say budget: none")
+        if self.input.format == "conversations" and load_profile(self.profile).chat is None:
+            wrong.append(f"profile {self.profile} has no chat template: choose another profile, or another format")
         if wrong:
             raise ValueError("; ".join(wrong))
         return self

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from operators.layout import Part, framing_tokens, image_numbers, segment_tokens
+from operators.layout import Part, framing_tokens, image_numbers, is_chat, num_trained, segment_tokens
 from operators.vocabulary import Vocabulary
 from pipeline.errors import InputError, Reason
 from pipeline.operator import Row
@@ -53,6 +53,14 @@ class Document:
         return [sum(size[d] for size in self.sizes) for d in range(3)] + [len(self.parts)]
 
 
+@dataclass(frozen=True, slots=True)
+class _Totals:
+    """Running totals of a document's segments, and whether start and end tokens frame it."""
+
+    running: Sequence[Size]
+    is_framed: bool
+
+
 class Fitter:
     """Cuts documents to the limits of a sequence."""
 
@@ -67,8 +75,12 @@ class Fitter:
         InputError: too-long (a segment alone exceeds a limit, or the job rejects long documents), no-loss.
         """
         whole = Part(0, len(row["segments"]))
-        if self._vocabulary.document_start is None and not any(row["tokens"]) and not row["runs"]:
-            raise InputError(Reason.NO_LOSS, "the sample holds no token to train; it has neither text nor image")
+        if not num_trained(row, self._vocabulary):
+            raise InputError(
+                Reason.NO_LOSS,
+                "the sample holds no token to train; "
+                + ("no assistant says anything in it" if is_chat(row) else "it has neither text nor image"),
+            )
         totals = _running_totals(row)
         size = self._size(totals, whole)
         if self._fits(size):
@@ -79,7 +91,7 @@ class Fitter:
         parts = tuple(Part(start, end, i, len(borders) - 1) for i, (start, end) in enumerate(pairwise(borders)))
         return Document(number, parts, tuple(self._size(totals, part) for part in parts))
 
-    def _borders(self, row: Row, totals: Sequence[Size]) -> list[int]:
+    def _borders(self, row: Row, totals: _Totals) -> list[int]:
         """Segment borders that cut a document into as few parts as fit, each as full as it can be."""
         borders = [0]
         last = len(row["segments"])
@@ -104,22 +116,22 @@ class Fitter:
             borders.append(end)
         return borders
 
-    def _size(self, totals: Sequence[Size], part: Part) -> Size:
-        before, after = totals[part.first], totals[part.last]
+    def _size(self, totals: _Totals, part: Part) -> Size:
+        before, after = totals.running[part.first], totals.running[part.last]
         tokens, images, patches = (b - a for a, b in zip(before, after, strict=True))
-        return tokens + framing_tokens(part, self._vocabulary), images, patches
+        return tokens + (framing_tokens(part, self._vocabulary) if totals.is_framed else 0), images, patches
 
     def _fits(self, size: Size) -> bool:
         return all(value <= limit for value, limit in zip(size, self.limits, strict=True))
 
 
-def _running_totals(row: Row) -> list[Size]:
+def _running_totals(row: Row) -> _Totals:
     """Tokens, images and patches of a document's segments before each border: a document may have 100,000."""
     tokens, numbers = segment_tokens(row), image_numbers(row)
     images = [int(number is not None) for number in numbers]
     patches = [0 if number is None else row["patches"][number] for number in numbers]
     running = (accumulate(sizes, initial=0) for sizes in (tokens, images, patches))
-    return list(zip(*running, strict=True))
+    return _Totals(list(zip(*running, strict=True)), not is_chat(row))
 
 
 def _describe(size: Size) -> str:

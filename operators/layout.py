@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from operators.positions import Image, Piece, Text, positions_of
+from operators.positions import Image, Piece, PositionRule, Text
 from operators.vocabulary import Vocabulary
 from pipeline.operator import Row
 from pipeline.types import Modality, SegmentKind
@@ -39,7 +39,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class LaidOut:
-    """n tokens. ids, labels: int32 [n]; positions: int32 [R, n]; modality: int8 [n].
+    """n tokens. ids, labels: int32 [n]; positions: int32 or float32 [R, n]; modality: int8 [n].
 
     view_starts: for each view of each image of the part, in order, the index of its first token.
     """
@@ -51,10 +51,18 @@ class LaidOut:
     view_starts: tuple[tuple[int, ...], ...]
 
 
+def is_chat(row: Row) -> bool:
+    """Whether a row is a conversation: its template framed it, so it has no start and end tokens of a document."""
+    return any(segment["role"] is not None for segment in row["segments"])
+
+
 def text_labels(row: Row, vocabulary: Vocabulary) -> list[list[int]]:
-    """Labels of each segment's ids: the ids themselves, but the document's first token is not trained."""
-    labels = [list(ids) for ids in row["tokens"]]
-    opening = vocabulary.document_start is not None
+    """Labels of each segment's ids: the ids that are trained, but never the document's first token."""
+    labels = [
+        [i if kept else IGNORE for i, kept in zip(ids, trained, strict=True)] if trained else list(ids)
+        for ids, trained in zip(row["tokens"], row["trained"], strict=True)
+    ]
+    opening = vocabulary.document_start is not None and not is_chat(row)
     for segment, found in zip(row["segments"], labels, strict=True):
         if not opening and found:
             found[0] = IGNORE
@@ -71,8 +79,15 @@ def segment_tokens(row: Row) -> list[int]:
 
 
 def framing_tokens(part: Part, vocabulary: Vocabulary) -> int:
-    """Start and end tokens of a part: a document's first has the one, its last the other."""
+    """Start and end tokens of a document's part: its first has the one, its last the other."""
     return int(part.is_start and vocabulary.document_start is not None) + int(part.is_end)
+
+
+def num_trained(row: Row, vocabulary: Vocabulary) -> int:
+    """Tokens of the whole sample that have a label, as long as it is not split."""
+    labels = text_labels(row, vocabulary)
+    ends = 0 if is_chat(row) else int(vocabulary.document_start is not None or any(row["tokens"]) or bool(row["runs"]))
+    return ends + sum(label != IGNORE for segment in labels for label in segment)
 
 
 def image_numbers(row: Row) -> list[int | None]:
@@ -86,44 +101,48 @@ def image_numbers(row: Row) -> list[int | None]:
     return numbers
 
 
-def lay_out(row: Row, part: Part, vocabulary: Vocabulary, positions: str) -> LaidOut:
+def lay_out(row: Row, part: Part, vocabulary: Vocabulary, rule: PositionRule) -> LaidOut:
     """The tokens of `part` of a measured row.
 
-    Labels are the ids of text and of the end token; -100 on everything visual, on markers, and on the first token of
-    the part, whose predecessor in a packed row belongs to another document.
+    Labels are the ids of text that is trained and of the end token; -100 on everything visual, on markers, on what a
+    conversation does not train, and on the first token of the part, whose predecessor in a packed row belongs to
+    another document.
     """
-    tokens: list[tuple[int, int, int]] = []
-    """(id, modality, count) of each run of equal tokens; a text is one run a token."""
+    tokens: list[tuple[int, int, int, int]] = []
+    """(id, label, modality, count) of each run of equal tokens; a text is one run a token."""
     pieces: list[Piece] = []
     starts: list[tuple[int, ...]] = []
     length = 0
+    is_framed = not is_chat(row)
 
-    def add_text(ids: Sequence[int], kind: Modality) -> None:
+    def add_text(ids: Sequence[int], kind: Modality, trained: Sequence[bool] = ()) -> None:
         nonlocal length
-        tokens.extend((i, kind, 1) for i in ids)
+        if trained:
+            tokens.extend((i, i if kept else IGNORE, kind, 1) for i, kept in zip(ids, trained, strict=True))
+        else:
+            tokens.extend((i, i if kind == Modality.TEXT else IGNORE, kind, 1) for i in ids)
         pieces.append(Text(len(ids)))
         length += len(ids)
 
-    if part.is_start and vocabulary.document_start is not None:
+    if is_framed and part.is_start and vocabulary.document_start is not None:
         add_text([vocabulary.document_start], Modality.MARKER)
     numbers = image_numbers(row)
     for i in range(part.first, part.last):
         number = numbers[i]
         if number is None:
-            add_text(row["tokens"][i], Modality.TEXT)
+            add_text(row["tokens"][i], Modality.TEXT, row["trained"][i])
             continue
         plan, runs = row["plans"][number], row["runs"][number]
         first_of_view: dict[int, int] = {}
         for run in runs:
             first_of_view.setdefault(run["view"], length)
-            tokens.append((run["id"], run["modality"], run["count"]))
+            tokens.append((run["id"], IGNORE, run["modality"], run["count"]))
             length += run["count"]
         starts.append(tuple(first_of_view.get(view, length) for view in range(len(plan["views"]))))
         pieces.append(Image(plan["views"], runs))
-    if part.is_end:
+    if is_framed and part.is_end:
         add_text([vocabulary.document_end], Modality.TEXT)
-    ids, kinds, counts = np.array(tokens, np.int32).reshape(-1, 3).T
-    all_ids, modality = np.repeat(ids, counts), np.repeat(kinds, counts).astype(np.int8)
-    labels = np.where(modality == Modality.TEXT, all_ids, IGNORE).astype(np.int32)
+    *columns, counts = np.array(tokens, np.int32).reshape(-1, 4).T
+    ids, labels, modality = (np.repeat(column, counts) for column in columns)
     labels[:1] = IGNORE
-    return LaidOut(all_ids, labels, positions_of(pieces, positions), modality, tuple(starts))
+    return LaidOut(ids, labels, rule.positions(pieces), modality.astype(np.int8), tuple(starts))

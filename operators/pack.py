@@ -45,7 +45,7 @@ class Pack:
     """Emits the tasks of a unit (files to write, and a summary) once the unit is whole."""
 
     name = "pack"
-    version = 1
+    version = 2
 
     def __init__(
         self,

@@ -9,13 +9,15 @@ from typing import Literal
 
 import numpy as np
 
-from operators.layout import IGNORE, LaidOut, Part, image_numbers, lay_out
+from operators.layout import IGNORE, LaidOut, Part, image_numbers, lay_out, num_trained
 from operators.profiles import Profile
 from operators.vocabulary import Vocabulary
 from pipeline.operator import Row
 from pipeline.types import Modality
 
 Pixels = Literal["encoded", "patches", "source", "none"]
+LossWeights = Literal["token", "sample", "square"]
+"""What each trained token counts: 1; 1/n of its sample's n trained tokens; or 1/sqrt(n) (InternVL 2.5)."""
 Rendered = Mapping[tuple[str, int], Sequence[Row | None]]
 """The `pixels` of each view of an image, by the image's shard and offset."""
 
@@ -30,6 +32,7 @@ class WriteConfig:
     pixels: Pixels
     max_image_pixels: int
     output: str
+    loss_weights: LossWeights | None = None
 
 
 def pack_row(
@@ -37,13 +40,14 @@ def pack_row(
 ) -> Row:
     """One row of PACK from measured rows and the parts of them that it holds; adds its share to `counts`."""
     vocabulary, length = config.vocabulary, config.sequence_length
-    laid = [lay_out(row, part, vocabulary, config.profile.positions) for row, part in members]
+    rule = config.profile.positions
+    laid = [lay_out(row, part, vocabulary, rule) for row, part in members]
     lengths = [len(one.ids) for one in laid]
     starts = np.cumsum([0, *lengths]).tolist()
     used = starts[-1]
     tail = length - used
     positions = np.concatenate([one.positions for one in laid], axis=1)
-    tail_positions = np.tile(np.arange(tail, dtype=np.int32), (positions.shape[0], 1))
+    tail_positions = np.tile(np.arange(tail, dtype=positions.dtype), (positions.shape[0], 1))
     modality = np.concatenate([*(one.modality for one in laid), np.full(tail, Modality.PADDING, np.int8)])
     labels = np.concatenate([*(one.labels for one in laid), np.full(tail, IGNORE, np.int32)])
     views = [
@@ -64,6 +68,7 @@ def pack_row(
         "pack_id": pack_id,
         "input_ids": np.concatenate([*(one.ids for one in laid), np.full(tail, vocabulary.padding, np.int32)]),
         "labels": labels,
+        "loss_weights": _loss_weights(members, laid, labels, config),
         "position_ids": list(np.concatenate([positions, tail_positions], axis=1)),
         "segment_ids": np.repeat(np.array([*range(len(laid)), -1], np.int32), [*lengths, tail]),
         "cu_seqlens": [*starts, length] if tail else starts,
@@ -74,6 +79,18 @@ def pack_row(
         ],
         "views": views,
     }
+
+
+def _loss_weights(
+    members: Sequence[tuple[Row, Part]], laid: Sequence[LaidOut], labels: np.ndarray, config: WriteConfig
+) -> np.ndarray | None:
+    """float32, one a token; 0 where nothing is trained. A split sample counts once: n is that of all of its parts."""
+    if config.loss_weights is None:
+        return None
+    power = {"token": 0.0, "sample": -1.0, "square": -0.5}[config.loss_weights]
+    weights = [max(1, num_trained(row, config.vocabulary)) ** power for row, _ in members]
+    spread = np.repeat(np.array([*weights, 0.0], np.float32), [*(len(one.ids) for one in laid), len(labels)])
+    return np.where(labels != IGNORE, spread[: len(labels)], np.float32(0))
 
 
 def identity(row: Row) -> Row:

@@ -18,4 +18,5 @@ def plan_from_row(plan: Row) -> SlicePlan:
         layout=(),
         placeholder="",
         canvas=Canvas(**plan["canvas"]) if plan["canvas"] else None,
+        resample=plan["resample"],
     )

@@ -6,45 +6,52 @@ from dataclasses import asdict, dataclass
 
 import pyarrow as pa
 
+from operators.placement import PlacementConfig, place
 from operators.profiles import Profile
 from operators.slicing.qwen import QwenConfig, plan_regions
 from pipeline.errors import InputError
 from pipeline.operator import Row, map_rows
 from pipeline.schema import SLICED
-from pipeline.types import SegmentKind, SlicePlan
+from pipeline.types import Place, SegmentKind, SlicePlan
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Adds `plans` (views, canvas, native grid) and `layouts` (the literal runs around them), one per image."""
+    """Adds `plans` (views, canvas, native grid) and `layouts` (the literal runs around them), one per image.
+
+    Orders the segments of a document as the job wants its pictures placed.
+    """
 
     profile: Profile
     max_regions: int | None
     """With a budget: most regions that an image may have; None plans the family's own views."""
+    placement: PlacementConfig = PlacementConfig()
     name = "slice"
-    version = 1
+    version = 2
 
     def __call__(self, table: pa.Table) -> pa.Table:
         return map_rows(table, SLICED, self.name, self._slice)
 
     def _slice(self, row: Row) -> Row:
-        images = [i for i, segment in enumerate(row["segments"]) if segment["kind"] == SegmentKind.IMAGE]
+        segments = place(row["segments"], self.placement)
+        images = [i for i, segment in enumerate(segments) if segment["kind"] == SegmentKind.IMAGE]
         plans: list[SlicePlan] = []
         for i, picture in zip(images, row["pictures"], strict=True):
             try:
-                plans.append(self._plan(picture["width"], picture["height"]))
+                plans.append(self._plan(picture["width"], picture["height"], Place(len(plans), len(images))))
             except InputError as error:
-                segment = row["segments"][i]
+                segment = segments[i]
                 error.member, error.segment = segment["member"], i
                 error.offset, error.size = segment["offset"], segment["size"]
                 raise
         return {
+            "segments": segments,
             "plans": [asdict(plan) for plan in plans],
             "layouts": [[asdict(run) for run in plan.layout] for plan in plans],
         }
 
-    def _plan(self, width: int, height: int) -> SlicePlan:
+    def _plan(self, width: int, height: int, place: Place) -> SlicePlan:
         slicing, tokens = self.profile.slicing, self.profile.tokens.by_role()
         if self.max_regions is None or not isinstance(slicing, QwenConfig):
-            return slicing.plan(width, height, tokens)
+            return slicing.plan(width, height, tokens, place)
         return plan_regions(width, height, slicing, tokens, max_regions=self.max_regions)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 
 import pyarrow as pa
 
+from operators.chat import ChatTemplate, render_conversation
 from operators.tokenizers import Tokenizer
 from pipeline.operator import Row, map_rows
 from pipeline.schema import TOKENIZED
@@ -15,25 +17,44 @@ from pipeline.types import SegmentKind
 class Tokenize:
     """Replaces text by `tokens` (one id list per segment, empty for images) and `layouts` by `runs` (ids, counts).
 
-    Each text segment is encoded by itself, so what stands beside a picture never depends on what stands behind it.
+    Each text segment of a document is encoded by itself, so what stands beside a picture never depends on what stands
+    behind it. A conversation is written by its family's template, and `trained` says which ids the assistant gave.
     """
 
     name = "tokenize"
-    version = 1
+    version = 2
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, template: ChatTemplate | None = None) -> None:
         self._tokenizer = tokenizer
+        self._template = template
 
     def __call__(self, table: pa.Table) -> pa.Table:
         return map_rows(table, TOKENIZED, self.name, self._tokenize)
 
     def _tokenize(self, row: Row) -> Row:
         segments: Sequence[Row] = row["segments"]
-        texts = [segment["text"] for segment in segments if segment["kind"] == SegmentKind.TEXT]
-        encoded = iter(self._tokenizer.encode(texts))
-        ids = self._tokenizer.special_ids
+        if self._template is not None and any(segment["role"] is not None for segment in segments):
+            tokens, trained = render_conversation(segments, self._template, self._tokenizer)
+        else:
+            texts = [segment["text"] for segment in segments if segment["kind"] == SegmentKind.TEXT]
+            encoded = iter(self._tokenizer.encode(texts))
+            tokens = [next(encoded) if segment["kind"] == SegmentKind.TEXT else [] for segment in segments]
+            trained = [[] for _ in segments]
         return {
-            "tokens": [next(encoded) if segment["kind"] == SegmentKind.TEXT else [] for segment in segments],
+            "tokens": tokens,
+            "trained": trained,
             "segments": [segment | {"text": None} for segment in segments],
-            "runs": [[run | {"id": ids[run["token"]]} for run in layout] for layout in row["layouts"]],
+            "runs": [list(self._runs(layout)) for layout in row["layouts"]],
         }
+
+    def _runs(self, layout: Sequence[Row]) -> Iterator[Row]:
+        """Runs of ids: special tokens as they are, the text between two of them encoded in one go."""
+        special = self._tokenizer.special_ids
+        for is_special, group in groupby(layout, key=lambda run: run["token"] in special):
+            if is_special:
+                yield from (run | {"id": special[run["token"]]} for run in group)
+                continue
+            marks = list(group)
+            (ids,) = self._tokenizer.encode(["".join(run["token"] * run["count"] for run in marks)])
+            for one, same in groupby(ids):
+                yield marks[0] | {"id": one, "count": len(list(same))}

@@ -18,7 +18,7 @@ from operators.rendering import Pictures
 from pipeline import ledger
 from pipeline.operator import Row
 from pipeline.parquet import write_parquet
-from pipeline.schema import INDEX, PACK, REJECTS
+from pipeline.schema import INDEX, REJECTS, pack_schema
 from pipeline.tasks import DATA, SUMMARY, TASK, from_stream, note_of, to_stream
 
 ROW_GROUP_PACKS = 8
@@ -30,7 +30,7 @@ class Write:
     """Turns tasks into reports: the file written, its counts, and the rows of REJECTS found while writing it."""
 
     name = "write"
-    version = 1
+    version = 2
 
     def __init__(self, config: WriteConfig) -> None:
         self._config = config
@@ -70,7 +70,7 @@ class Write:
         labels = text_labels(row, self._config.vocabulary)
         segments: list[Row] = []
         for i, (segment, number) in enumerate(zip(row["segments"], image_numbers(row), strict=True)):
-            entry = {name: segment[name] for name in ("kind", "member", "offset", "size")}
+            entry = {name: segment[name] for name in ("kind", "member", "offset", "size", "role")}
             if number is None:
                 entry |= {"ids": row["tokens"][i], "labels": labels[i]}
             else:
@@ -110,7 +110,9 @@ class Write:
                 yield packs
 
         stem = f"{row['unit_id']}-{row['number']:04d}"
-        stored = write_parquet(self._config.output, "data", stem, PACK, batches())
+        fractional, weighted = self._config.profile.positions.fractional, self._config.loss_weights is not None
+        schema = pack_schema(fractional=fractional, weighted=weighted)
+        stored = write_parquet(self._config.output, "data", stem, schema, batches())
         rejects = [
             reject
             for number, why in sorted(pictures.rejected.items())

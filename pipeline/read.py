@@ -207,6 +207,8 @@ def _to_row(sample: Sample, *, is_withheld: bool) -> tuple[dict[str, Any], int]:
             "member": _to_utf8(segment.member),
             "offset": segment.offset,
             "size": segment.size,
+            "role": segment.role,
+            "turn": segment.turn,
         }
         for segment, text in zip(sample.segments, texts, strict=True)
     ]

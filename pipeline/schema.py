@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised when a column of the output changes its name, type or meaning."""
 
 
@@ -25,7 +25,15 @@ REJECTION = _struct(
     size=pa.int64(),
     segment=pa.int32(),
 )
-SEGMENT = _struct(kind=pa.int8(), text=pa.large_string(), member=pa.string(), offset=pa.int64(), size=pa.int64())
+SEGMENT = _struct(
+    kind=pa.int8(),
+    text=pa.large_string(),
+    member=pa.string(),
+    offset=pa.int64(),
+    size=pa.int64(),
+    role=pa.string(),
+    turn=pa.int32(),
+)
 SHARD_END = _struct(rows=pa.int64(), sha256=pa.string(), bytes=pa.int64(), ignored=pa.int64())
 """What a shard's last row carries: its number of samples, its content hash, and members that no format asked for."""
 
@@ -57,6 +65,10 @@ CANVAS = _struct(
     resized_height=pa.int32(),
     left=pa.int32(),
     top=pa.int32(),
+    first_width=pa.int32(),
+    first_height=pa.int32(),
+    fill=pa.int32(),
+    has_whole=pa.bool_(),
 )
 MARK = _struct(token=pa.string(), modality=pa.int8(), view=pa.int16(), count=pa.int32())
 """One run of an image's layout by name, from `slice` to `tokenize`."""
@@ -69,6 +81,7 @@ PLAN = _struct(
     grid_h=pa.int32(),
     grid_w=pa.int32(),
     canvas=CANVAS,
+    resample=pa.string(),
     views=pa.list_(VIEW),
 )
 RELEVANCE = _struct(
@@ -102,6 +115,7 @@ SMALLS = pa.field("smalls", pa.list_(SMALL))
 PLANS = pa.field("plans", pa.list_(PLAN))
 LAYOUTS = pa.field("layouts", pa.list_(pa.list_(MARK)))
 TOKENS = pa.field("tokens", pa.list_(pa.list_(pa.int32())))
+TRAINED = pa.field("trained", pa.list_(pa.list_(pa.bool_())))
 RUNS = pa.field("runs", pa.list_(pa.list_(RUN)))
 RELEVANCES = pa.field("relevances", pa.list_(RELEVANCE))
 
@@ -109,9 +123,10 @@ READ = ROW.append(PAYLOADS)
 """From `read`: encoded images, one payload per image segment, in order."""
 DECODED = ROW.append(PICTURES).append(SMALLS)
 SLICED = DECODED.append(PLANS).append(LAYOUTS)
-TOKENIZED = ROW.append(PICTURES).append(SMALLS).append(PLANS).append(TOKENS).append(RUNS)
-"""`tokens` has one list per segment (empty for images), `runs` one list per image."""
-MEASURED = ROW.append(PICTURES).append(PLANS).append(TOKENS).append(RUNS).append(RELEVANCES)
+TOKENIZED = ROW.append(PICTURES).append(SMALLS).append(PLANS).append(TOKENS).append(TRAINED).append(RUNS)
+"""`tokens` has one list per segment (empty for images); `trained` says which of them a conversation trains, an empty
+list means all; `runs` has one list per image."""
+MEASURED = ROW.append(PICTURES).append(PLANS).append(TOKENS).append(TRAINED).append(RUNS).append(RELEVANCES)
 """What `pack` gathers."""
 
 SAMPLE_ID = _struct(shard=pa.string(), key=pa.string(), ordinal=pa.int64())
@@ -136,20 +151,29 @@ PACK_VIEW = _struct(
     relevance=pa.uint8(),
     pixels=PIXELS,
 )
-PACK = pa.schema(
-    [
-        ("pack_id", pa.string()),
-        ("input_ids", pa.list_(pa.int32())),
-        ("labels", pa.list_(pa.int32())),
-        ("position_ids", pa.list_(pa.list_(pa.int32()))),
-        ("segment_ids", pa.list_(pa.int32())),
-        ("cu_seqlens", pa.list_(pa.int32())),
-        ("modality", pa.list_(pa.int8())),
-        ("samples", pa.list_(PACK_SAMPLE)),
-        ("views", pa.list_(PACK_VIEW)),
-    ]
-)
-"""One row a pack; per-token lists are exactly `sequence_length` long."""
+
+
+def pack_schema(*, fractional: bool = False, weighted: bool = False) -> pa.Schema:
+    """One row a pack; per-token lists are exactly `sequence_length` long.
+
+    fractional: positions are float32 (V2PE); weighted: the column `loss_weights` is there.
+    """
+    position = pa.float32() if fractional else pa.int32()
+    return pa.schema(
+        [
+            ("pack_id", pa.string()),
+            ("input_ids", pa.list_(pa.int32())),
+            ("labels", pa.list_(pa.int32())),
+            *([("loss_weights", pa.list_(pa.float32()))] if weighted else []),
+            ("position_ids", pa.list_(pa.list_(position))),
+            ("segment_ids", pa.list_(pa.int32())),
+            ("cu_seqlens", pa.list_(pa.int32())),
+            ("modality", pa.list_(pa.int8())),
+            ("samples", pa.list_(PACK_SAMPLE)),
+            ("views", pa.list_(PACK_VIEW)),
+        ]
+    )
+
 
 LENGTHS = _struct(tokens=pa.int32(), images=pa.int32(), patches=pa.int32())
 INDEX_SEGMENT = _struct(
@@ -157,6 +181,7 @@ INDEX_SEGMENT = _struct(
     member=pa.string(),
     offset=pa.int64(),
     size=pa.int64(),
+    role=pa.string(),
     ids=pa.list_(pa.int32()),
     labels=pa.list_(pa.int32()),
     format=pa.string(),

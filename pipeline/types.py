@@ -65,6 +65,10 @@ class Segment:
     text: str | None = None
     data: bytes | None = field(default=None, repr=False)
     """Encoded image."""
+    role: str | None = None
+    """Who speaks in a conversation (system, user, assistant); None in a document."""
+    turn: int = 0
+    """Number of the turn that a conversation's segment belongs to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,14 @@ class Unit:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Which of its document's images one is: several families plan documents of many images otherwise."""
+
+    number: int = 0
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """One rectangle of one image, rendered at one size.
 
@@ -104,7 +116,7 @@ class View:
     """
 
     kind: str
-    """whole, tile, region or frame"""
+    """whole (all of the picture, or of what a centre crop leaves), tile (cut from the canvas), region or frame"""
     row: int
     col: int
     box: tuple[int, int, int, int]
@@ -126,7 +138,10 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Canvas:
-    """How tiles come about: the image is resized, pasted at (left, top) on black, and cut into equal tiles."""
+    """How tiles come about: the image is resized, pasted at (left, top) on one colour, and cut into equal tiles.
+
+    Negative left and top crop the resized image.
+    """
 
     width: int
     height: int
@@ -134,13 +149,21 @@ class Canvas:
     resized_height: int
     left: int
     top: int
+    first_width: int = 0
+    """Size to which the image is resized before that, where the family resizes twice (Idefics3); 0: it does not."""
+    first_height: int = 0
+    fill: int = 0
+    """Colour around the image as 0xRRGGBB."""
+    has_whole: bool = False
+    """Whole views are resized from the canvas; otherwise straight from the image."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """`count` equal tokens of an image's layout.
+    """`count` equal literals of an image's layout.
 
-    token is the literal marker or placeholder; view is the index of the view whose features replace the run,
+    token is a special token of the profile (one id each) or plain text such as a line break, which is tokenized
+    together with the text next to it in the layout. view is the index of the view whose features replace the run,
     or -1 (markers, newlines).
     """
 
@@ -156,6 +179,7 @@ class SlicePlan:
 
     grid_h and grid_w are the image's native grid of merged tokens. `tokens` counts every id that the image adds
     when each marker is one id; `placeholders` those alone that features replace (newline embeddings among them).
+    resample is Pillow's filter by name.
     """
 
     scheme: str
@@ -167,6 +191,7 @@ class SlicePlan:
     layout: tuple[Run, ...]
     placeholder: str
     canvas: Canvas | None = None
+    resample: str = "bicubic"
 
     @property
     def placeholders(self) -> int:

@@ -11,9 +11,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from operators.profiles import TokenRoles
+from operators.profiles import Profile
 from operators.tokenizers import Tokenizer
-from operators.tokenizers.sentencepiece import SentencePieceTokenizer
+from operators.tokenizers.opening import open_tokenizer
 from pipeline import storage
 from pipeline.errors import ConfigError, LodepackError, StorageError
 from pipeline.operator import Row
@@ -113,7 +113,8 @@ def load_tokenizer(output: Output) -> tuple[Tokenizer | None, str]:
         model = storage.read_bytes(url)
         if hashlib.sha256(model).hexdigest() != output.recipe["tokenizer"]["sha256"]:
             return None, f"tokenizer {url} has changed since the data was built"
-        return SentencePieceTokenizer(model, TokenRoles(**output.recipe["profile"]["tokens"]).literals(), url), ""
+        profile = Profile(about="", **output.recipe["profile"])
+        return open_tokenizer(model, profile.tokens.literals(), url, profile.tokenizer_pattern), ""
     except LodepackError as error:
         return None, f"tokenizer {error}"
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 
 from jobs.verify.check import Check
@@ -85,7 +86,9 @@ def _document_faults(pack: Pack, unit: Contents, check: Check) -> Iterator[str]:
         if end > len(document.ids) or end - start != sample["length"]:
             return
         place = sample["start"]
-        yield from _token_faults(pack, place, document.part(start, end, profile.positions))
+        yield from _token_faults(
+            pack, place, document.part(start, end, profile.positions), check.recipe.job.loss_weights
+        )
         for view, segment in document.views(start, end):
             expected.append((view | {"sample": i, "start": view["start"] + place}, segment, identity[0]))
     if len(expected) != len(pack.views):
@@ -100,9 +103,13 @@ def _document_faults(pack: Pack, unit: Contents, check: Check) -> Iterator[str]:
             yield f"view {k} {fault}"
 
 
-def _token_faults(pack: Pack, place: int, part: Part) -> Iterator[str]:
+def _token_faults(pack: Pack, place: int, part: Part, weights: str | None) -> Iterator[str]:
     span = slice(place, place + len(part.ids))
-    yield from differences("input_ids", pack.tokens["input_ids"][span], part.ids, place)
-    yield from differences("modality", pack.tokens["modality"][span], part.modality, place)
+    for name, expected in (("input_ids", part.ids), ("labels", part.labels), ("modality", part.modality)):
+        yield from differences(name, pack.tokens[name][span], expected, place)
+    if pack.weights is not None and weights is not None:
+        weight = {"token": 1.0, "sample": 1 / max(1, part.num_trained), "square": max(1, part.num_trained) ** -0.5}
+        spread = np.where(part.labels != IGNORE, weight[weights], 0.0).astype(np.float32)
+        yield from differences("loss_weights", pack.weights[span].astype(np.float32), spread, place)
     for i, (found, expected) in enumerate(zip(pack.positions, part.positions, strict=True)):
         yield from differences(f"position_ids[{i}]", found[span], expected, place)

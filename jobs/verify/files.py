@@ -11,14 +11,14 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from jobs.verify.findings import Report
-from jobs.verify.records import File, Manifest, Record, Version, recipe_id, unit_id
+from jobs.verify.records import File, Manifest, Recipe, Record, Version, recipe_id, unit_id
 from jobs.verify.structure import structure_faults
 from pipeline import storage
 from pipeline.errors import ConfigError, StorageError
-from pipeline.schema import INDEX, PACK, REJECTS, SCHEMA_VERSION
+from pipeline.schema import INDEX, REJECTS, SCHEMA_VERSION, pack_schema
 
 R = TypeVar("R", bound=Record)
-SCHEMAS: dict[str, pa.Schema] = {"data": PACK, "index": INDEX, "rejects": REJECTS}
+KINDS = ("data", "index", "rejects")
 
 
 def open_version(output: str) -> tuple[int, Version]:
@@ -93,24 +93,28 @@ def _check_disjoint(where: str, version: Version, manifests: Sequence[Manifest],
         report.add(where, f"shard {name} is withheld and in unit {owners[name]}; one of both expected")
 
 
-def check_files(output: str, manifest: Manifest, report: Report) -> bool:
+def check_files(output: str, manifest: Manifest, recipe: Recipe, report: Report) -> bool:
     """Whether every file of a unit is there with the bytes, rows, name and schema that it should have."""
     before = len(report.findings)
+    data = pack_schema(
+        fractional=recipe.profile.positions.fractional, weighted=recipe.job.loss_weights is not None
+    )
+    schemas = {"data": data, "index": INDEX, "rejects": REJECTS}
     kinds = {kind: len(manifest.paths(kind)) for kind in ("index", "rejects")}
     report.expect(manifest.where, "number of index and rejects files", kinds, {"index": 1, "rejects": 1})
-    for kind in SCHEMAS:
+    for kind in KINDS:
         for number, file in enumerate(manifest.paths(kind)):
             middle = f"-{number:04d}" if kind == "data" else ""
             name = f"{kind}/{manifest.unit}{middle}-{file.sha256[:8]}.parquet"
             report.expect(manifest.where, f"path of {kind} file {number}", file.path, name)
-            _check_file(output, file, report)
+            _check_file(output, file, schemas[kind], report)
     paths = [file.path for file in manifest.files]
     report.expect(manifest.where, "order of files", paths, sorted(paths))
     report.checked["files"] += len(manifest.files)
     return len(report.findings) == before
 
 
-def _check_file(output: str, file: File, report: Report) -> None:
+def _check_file(output: str, file: File, schema: pa.Schema, report: Report) -> None:
     url = storage.join(output, file.path)
     try:
         with storage.open_input(url) as (_, size):
@@ -126,7 +130,7 @@ def _check_file(output: str, file: File, report: Report) -> None:
         with storage.open_input(url) as (stream, _), pq.ParquetFile(stream) as parquet:
             if not report.expect(file.path, "rows", parquet.metadata.num_rows, file.rows):
                 return
-            if not _has_schema(file, parquet.schema_arrow, report):
+            if not _has_schema(file, parquet.schema_arrow, schema, report):
                 return
             faults = {fault: None for batch in parquet.iter_batches() for fault in structure_faults(batch)}
     except (pa.ArrowException, OSError) as error:
@@ -136,8 +140,7 @@ def _check_file(output: str, file: File, report: Report) -> None:
         report.add(file.path, fault)
 
 
-def _has_schema(file: File, schema: pa.Schema, report: Report) -> bool:
-    expected = SCHEMAS[file.kind]
+def _has_schema(file: File, schema: pa.Schema, expected: pa.Schema, report: Report) -> bool:
     if schema.equals(expected):
         return True
     types = dict(zip(schema.names, schema.types, strict=True))
@@ -155,7 +158,7 @@ def list_orphans(output: str) -> list[str]:
             named |= {file.path for file in _read(output, f"manifests/{name}", Manifest).files}
         except ValueError:
             continue  # a broken manifest of this version is a finding already; of another, none of ours
-    found = [f"{kind}/{name}" for kind in SCHEMAS for name in storage.list_names(storage.join(output, kind))]
+    found = [f"{kind}/{name}" for kind in KINDS for name in storage.list_names(storage.join(output, kind))]
     return [path for path in found if path not in named]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from jobs.verify.check import Check
 from jobs.verify.documents import Document, read_document
 from jobs.verify.findings import Report
-from jobs.verify.plans import lay_image, lay_runs, plan_faults
+from jobs.verify.plans import plan_faults, run_faults
 from jobs.verify.records import Recipe
 from jobs.verify.units import LATE, Contents, name_of
 from pipeline.types import SegmentKind
@@ -53,20 +53,24 @@ def _row_faults(row: Row, document: Document, recipe: Recipe, special: Mapping[s
     lengths = dict(zip(DIMENSIONS, (len(document.ids), len(images), patches), strict=True))
     if row["lengths"] != lengths:
         yield f"has the lengths {row['lengths']}; {lengths} expected"
-    is_first = "document_start" not in special
+    is_chat = any(segment["role"] is not None for segment in row["segments"])
+    is_first = is_chat or "document_start" not in special
+    reserved = set(recipe.tokenizer.special_tokens.values())
     for i, segment in enumerate(row["segments"]):
         if segment["kind"] == SegmentKind.TEXT:
             skipped = 1 if is_first and segment["ids"] else 0
-            if segment["labels"] != [IGNORE] * skipped + segment["ids"][skipped:]:
-                yield f"segment {i} has labels that are not its ids, the document's first token left out"
+            if segment["role"] is None:
+                if segment["labels"] != [IGNORE] * skipped + segment["ids"][skipped:]:
+                    yield f"segment {i} has labels that are not its ids, the document's first token left out"
+                if not reserved.isdisjoint(segment["ids"]):
+                    yield f"segment {i} has a special token in its text; only a document's start and end may be one"
             is_first = is_first and not segment["ids"]
             continue
         is_first = False
         faults = [*plan_faults(segment["plan"], recipe), *_relevance_faults(segment, recipe)]
         yield from (f"segment {i} {fault}" for fault in faults)
-        laid, kept = lay_image(segment["plan"], special), lay_runs(segment["runs"])
-        if any(a.tolist() != b.tolist() for a, b in zip(laid, kept, strict=True)):
-            yield f"segment {i} has runs that are not the layout of its plan"
+        layout_faults = run_faults(segment["plan"], segment["runs"], special["placeholder"])
+        yield from (f"segment {i} {fault}" for fault in layout_faults)
 
 
 def _relevance_faults(segment: Row, recipe: Recipe) -> Iterator[str]:

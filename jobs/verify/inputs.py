@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from jobs.verify.check import Check
 from jobs.verify.findings import Report
 from jobs.verify.pixels import describe_picture
-from jobs.verify.records import Input
+from jobs.verify.records import Input, Placement
 from jobs.verify.samples import Found, as_utf8, read_samples
-from jobs.verify.text import Text
 from jobs.verify.units import LATE, Contents, Id, name_of
 from jobs.verify.walk import CHUNK_BYTES, Source
 from pipeline import storage
-from pipeline.types import SegmentKind
+from pipeline.types import Segment, SegmentKind
 
 Row = dict[str, Any]
 LEVELS = ("samples", "segments")
@@ -57,7 +56,7 @@ def _check_shard(unit: Contents, entry: Input, check: Check, counts: dict[str, C
                 counts[level].update({"read": amount, state: amount})
             row = unit.row(identity)
             if row is not None and not sample.fault:
-                for fault in _content_faults(row, sample, check.text):
+                for fault in _content_faults(row, sample, check):
                     report.add(name_of(identity, sample.key), fault)
             ordinal += 1
             num_ignored += sample.ignored
@@ -106,29 +105,53 @@ def _state(unit: Contents, identity: Id, sample: Found, report: Report, *, is_wi
     return places[0] if places else "lost"
 
 
-def _content_faults(row: Row, sample: Found, text: Text) -> Iterator[str]:
+def _content_faults(row: Row, sample: Found, check: Check) -> Iterator[str]:
     """What the index says otherwise than the shard: order and place of segments, ids of text, size of pictures."""
     if row["id"]["key"] != sample.key:
         yield f"has the key {row['id']['key']} in the index"
-    places = [(s["kind"], s["member"], s["offset"], s["size"]) for s in row["segments"]]
-    expected = [(int(s.kind), s.member, s.offset, s.size) for s in sample.segments]
+    places = [(s["kind"], s["member"], s["offset"], s["size"], s["role"]) for s in row["segments"]]
+    segments = _placed(sample.segments, check.recipe.job.placement)
+    expected = [(int(s.kind), s.member, s.offset, s.size, s.role) for s in segments]
     if places != expected:
         wrong = next(
             (i for i, pair in enumerate(zip(places, expected, strict=False)) if pair[0] != pair[1]), len(expected)
         )
         yield f"has other segments in the index than in its shard, from segment {wrong} on"
         return
-    ids = iter(text.encode([s.text or "" for s in sample.segments if s.kind == SegmentKind.TEXT]))
-    for i, (segment, found) in enumerate(zip(row["segments"], sample.segments, strict=True)):
+    ids, labels = check.text.encode(segments)
+    is_first = True
+    for i, (segment, found) in enumerate(zip(row["segments"], segments, strict=True)):
         if found.kind == SegmentKind.TEXT:
-            if segment["ids"] != next(ids):
+            if segment["ids"] != ids[i]:
                 yield f"segment {i} has other ids in the index than the tokenizer gives for its text"
+            skipped = 1 if found.role is not None and is_first else 0
+            if found.role is not None and segment["labels"] != [-100] * min(skipped, len(ids[i])) + labels[i][skipped:]:
+                yield f"segment {i} has other labels in the index than its turn has"
+            is_first = is_first and not ids[i]
             continue
+        is_first = False
         picture = describe_picture(found.data or b"")
         plan = segment["plan"]
         if picture != (segment["format"], plan["width"], plan["height"]):
             planned = f"{segment['format']} of {plan['width']}x{plan['height']}"
             yield f"segment {i} is planned as a {planned}; the shard has a {picture[0]} of {picture[1]}x{picture[2]}"
+
+
+def _placed(segments: Sequence[Segment], placement: Placement) -> list[Segment]:
+    """The segments in the order that the job asks for: pictures before or after the texts that they belong to."""
+    if placement.images == "interleaved" or any(segment.role is not None for segment in segments):
+        return list(segments)
+    per_window = placement.window_texts if placement.images == "window" else len(segments)
+    num_texts = sum(segment.kind == SegmentKind.TEXT for segment in segments)
+    window, texts = 0, 0
+    numbered: list[tuple[int, bool, Segment]] = []
+    for segment in segments:
+        is_text = segment.kind == SegmentKind.TEXT
+        numbered.append((window, is_text == (placement.images != "suffix"), segment))
+        texts += is_text
+        if is_text and texts % per_window == 0 and texts < num_texts:
+            window += 1
+    return [segment for _, _, segment in sorted(numbered, key=lambda entry: entry[:2])]
 
 
 def _check_counts(unit: Contents, recounted: dict[str, Counter[str]], report: Report) -> None:

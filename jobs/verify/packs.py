@@ -8,6 +8,7 @@ from itertools import accumulate
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from jobs.verify.plans import Ints
@@ -16,8 +17,6 @@ from pipeline.types import Modality
 
 Row = dict[str, Any]
 IGNORE = -100
-ROWS = {"1d": 1, "mrope": 3}
-"""Rows of position_ids by the profile's rule."""
 FLAT = ("input_ids", "labels", "segment_ids", "modality")
 
 
@@ -27,7 +26,9 @@ class Pack:
 
     pack_id: str
     tokens: dict[str, Ints]
-    positions: list[Ints]
+    positions: list[Ints | npt.NDArray[np.float64]]
+    weights: npt.NDArray[np.float64] | None
+    """Loss weights, if the data set has them."""
     cu_seqlens: list[int]
     samples: list[Row]
     views: list[Row]
@@ -40,11 +41,15 @@ class Pack:
 
 def read_packs(table: pa.RecordBatch) -> Iterator[Pack]:
     """The rows of a batch in schema PACK."""
+    weights = table["loss_weights"] if "loss_weights" in table.schema.names else None
+    is_float = pa.types.is_floating(table["position_ids"].type.value_type.value_type)
     for i in range(table.num_rows):
+        positions = table["position_ids"][i].values
         yield Pack(
             table["pack_id"][i].as_py(),
             {name: _array(table[name][i].values) for name in FLAT},
-            [_array(row.values) for row in table["position_ids"][i].values],
+            [row.values.to_numpy().astype(np.float64) if is_float else _array(row.values) for row in positions],
+            None if weights is None else weights[i].values.to_numpy().astype(np.float64),
             *(table[name][i].as_py() for name in ("cu_seqlens", "samples", "views")),
         )
 
@@ -56,7 +61,7 @@ def _array(values: pa.Array) -> Ints:
 
 def shape_faults(pack: Pack, recipe: Recipe) -> Iterator[str]:
     """Lists of wrong length, and documents that do not follow each other: then nothing else can be told."""
-    length, rows = recipe.job.sequence_length, ROWS[recipe.profile.positions]
+    length, rows = recipe.job.sequence_length, recipe.profile.positions.num_rows
     if len(pack.positions) != rows:
         yield f"position_ids has {len(pack.positions)} rows; {rows} expected"
     named = pack.tokens | {f"position_ids[{i}]": row for i, row in enumerate(pack.positions)}
@@ -87,19 +92,10 @@ def row_faults(pack: Pack, recipe: Recipe, special: Mapping[str, int]) -> Iterat
     yield from differences("input_ids of the tail", ids[used:], np.full(length - used, special["padding"]), used)
     for row in pack.positions:
         yield from differences("position_ids of the tail", row[used:], np.arange(length - used), used)
-    trained = np.where(modality == Modality.TEXT, ids, IGNORE)
-    trained[starts] = IGNORE
-    yield from differences("labels", labels, trained)
-
-    is_special = (modality == Modality.TEXT) & np.isin(ids, list(set(special.values())))
-    for sample in pack.samples:
-        end = sample["start"] + sample["length"] - 1
-        if sample["part"] == sample["num_parts"] - 1:
-            if not is_special[end] or ids[end] != special["document_end"]:
-                yield f"input_ids[{end}] is {ids[end]}; the document's end token {special['document_end']} expected"
-            is_special[end] = False
-    for place in np.flatnonzero(is_special)[:1]:
-        yield f"input_ids[{place}] is the special token {ids[place]} inside text; only a document's end may be one"
+    wrong = (labels != IGNORE) & ((labels != ids) | (modality != Modality.TEXT))
+    wrong[starts] |= labels[starts] != IGNORE
+    for place in np.flatnonzero(wrong)[:1]:
+        yield f"labels[{place}] is {labels[place]}; {IGNORE} or the id of a text's token expected"
     yield from _view_faults(pack, recipe, special)
 
 

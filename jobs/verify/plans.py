@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from itertools import combinations, groupby
+from collections.abc import Iterator
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,8 @@ from pipeline.types import Modality
 
 Row = dict[str, Any]
 Ints = npt.NDArray[np.int64]
-NEWLINE = -1
-"""Stands for a row's end in the order of an image's visual tokens."""
+NATIVE = "qwen"
+"""The scheme whose every view has as many tokens as it has blocks of merge x merge patches."""
 
 
 def plan_faults(plan: Row, recipe: Recipe) -> Iterator[str]:
@@ -45,11 +45,10 @@ def _view_faults(view: Row, slicing: Slicing, budget: Budget | None) -> Iterator
             f"1x{patches[0]}x{patches[1]} patches of {slicing.patch} pixels expected"
         )
     top, left, bottom, right = view["cells"]
-    # Unpadding takes rows and columns from tiles; everywhere else tokens are the merged patches.
-    is_cut = view["kind"] == "tile"
-    merged = (bottom - top, right - left) if is_cut else tuple(side // slicing.merge for side in patches)
-    if (view["rows"], view["cols"]) != merged or view["tokens"] != view["rows"] * view["cols"]:
-        yield f"has {view['tokens']} tokens in {view['rows']}x{view['cols']}; {merged[0]}x{merged[1]} expected"
+    shape = (view["rows"], view["cols"])
+    merged = tuple(side // slicing.merge for side in patches) if slicing.scheme == NATIVE else shape
+    if shape != merged or view["tokens"] != shape[0] * shape[1]:
+        yield f"has {view['tokens']} tokens in {shape[0]}x{shape[1]}; {merged[0]}x{merged[1]} expected"
     if budget is None:
         if view["budget"] is not None:
             yield f"has a budget of {view['budget']}; none expected, as the job has none"
@@ -63,17 +62,17 @@ def _view_faults(view: Row, slicing: Slicing, budget: Budget | None) -> Iterator
 
 
 def _canvas_faults(plan: Row, canvas: Row) -> Iterator[str]:
-    """Tiles that do not make up the canvas, or a picture on it that is not in the middle, whole and of its aspect."""
-    tile = plan["views"][-1]
+    """Tiles that do not make up the canvas."""
+    tile = max((view for view in plan["views"] if view["kind"] == "tile"), key=_corner, default=None)
+    if tile is None:
+        return
     size = ((tile["col"] + 1) * tile["width"], (tile["row"] + 1) * tile["height"])
     if (canvas["width"], canvas["height"]) != size:
         yield f"canvas is {canvas['width']}x{canvas['height']}; {size[0]}x{size[1]}, as its tiles are, expected"
-    across, down = canvas["resized_width"], canvas["resized_height"]
-    scale = min(size[0] / plan["width"], size[1] / plan["height"])
-    if abs(across - plan["width"] * scale) > 1 or abs(down - plan["height"] * scale) > 1:
-        yield f"picture on the canvas is {across}x{down}; {plan['width']}x{plan['height']} times {scale:.4f} expected"
-    if (canvas["left"], canvas["top"]) != ((size[0] - across) // 2, (size[1] - down) // 2):
-        yield f"picture on the canvas starts at {canvas['left']}, {canvas['top']}; the middle expected"
+
+
+def _corner(view: Row) -> tuple[int, int]:
+    return view["row"], view["col"]
 
 
 def _turned(cells: list[int]) -> list[int]:
@@ -85,10 +84,13 @@ def _turned(cells: list[int]) -> list[int]:
 def _cover_faults(views: list[tuple[str, list[int]]], width: int, height: int) -> Iterator[str]:
     """A whole view shows everything; the others tile it: inside, without overlap, the area of all of it."""
     whole = [box for kind, box in views if kind == "whole"]
-    if any(box != [0, 0, width, height] for box in whole) or len(whole) > 1:
-        yield f"whole views show {whole}; all of {width}x{height} once expected"
     boxes = [box for kind, box in views if kind != "whole"]
-    if whole and not boxes:
+    if len(whole) > 1 or (boxes and any(box != [0, 0, width, height] for box in whole)):
+        yield f"whole views show {whole}; all of {width}x{height} once expected"
+    if whole and not boxes:  # alone, it may be what a centre crop leaves
+        left, top, right, bottom = whole[0]
+        if not (0 <= left < right <= width and 0 <= top < bottom <= height):
+            yield f"whole view shows {whole[0]}; a part of {width}x{height} expected"
         return
     real = [box for box in boxes if box[0] < box[2] and box[1] < box[3]]
     outside = [box for box in boxes if not (0 <= box[0] <= box[2] <= width and 0 <= box[1] <= box[3] <= height)]
@@ -101,36 +103,22 @@ def _cover_faults(views: list[tuple[str, list[int]]], width: int, height: int) -
         yield f"boxes do not tile {width}x{height}: {where}"
 
 
-def visual_order(plan: Row) -> Ints:
-    """The view of each visual token of an image in reading order; NEWLINE where a row of tiles ends."""
-    views = plan["views"]
-    if plan["scheme"] != "llava_next":
-        return np.repeat(np.arange(len(views)), [view["tokens"] for view in views])
-    order = [np.zeros(views[0]["tokens"], np.int64)]
-    tiles = [(k, view) for k, view in enumerate(views) if k > 0]
-    for _, across in groupby(tiles, key=lambda tile: tile[1]["row"]):
-        row = list(across)
-        line = np.repeat([k for k, _ in row] + [NEWLINE], [view["cols"] for _, view in row] + [1])
-        order += [line] * row[0][1]["rows"]
-    return np.concatenate(order)
-
-
-def lay_image(plan: Row, special: Mapping[str, int]) -> tuple[Ints, Ints, Ints]:
-    """Ids, modality and view of every token of an image, its start and end marks among them (view -1)."""
-    view = visual_order(plan)
-    modality = np.where(view == NEWLINE, Modality.MARKER, Modality.IMAGE)
-    ids = np.full(len(view), special["placeholder"])
-    before, after = ([special[role]] if role in special else [] for role in ("image_start", "image_end"))
-    marks = (len(before), len(after))
-    return (
-        np.concatenate([before, ids, after]).astype(np.int64),
-        np.pad(modality, marks, constant_values=Modality.MARKER),
-        np.pad(view, marks, constant_values=-1),
-    )
+def run_faults(plan: Row, runs: list[Row], placeholder: int) -> Iterator[str]:
+    """What is untrue of an image's layout: each view has its tokens in it, all else are marks."""
+    for k, view in enumerate(plan["views"]):
+        found = sum(run["count"] for run in runs if run["view"] == k)
+        if found != view["tokens"]:
+            yield f"has {found} tokens of view {k} in its layout; {view['tokens']} expected"
+    for run in runs:
+        kind = Modality.MARKER if run["view"] < 0 else Modality.IMAGE
+        if run["modality"] != kind or not -1 <= run["view"] < len(plan["views"]):
+            yield f"has a run of view {run['view']} and modality {run['modality']} in its layout"
+        elif kind == Modality.IMAGE and run["id"] != placeholder:
+            yield f"has the id {run['id']} for a visual token; the placeholder {placeholder} expected"
 
 
 def lay_runs(runs: list[Row]) -> tuple[Ints, Ints, Ints]:
-    """The same three of the runs that an index keeps."""
+    """Ids, modality and view (-1: none) of every token of an image's layout."""
     counts = [run["count"] for run in runs]
     ids, modality, view = (
         np.repeat(np.array([run[name] for run in runs], np.int64), counts) for name in ("id", "modality", "view")

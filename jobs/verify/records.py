@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from operators.chat import ChatTemplate
+
 ID_DIGITS = 16
 
 
@@ -21,28 +23,35 @@ class Record(BaseModel):
 class Slicing(Record):
     """Sizes of a vision patch and, where tokens are merged patches, how many a side."""
 
-    scheme: Literal["qwen", "llava_next"]
+    scheme: str
     patch: int
     merge: int = 1
 
 
-class Roles(Record):
-    """Literals of the special tokens. The order of the fields is that in which missing ones get their ids."""
+class Positions(Record):
+    """The rule of the family, and its numbers."""
 
-    placeholder: str
-    image_start: str | None
-    image_end: str | None
-    document_start: str | None
-    document_end: str
-    padding: str
+    rule: Literal["1d", "2d", "mrope", "v2pe"]
+    stride: int = 256
+
+    @property
+    def num_rows(self) -> int:
+        return {"1d": 1, "2d": 2, "mrope": 3, "v2pe": 1}[self.rule]
+
+    @property
+    def fractional(self) -> bool:
+        return self.rule == "v2pe"
 
 
 class Profile(Record):
     """What the model family expects."""
 
     slicing: Slicing
-    tokens: Roles
-    positions: Literal["1d", "mrope"]
+    tokens: dict[str, Any]
+    """Literals of the special tokens by role; a role that the family lacks is null."""
+    positions: Positions
+    chat: ChatTemplate | None
+    tokenizer_pattern: str | None
 
 
 class Budget(Record):
@@ -66,6 +75,13 @@ class PackSection(Record):
     limits: PackLimits
 
 
+class Placement(Record):
+    """Where pictures stand among texts."""
+
+    images: Literal["interleaved", "prefix", "suffix", "window"]
+    window_texts: int
+
+
 class LimitsSection(Record):
     """What the build did not read."""
 
@@ -75,13 +91,15 @@ class LimitsSection(Record):
 class JobFields(Record):
     """The job as far as it says what must hold."""
 
-    format: Literal["interleaved", "pairs"]
+    format: Literal["interleaved", "pairs", "conversations"]
     limit: int | None
     limits: LimitsSection
     sequence_length: int
     score: dict[str, Any] | None
     budget: Budget | None
     pack: PackSection
+    placement: Placement
+    loss_weights: Literal["token", "sample", "square"] | None
     pixels: Literal["encoded", "patches", "source", "none"]
 
 
@@ -89,6 +107,8 @@ class TokenizerEntry(Record):
     """The tokenizer by content."""
 
     sha256: str
+    special_tokens: dict[str, int]
+    """Id of each special token."""
 
 
 class Recipe(Record):

@@ -12,11 +12,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from jobs.verify.talk import read_talk
 from jobs.verify.walk import Entry, Source, walk
 from pipeline.types import Segment, SegmentKind
 
 IMAGES = frozenset({"jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"})
 UNSAFE = frozenset({"pkl", "pickle", "pt", "pth", "npy", "npz", "joblib", "dill"})
+NUMBERED = frozenset({"interleaved", "conversations"})
+"""Formats whose pictures have a number before their extension, and whose order stands in a JSON."""
 MOST_WAITING = 1024
 """Damages that wait for a group to end; one more ends it."""
 
@@ -88,7 +91,7 @@ def _own_key(name: str, form: str) -> str | None:
         return None
     key = name[: -len(extension) - 1]
     outer, _, number = key.rpartition(".")
-    return outer if outer and form == "interleaved" and _is_numbered(f"{number}.{extension.lower()}") else key
+    return outer if outer and form in NUMBERED and _is_numbered(f"{number}.{extension.lower()}") else key
 
 
 def _to_sample(key: str, entries: list[Entry], form: str, *, is_split: bool) -> Found:
@@ -97,7 +100,8 @@ def _to_sample(key: str, entries: list[Entry], form: str, *, is_split: bool) -> 
     fault = "stands apart from other members of its key" if is_split else _member_fault(members, form)
     segments: tuple[Segment, ...] = ()
     if not fault:
-        segments, fault = _interleaved(key, members) if form == "interleaved" else _pair(members)
+        read = {"interleaved": _interleaved, "conversations": _conversation, "pairs": _pair}[form]
+        segments, fault = read(key, members)
     if not segments:
         return Found(key, fault=fault, places=places)
     num_used = 1 + sum(segment.data is not None for segment in segments)
@@ -122,14 +126,14 @@ def _member_fault(members: list[tuple[str, Entry]], form: str) -> str:
         return "has a member that may run code"
     content = [(field, entry) for field, entry in members if _is_content(field, form)]
     for field, entry in content:
-        if "." in field and not (form == "interleaved" and _is_numbered(field)):
+        if "." in field and not (form in NUMBERED and _is_numbered(field)):
             return f"has the member {entry.name} beside those of its key"
     if any(entry.data is None for _, entry in content):
         return "has a member over limits.max_member_bytes"
     return ""
 
 
-def _pair(members: list[tuple[str, Entry]]) -> tuple[tuple[Segment, ...], str]:
+def _pair(_: str, members: list[tuple[str, Entry]]) -> tuple[tuple[Segment, ...], str]:
     images = [entry for field, entry in members if field in IMAGES]
     texts = [entry for field, entry in members if field == "txt"]
     if len(images) != 1 or len(texts) != 1:
@@ -170,6 +174,18 @@ def _interleaved(key: str, members: list[tuple[str, Entry]]) -> tuple[tuple[Segm
     return tuple(segments), fault
 
 
+def _conversation(key: str, members: list[tuple[str, Entry]]) -> tuple[tuple[Segment, ...], str]:
+    indexes = [entry for field, entry in members if field == "json"]
+    numbered = [
+        (int(field.partition(".")[0]) if _is_numbered(field) else 0, entry)
+        for field, entry in members
+        if field.rpartition(".")[2] in IMAGES
+    ]
+    if len({number for number, _ in numbered}) < len(numbered) or len(indexes) != 1:
+        return (), "has two members of one field, or no json"
+    return read_talk(key, indexes[0], dict(numbered))
+
+
 def _places(data: bytes) -> list[tuple[str | None, str | None]]:
     """(text, image) at each place of the document, exactly one of them not None; nothing if the JSON says otherwise."""
     try:
@@ -195,7 +211,7 @@ def _text(entry: Entry, text: str | None) -> Segment:
 def _is_content(name: str, form: str) -> bool:
     """Whether the format asks for members that end so."""
     last = name.rpartition(".")[2].lower()
-    return last in IMAGES or last == ("json" if form == "interleaved" else "txt")
+    return last in IMAGES or last == ("json" if form in NUMBERED else "txt")
 
 
 def _is_numbered(field: str) -> bool:

@@ -17,6 +17,7 @@ OF_IMAGES = ("format", "plan", "runs")
 OPTIONAL = {
     "segment",
     "segments.relevance",
+    "segments.role",
     *(f"segments.{name}" for name in (*OF_TEXT, *OF_IMAGES)),
     "segments.plan.canvas",
     *(f"{views}.{name}" for views in ("views", "segments.plan.views") for name in ("budget", "relevance")),
@@ -24,7 +25,14 @@ OPTIONAL = {
     *(f"views.pixels.{name}" for name in ("data", "format", "shard", "offset", "size")),
 }
 """Columns that may be null."""
-SIGNED = {"labels", "segment_ids", "segments.labels", "segments.runs.view"}
+SIGNED = {
+    "labels",
+    "segment_ids",
+    "segments.labels",
+    "segments.runs.view",
+    "segments.plan.canvas.left",
+    "segments.plan.canvas.top",
+}
 """Columns that may be negative."""
 FOUR_SIDES = {"box", "cells"}
 

@@ -2,49 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import BaseModel, Field
 
-from operators.positions.pieces import Image, Piece, Text
+from operators.positions.pieces import Image, Piece, Text, Video
+
+Block = npt.NDArray[np.int64]
 
 
-def positions(pieces: Sequence[Piece]) -> npt.NDArray[np.int32]:
-    """Time, height and width of each token: int32 [3, n].
+class MRope(BaseModel, frozen=True, extra="forbid"):
+    """Qwen2-VL (a step of a video is one position), Qwen2.5-VL (so many positions a second) and Qwen3-VL.
 
-    Text and markers advance all three together. An image stands still in time; height and width are the centre of
-    the token's cell in the image's native grid, floored, so that the tokens of a view rendered small spread over
-    the cells they stand for, and those of one rendered natively count 0, 1, 2 … as in the reference. What follows
-    continues after the largest of the three. Raises ValueError if an image's runs do not hold its views' tokens.
-    Source: rope2d.py of QwenLM/Qwen3-VL.
+    How a model lays the three over its rotary frequencies (chunked in Qwen2 and 2.5, interleaved in Qwen3) is its own
+    affair: the positions are the same. Qwen3-VL writes a timestamp before each step of a video, so that each is an
+    image between texts and its rule needs no `tokens_per_second`.
     """
-    blocks = [np.empty((3, 0), dtype=np.int64)]
+
+    rule: Literal["mrope"] = "mrope"
+    tokens_per_second: float | None = Field(None, gt=0)
+    """Positions that a second of video takes; None: every step of a video takes one."""
+
+    @property
+    def fractional(self) -> bool:
+        return False
+
+    def positions(self, pieces: Sequence[Piece]) -> npt.NDArray[np.int32]:
+        """Time, height and width of each token: int32 [3, n].
+
+        Text and markers advance all three together. An image stands still in time; height and width are the centre of
+        the token's cell in the image's native grid, floored, so that the tokens of a view rendered small spread over
+        the cells they stand for, and those of one rendered natively count 0, 1, 2 … as in the reference. What follows
+        continues after the largest of the three. Raises ValueError if an image's runs do not hold its views' tokens.
+        Source: rope2d.py of QwenLM/Qwen3-VL.
+        """
+        return blockwise(self._blocks(pieces), 3)
+
+    def _blocks(self, pieces: Sequence[Piece]) -> Iterator[Block]:
+        for piece in pieces:
+            if isinstance(piece, Text):
+                yield text_block(piece.count, 3)
+            elif isinstance(piece, Video):
+                yield self._video(piece)
+            else:
+                yield from image_blocks(piece)
+
+    def _video(self, video: Video) -> Block:
+        step = 1.0 if self.tokens_per_second is None else video.seconds * self.tokens_per_second
+        times = (np.arange(video.steps) * step).astype(np.int64)
+        grid = np.meshgrid(times, np.arange(video.rows), np.arange(video.cols), indexing="ij")
+        return np.stack([axis.ravel() for axis in grid])
+
+
+def blockwise(blocks: Iterable[Block], num_rows: int) -> npt.NDArray[np.int32]:
+    """Blocks [num_rows, n], each counted from its own start, one after the largest position of the other."""
+    placed = [np.empty((num_rows, 0), dtype=np.int64)]
     following = 0
-    for block in _blocks(pieces):
-        blocks.append(block + following)
+    for block in blocks:
+        placed.append(block + following)
         following += int(block.max(initial=-1)) + 1
-    return np.concatenate(blocks, axis=1).astype(np.int32)
+    return np.concatenate(placed, axis=1).astype(np.int32)
 
 
-def _blocks(pieces: Sequence[Piece]) -> Iterator[npt.NDArray[np.int64]]:
-    """Stretches of text, and of visual tokens that no marker parts: int64 [3, n], each counted from its own start."""
-    for piece in pieces:
-        if isinstance(piece, Text):
-            yield _text(piece.count)
-        else:
-            yield from _image_blocks(piece)
-
-
-def _image_blocks(image: Image) -> Iterator[npt.NDArray[np.int64]]:
+def image_blocks(image: Image) -> Iterator[Block]:
+    """Markers, and stretches of visual tokens that no marker parts: [3, n], each counted from its own start."""
     left = [_centres(view) for view in image.views]
     for is_visual, group in groupby(image.runs, key=lambda run: run["view"] >= 0):
         runs = list(group)
         count = sum(run["count"] for run in runs)
         if not is_visual:
-            yield _text(count)
+            yield text_block(count, 3)
             continue
         parts = []
         for run in runs:
@@ -58,11 +89,12 @@ def _image_blocks(image: Image) -> Iterator[npt.NDArray[np.int64]]:
         raise ValueError("layout holds fewer visual tokens than its views; as many expected")
 
 
-def _text(count: int) -> npt.NDArray[np.int64]:
-    return np.tile(np.arange(count), (3, 1))
+def text_block(count: int, num_rows: int) -> Block:
+    """`count` tokens that advance every row alike."""
+    return np.tile(np.arange(count), (num_rows, 1))
 
 
-def _centres(view: dict[str, Any]) -> npt.NDArray[np.int64]:
+def _centres(view: dict[str, Any]) -> Block:
     """Time (0) and the native cell at the centre of each token of a view: int64 [3, rows * cols]."""
     rows, cols = view["rows"], view["cols"]
     top, left, bottom, right = view["cells"]

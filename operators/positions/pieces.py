@@ -25,4 +25,23 @@ class Image:
     runs: Sequence[dict[str, Any]]
 
 
-Piece = Text | Image
+@dataclass(frozen=True, slots=True)
+class Video:
+    """Steps x rows x cols visual tokens without a marker between them; `seconds` pass from one step to the next."""
+
+    steps: int
+    rows: int
+    cols: int
+    seconds: float = 0.0
+
+
+Piece = Text | Image | Video
+
+
+def num_tokens(piece: Piece) -> int:
+    """Tokens of one piece."""
+    if isinstance(piece, Text):
+        return piece.count
+    if isinstance(piece, Video):
+        return piece.steps * piece.rows * piece.cols
+    return sum(run["count"] for run in piece.runs)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import resources
-from typing import Literal
-
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from operators.chat import ChatTemplate
+from operators.positions import PositionsConfig
 from operators.slicing import SchemeConfig
 from pipeline.errors import ConfigError
 
@@ -27,13 +27,36 @@ class TokenRoles(BaseModel):
     document_end: str
     """Last token of every document; trained."""
     padding: str
+    whole: str | None = None
+    """Names the view of the whole image, where tiles have names too."""
+    tile_start: str | None = None
+    tile_end: str | None = None
+    tile_label: str | None = None
+    """Names a tile: `{row}` and `{col}` in it count from 1."""
+    col_break: str | None = None
+    """Between tiles, or tokens, of a row."""
+    row_break: str | None = None
+    """After a row of tiles, or of tokens."""
+    number_start: str | None = None
+    """Before the image's number in its document."""
+    number_end: str | None = None
+    label_side: int = Field(0, ge=0)
+    """Tiles have labels of their own for that many rows and columns."""
+    others: tuple[str, ...] = ()
+    """Further tokens that no text may produce: marks of the chat template."""
 
     def by_role(self) -> dict[str, str]:
-        return {role: literal for role, literal in self.model_dump().items() if literal is not None}
+        """Literals that an image or a document is laid out with."""
+        fields = self.model_dump(exclude={"label_side", "others"})
+        return {role: literal for role, literal in fields.items() if literal is not None}
 
     def literals(self) -> tuple[str, ...]:
         """Each special token once, in the order in which ids are given to those that the tokenizer lacks."""
-        return tuple(dict.fromkeys(self.by_role().values()))
+        roles = self.by_role()
+        label = roles.pop("tile_label", "")
+        side = range(1, self.label_side + 1)
+        labels = [label.format(row=row, col=col) for row in side for col in side]
+        return tuple(dict.fromkeys([*roles.values(), *labels, *self.others]))
 
 
 class Profile(BaseModel):
@@ -46,7 +69,15 @@ class Profile(BaseModel):
     """The checkpoints it was read from."""
     slicing: SchemeConfig
     tokens: TokenRoles
-    positions: Literal["1d", "mrope"]
+    positions: PositionsConfig
+    chat: ChatTemplate | None = None
+    """How a conversation is written; None: the family has no template here, and takes documents only."""
+    mean: tuple[float, float, float]
+    """Subtracted from the channels of a pixel (0..1) when a model reads it."""
+    std: tuple[float, float, float]
+    """What they are then divided by."""
+    tokenizer_pattern: str | None = None
+    """Regular expression that cuts text before byte-pair merges, for tokenizers that are ranks alone (tiktoken)."""
 
 
 def profile_names() -> list[str]:

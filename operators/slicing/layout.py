@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from pipeline.types import Modality, Run
+from pipeline.types import Modality, Place, Run
+
+ALONE = Place()
+"""The only image of its document."""
 
 
 def enclosed(runs: Iterable[Run], tokens: Mapping[str, str]) -> tuple[Run, ...]:

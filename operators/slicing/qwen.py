@@ -12,9 +12,9 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from operators.slicing.layout import enclosed
+from operators.slicing.layout import ALONE, enclosed
 from pipeline.errors import InputError, Reason
-from pipeline.types import Modality, Run, SlicePlan, View
+from pipeline.types import Modality, Place, Run, SlicePlan, View
 
 MAX_ASPECT = 200
 """Thinner pictures are refused by the reference (qwen-vl-utils, vision_process.py)."""
@@ -47,7 +47,7 @@ class QwenConfig(BaseModel, frozen=True, extra="forbid"):
             )
         return self
 
-    def plan(self, width: int, height: int, tokens: Mapping[str, str]) -> SlicePlan:
+    def plan(self, width: int, height: int, tokens: Mapping[str, str], place: Place = ALONE) -> SlicePlan:  # noqa: ARG002 - every image alike
         """One `whole` view; layout: start, rows x cols placeholders, end. Raises as `smart_resize`."""
         new_width, new_height = smart_resize(width, height, self.factor, self.min_pixels, self.max_pixels)
         rows, cols = new_height // self.factor, new_width // self.factor

@@ -386,7 +386,7 @@ def test_several_sizes_give_a_list_in_their_order(facts):
         (["--profile", "qwen2_5_vl", "640by480"], "'640by480' is no image size"),
         (["--profile", "qwen2_5_vl", "0x480"], "'0x480' is no image size"),
         (["--profile", "qwen2_5_vl", "201x1"], "at most 200:1 expected"),
-        (["--profile", "nobody", "640x480"], "choose one of llava_next"),
+        (["--profile", "nobody", "640x480"], "choose one of"),
         (["--profile", "qwen2_5_vl"], "needs an image size"),
         (["--profile", "qwen2_5_vl", "640x480", "--pack", "0"], "leave out --pack"),
         ([], "inspect has no output folder"),

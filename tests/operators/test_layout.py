@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.layout import IGNORE, Part, framing_tokens, image_numbers, lay_out, segment_tokens, text_labels
+from operators.layout import (
+    IGNORE,
+    Part,
+    framing_tokens,
+    image_numbers,
+    lay_out,
+    num_trained,
+    segment_tokens,
+    text_labels,
+)
 from operators.profiles import load_profile
 from operators.slicing.qwen import plan_regions, with_budgets
 from operators.vocabulary import Vocabulary
@@ -26,7 +35,7 @@ def row_of(parts, profile):
     """A measured row; a part is a list of ids, or (width, height), or (width, height, budget)."""
     segments, tokens, plans, runs = [], [], [], []
     for part in parts:
-        segments.append({"kind": int(isinstance(part, tuple))})
+        segments.append({"kind": int(isinstance(part, tuple)), "role": None})
         tokens.append([] if isinstance(part, tuple) else part)
         if not isinstance(part, tuple):
             continue
@@ -39,7 +48,13 @@ def row_of(parts, profile):
         runs.append(
             [{"id": IDS[r.token], "modality": int(r.modality), "view": r.view, "count": r.count} for r in plan.layout]
         )
-    return {"segments": segments, "tokens": tokens, "plans": plans, "runs": runs}
+    return {
+        "segments": segments,
+        "tokens": tokens,
+        "trained": [[] for _ in tokens],
+        "plans": plans,
+        "runs": runs,
+    }
 
 
 def laid(parts, family="qwen", part=None):
@@ -234,3 +249,34 @@ def test_text_without_images_counts_up():
     found = laid([[1, 2], [], [3]])
     assert found.positions.tolist() == [[0, 1, 2, 3]] * 3
     assert found.view_starts == ()
+
+
+def chat_of(*turns):
+    """A conversation: (role, ids, trained) of each text, or ("user", (width, height))."""
+    row = row_of([turn[1] for turn in turns], load_profile("qwen2_5_vl"))
+    for segment, turn in zip(row["segments"], turns, strict=True):
+        segment["role"] = turn[0]
+    row["trained"] = [list(turn[2]) if len(turn) == 3 else [] for turn in turns]
+    return row
+
+
+def test_conversation_trains_what_its_template_says_and_gets_no_frame():
+    row = chat_of(("user", [1, 2], [0, 0]), ("user", (84, 56)), ("user", [3], [0]), ("assistant", [4, 5], [0, 1]))
+    for vocabulary in (BARE, STARTED):
+        found = lay_out(row, Part(0, 4), vocabulary, load_profile("qwen2_5_vl").positions)
+        assert found.ids.tolist() == [1, 2, START, *[PAD] * 6, END, 3, 4, 5]
+        assert found.labels.tolist() == [*[IGNORE] * 12, 5]
+        assert text_labels(row, vocabulary) == [[IGNORE, IGNORE], [], [IGNORE], [IGNORE, 5]]
+        assert num_trained(row, vocabulary) == 1
+
+
+def test_first_token_of_a_conversation_is_never_trained():
+    row = chat_of(("assistant", [4, 5], [1, 1]))
+    assert text_labels(row, STARTED) == [[IGNORE, 5]]
+    assert lay_out(row, Part(0, 1), STARTED, load_profile("qwen2_5_vl").positions).labels.tolist() == [IGNORE, 5]
+    assert num_trained(row, STARTED) == 1
+
+
+@pytest.mark.parametrize(("parts", "vocabulary", "expected"), [([[1, 2, 3]], BARE, 3), ([[1, 2, 3]], STARTED, 4)])
+def test_trained_tokens_of_a_document_are_its_text_and_its_end(parts, vocabulary, expected):
+    assert num_trained(row_of(parts, load_profile("qwen2_5_vl")), vocabulary) == expected

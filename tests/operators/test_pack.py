@@ -56,6 +56,8 @@ def row_of(shard, ordinal, parts, unit=4, **changes):
                 "member": f"m{i}",
                 "offset": 512 * (i + 1),
                 "size": 100,
+                "role": None,
+                "turn": 0,
             }
             for i, part in enumerate(parts)
         ],
@@ -65,6 +67,7 @@ def row_of(shard, ordinal, parts, unit=4, **changes):
         "pictures": [{"width": 9, "height": 9, "format": "png"} for _ in images],
         "plans": [plan for plan, _ in images],
         "tokens": [[] if isinstance(part, tuple) else list(range(part)) for part in parts],
+        "trained": [[] for _ in parts],
         "runs": [runs for _, runs in images],
         "relevances": [],
     } | changes
@@ -77,7 +80,7 @@ def end_of(shard, rows, unit=4):
 
 def bare(row, **changes):
     """A row that an operator before rejected or that was withheld: its segments are known, no more."""
-    return row | {"pictures": [], "plans": [], "tokens": [], "runs": []} | changes
+    return row | {"pictures": [], "plans": [], "tokens": [], "trained": [], "runs": []} | changes
 
 
 def unit_rows(*shards, unit=4):
@@ -362,3 +365,18 @@ def test_rows_without_scores_are_taken_too():
     unscored = table_of(rows).drop_columns([RELEVANCES.name])
     tasks = [task for table in packer()(unscored) for task in table.to_pylist()]
     assert tasks == run(rows)
+
+
+def as_chat(row, trained):
+    """The row as a conversation whose tokens are all trained, or none."""
+    segments = [segment | {"role": "assistant" if trained else "user"} for segment in row["segments"]]
+    return row | {"segments": segments, "trained": [[trained] * len(ids) for ids in row["tokens"]]}
+
+
+def test_conversation_without_a_trained_token_is_rejected_and_one_with_has_no_end_token():
+    rows = [as_chat(row_of(0, 0, [5]), trained=False), as_chat(row_of(0, 1, [5]), trained=True), end_of(0, 2)]
+    tasks = run([*rows, end_of(1, 0)], vocabulary=STARTED)
+    (reject,) = [reject for reject in summary_of(tasks)["rejects"] if reject["level"] == "sample"]
+    assert (reject["reason"], reject["id"]["ordinal"]) == (Reason.NO_LOSS, 0)
+    (index,) = [task for task in tasks if task["kind"] == INDEX]
+    assert note_of(index)["lengths"] == [[5, 0, 0, 1]]

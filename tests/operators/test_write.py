@@ -32,7 +32,7 @@ from pipeline.errors import Reason, StorageError
 from pipeline.formats import FORMATS
 from pipeline.ledger import close_counts, sort_rejects
 from pipeline.read import read_shard
-from pipeline.schema import INDEX, PACK, REJECTS
+from pipeline.schema import INDEX, REJECTS, pack_schema
 from pipeline.tasks import DATA, SUMMARY, TASK, from_stream, note_of
 from pipeline.types import Modality
 
@@ -219,7 +219,7 @@ def test_packs_hold_every_document_and_their_invariants(tmp_path, profile, pixel
 
 def test_files_have_exactly_the_schemas_of_the_contract(tmp_path):
     built = Built(tmp_path, MIXED)
-    for kind, schema in (("data", PACK), ("index", INDEX)):
+    for kind, schema in (("data", pack_schema()), ("index", INDEX)):
         ((path, note),) = built.files(kind)
         assert pq.read_table(path).schema.equals(schema, check_metadata=False)
         assert note["file"]["rows"] == pq.read_metadata(path).num_rows

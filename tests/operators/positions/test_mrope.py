@@ -7,14 +7,16 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from operators.positions import POSITIONS, Image, Text, positions_of
-from operators.positions.mrope import positions
+from operators.positions import Image, Text, Video
+from operators.positions.mrope import MRope
 from operators.slicing.qwen import QwenConfig, plan_regions, with_budgets
 from pipeline.types import SlicePlan
 
 QWEN = QwenConfig(patch=14, merge=2, min_pixels=784, max_pixels=12845056)
 MARKED = {"placeholder": "<|image_pad|>", "image_start": "<|vision_start|>", "image_end": "<|vision_end|>"}
 BARE = {"placeholder": "<|image_pad|>"}
+
+positions = MRope().positions
 
 sides = st.integers(1, 2000)
 
@@ -95,6 +97,22 @@ def test_layout_that_does_not_hold_the_views_tokens_is_refused(change):
         positions([image])
 
 
-def test_rules_are_found_by_name():
-    assert set(POSITIONS) == {"1d", "mrope"}
-    assert positions_of([Text(2)], "mrope").shape == (3, 2)
+def grid(times, rows, cols):
+    return [(t, h, w) for t in times for h in range(rows) for w in range(cols)]
+
+
+@pytest.mark.parametrize(
+    ("rule", "seconds", "times", "delta"),
+    [
+        pytest.param(MRope(), 1.0, [0, 1, 2], -9, id="Qwen2-VL: a step is one position"),
+        pytest.param(MRope(tokens_per_second=2), 1.0, [0, 2, 4], -7, id="Qwen2.5-VL: two a second"),
+        pytest.param(MRope(tokens_per_second=25), 2.0, [0, 50, 100], 89, id="its docstring: 25 a second, two seconds"),
+        pytest.param(MRope(tokens_per_second=2), 0.7, [0, 1, 2], -9, id="times are floored"),
+    ],
+)
+def test_video_equals_the_reference(rule, seconds, times, delta):
+    found = rule.positions([Video(3, 2, 2, seconds), Text(5)])
+    following = max(times[-1], 1) + 1
+    expected = grid(times, 2, 2) + [(following + i,) * 3 for i in range(5)]
+    assert [tuple(column) for column in found.T] == expected
+    assert found.max() + 1 - found.shape[1] == delta

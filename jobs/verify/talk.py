@@ -1,0 +1,57 @@
+"""The segments of a conversation, by the rules of the output contract: texts around `<image>` marks, turn by turn."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from jobs.verify.walk import Entry
+from pipeline.types import Segment, SegmentKind
+
+SPEAKERS = {"system": "system", "human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant"}
+FIELDS = {"conversations": ("from", "value"), "messages": ("role", "content")}
+
+
+def read_talk(key: str, index: Entry, pictures: dict[int, Entry]) -> tuple[tuple[Segment, ...], str]:
+    """Segments of the turns in `index`, with the picture of each mark by its number; and why no build may pack them."""
+    turns = _turns(index.data or b"")
+    if turns is None:
+        return (), "has no json with the turns of a conversation"
+    segments: list[Segment] = []
+    fault = ""
+    number = 0
+    for turn, (role, value) in enumerate(turns):
+        for text in value.split("<image>"):
+            if segments and segments[-1].turn == turn:
+                picture = pictures.get(number)
+                place = (f"{key}.{number}", 0, 0) if picture is None else (picture.name or "", picture.offset, picture.size)
+                data = None if picture is None else picture.data
+                segments.append(Segment(SegmentKind.IMAGE, *place, data=data, role=role, turn=turn))
+                number += 1
+            if any("\ud800" <= letter <= "\udfff" for letter in text):
+                fault = "has a text with a lone surrogate"
+            segments.append(
+                Segment(SegmentKind.TEXT, index.name or "", index.offset, index.size, text=text, role=role, turn=turn)
+            )
+    if sorted(pictures) != list(range(number)):
+        fault = f"has {number} marks and the pictures {sorted(pictures)}"
+    return tuple(segments), fault
+
+
+def _turns(data: bytes) -> list[tuple[str, str]] | None:
+    """(role, value) of each turn; None if the JSON holds no such list."""
+    try:
+        index: Any = json.loads(data.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return None
+    named = [name for name in FIELDS if isinstance(index, dict) and index.get(name) is not None]
+    if len(named) != 1 or not isinstance(index[named[0]], list) or not index[named[0]]:
+        return None
+    turns: list[tuple[str, str]] = []
+    for turn in index[named[0]]:
+        speaker, value = (turn.get(field) for field in FIELDS[named[0]]) if isinstance(turn, dict) else (None, None)
+        role = SPEAKERS.get(speaker) if isinstance(speaker, str) else None
+        if role is None or not isinstance(value, str) or (role == "system" and turns):
+            return None
+        turns.append((role, value))
+    return turns
