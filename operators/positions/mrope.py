@@ -38,7 +38,8 @@ class MRope(BaseModel, frozen=True, extra="forbid"):
         the token's cell in the image's native grid, floored, so that the tokens of a view rendered small spread over
         the cells they stand for, and those of one rendered natively count 0, 1, 2 … as in the reference. What follows
         continues after the largest of the three. Raises ValueError if an image's runs do not hold its views' tokens.
-        Source: rope2d.py of QwenLM/Qwen3-VL.
+        Source: rope2d.py of QwenLM/Qwen3-VL. (transformers 5.23 goes on after a video's rows and columns alone, which
+        would number text before a long video's end.)
         """
         return blockwise(self._blocks(pieces), 3)
 

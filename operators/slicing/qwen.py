@@ -32,6 +32,10 @@ class QwenConfig(BaseModel, frozen=True, extra="forbid"):
     """Smaller images are enlarged to at least this area."""
     max_pixels: int = Field(gt=0)
     """Larger images are shrunk to at most this area."""
+    rounds_to_zero: bool = False
+    """Whether a side under half a token first counts as none, so that the picture is taken for one below min_pixels
+    (transformers' image processor), and not as one token (qwen-vl-utils). 1000x10 is 20 tokens by the one, 36 by the
+    other."""
 
     @property
     def factor(self) -> int:
@@ -49,16 +53,25 @@ class QwenConfig(BaseModel, frozen=True, extra="forbid"):
 
     def plan(self, width: int, height: int, tokens: Mapping[str, str], place: Place = ALONE) -> SlicePlan:  # noqa: ARG002 - every image alike
         """One `whole` view; layout: start, rows x cols placeholders, end. Raises as `smart_resize`."""
-        new_width, new_height = smart_resize(width, height, self.factor, self.min_pixels, self.max_pixels)
+        new_width, new_height = self.resized(width, height, self.min_pixels, self.max_pixels)
         rows, cols = new_height // self.factor, new_width // self.factor
         return _assemble("whole", (width, height), ([0, rows], [0, cols]), self, tokens)
 
 
-def smart_resize(width: int, height: int, factor: int, min_pixels: int, max_pixels: int) -> tuple[int, int]:
+    def resized(self, width: int, height: int, min_pixels: int, max_pixels: int) -> tuple[int, int]:
+        """`smart_resize` by the numbers of this checkpoint within other bounds."""
+        least_side = 0 if self.rounds_to_zero else self.factor
+        return smart_resize(width, height, self.factor, min_pixels, max_pixels, least_side)
+
+
+def smart_resize(
+    width: int, height: int, factor: int, min_pixels: int, max_pixels: int, least_side: int | None = None
+) -> tuple[int, int]:
     """The (width, height) in pixels at which Qwen-VL sees an image; multiples of `factor` at nearly its aspect.
 
     Rounds half to even, as the reference does: 70 pixels are 2 tokens of 28, not 3. Raises InputError
-    (image-sliver) above 200:1. The reference may return a side of 0 for a thin image under a small max_pixels
+    (image-sliver) above 200:1. least_side: what a side is at least before the bounds are looked at; one factor by
+    default. The reference may return a side of 0 for a thin image under a small max_pixels
     (5600x28 at 64 tokens); here that side is one factor, and the area may then exceed max_pixels.
     Source: smart_resize of qwen-vl-utils, which takes and returns (height, width).
     """
@@ -67,8 +80,9 @@ def smart_resize(width: int, height: int, factor: int, min_pixels: int, max_pixe
             Reason.IMAGE_SLIVER,
             f"image of {width}x{height} pixels; at most {MAX_ASPECT}:1 expected; crop or drop it",
         )
-    new_width = max(factor, round(width / factor) * factor)
-    new_height = max(factor, round(height / factor) * factor)
+    least_side = factor if least_side is None else least_side
+    new_width = max(least_side, round(width / factor) * factor)
+    new_height = max(least_side, round(height / factor) * factor)
     if new_width * new_height > max_pixels:
         shrink = math.sqrt((height * width) / max_pixels)
         new_width = max(factor, math.floor(width / shrink / factor) * factor)
@@ -143,7 +157,7 @@ def _native_grid(width: int, height: int, config: QwenConfig, region_side: int, 
 
     def grid(max_pixels: int) -> tuple[int, int]:
         least = min(config.min_pixels, max_pixels)
-        new_width, new_height = smart_resize(width, height, config.factor, least, max_pixels)
+        new_width, new_height = config.resized(width, height, least, max_pixels)
         return new_height // config.factor, new_width // config.factor
 
     def num_regions(max_pixels: int) -> int:

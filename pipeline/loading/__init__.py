@@ -1,0 +1,5 @@
+"""The trainer's side: packs of a finished output as the tensors that a model of transformers takes as they are."""
+
+from pipeline.loading.dataset import PackedDataset
+
+__all__ = ["PackedDataset"]
