@@ -155,28 +155,36 @@ def samples(
 )
 def tokenizer_train(
     job: JobFile,
-    kind: Annotated[str, typer.Option(help="unigram or bpe.")] = "unigram",
-    vocab_size: Annotated[int, typer.Option(min=300, help="Pieces, 256 bytes among them.")] = 8000,
+    kind: Annotated[
+        str, typer.Option(help="unigram (SentencePiece), bpe (byte-level) or wordpiece (not lossless).")
+    ] = "unigram",
+    vocab_size: Annotated[int, typer.Option(min=300, help="Pieces, bytes and special tokens among them.")] = 8000,
     output: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Model file; by default the job's tokenizer.")
+        str | None, typer.Option(metavar="FILE", help="Tokenizer file; by default the job's tokenizer.")
     ] = None,
+    lowercase: Annotated[bool, typer.Option("--lowercase", help="With wordpiece: drop capitals and accents.")] = False,
     input: InputUrl = [],  # noqa: A002, B006
     set: Overrides = [],  # noqa: A002, B006
     as_json: Json = False,
 ) -> None:
-    """Train a lossless SentencePiece model on the text of the job's shards, with guarded special tokens."""
+    """Train a tokenizer on the text of the job's shards, with the profile's special tokens as guarded ids.
+
+    unigram writes a SentencePiece model, bpe and wordpiece a tokenizer.json. unigram and bpe give back any text as it
+    was; wordpiece loses spacing and unknown words.
+    """
     from jobs.spec import load_job
     from jobs.train import train_tokenizer
 
-    if kind not in {"unigram", "bpe"}:
-        raise ConfigError(f"--kind {kind}: choose unigram or bpe")
     spec = load_job(job, set, input__shards=input or None)
-    trained = train_tokenizer(spec, kind=kind, vocab_size=vocab_size, target=output or spec.tokenizer)
+    trained = train_tokenizer(
+        spec, kind=kind, vocab_size=vocab_size, target=output or spec.tokenizer, lowercase=lowercase
+    )
     if as_json:
         _print_json(trained)
     else:
         typer.echo(
-            f"wrote {trained['model']}: {trained['pieces']} {kind} pieces, {len(trained['special_tokens'])} special"
+            f"wrote {trained['model']}: {trained['pieces']} {kind} pieces, {len(trained['special_tokens'])} special; "
+            f"a model needs {trained['size']} embeddings, {trained['embeddings_added']} of them beyond the file's"
         )
 
 

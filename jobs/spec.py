@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +15,7 @@ from operators.budget import LEVELS, BudgetConfig
 from operators.fitting import PackConfig
 from operators.pack_rows import LossWeights, Pixels
 from operators.placement import PlacementConfig
-from operators.profiles import load_profile, profile_names
+from operators.profiles import load_profile
 from operators.slicing.qwen import QwenConfig
 from operators.weights import ScoreConfig
 from pipeline import storage
@@ -153,11 +153,11 @@ class Job(Section):
     output: Url
     """Folder or URL of the data set."""
     profile: str
-    """Model family."""
+    """Model family: a bundled one by name, or the path of a YAML file."""
     tokenizer: Url
-    """SentencePiece model: path or URL."""
+    """SentencePiece model, tokenizer.json, rank file (tiktoken, tekken) or WordPiece vocab.txt: path or URL."""
     sequence_length: int = Field(8192, ge=16, le=1 << 20)
-    """Tokens in a packed sequence."""
+    """Tokens in a packed sequence; by default the profile's."""
     score: ScoreConfig | None = ScoreConfig()
     """Weights of the relevance maps, or none."""
     budget: BudgetConfig | None = BudgetConfig()
@@ -195,9 +195,19 @@ class Job(Section):
     @field_validator("profile")
     @classmethod
     def _known_profile(cls, value: str) -> str:
-        if value not in profile_names():
-            raise ValueError(f"{value!r} is no profile; choose one of {', '.join(profile_names())}")
+        try:
+            load_profile(value)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
         return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_the_family(cls, raw: Any) -> Any:
+        if isinstance(raw, dict) and raw.get("sequence_length") is None and isinstance(raw.get("profile"), str):
+            with suppress(ConfigError):  # an unknown profile is told of as such
+                return raw | {"sequence_length": load_profile(raw["profile"]).sequence_length}
+        return raw
 
     @model_validator(mode="after")
     def _fits_together(self) -> Job:

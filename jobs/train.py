@@ -1,24 +1,37 @@
-"""Trains a SentencePiece model on the text of a job's shards."""
+"""Trains a tokenizer on the text of a job's shards."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from jobs.spec import Job, absolute, local_target, writing
 from operators.profiles import load_profile
-from operators.tokenizers.sentencepiece import train
+from operators.tokenizers import sentencepiece
+from operators.tokenizers.bytelevel import train_bytelevel
+from operators.tokenizers.opening import open_tokenizer
+from operators.tokenizers.wordpiece import train_wordpiece
 from pipeline.chain import read
 from pipeline.errors import ConfigError
 from pipeline.types import SegmentKind, Shard, Unit
 from pipeline.units import list_shards
 
+KINDS = ("unigram", "bpe", "wordpiece")
 
-def train_tokenizer(job: Job, *, kind: str, vocab_size: int, target: str) -> dict[str, Any]:
-    """Trains on every sound sample, or the first `limit`; the profile's special tokens become control symbols.
 
-    `target` is a local path where no file is yet. StorageError if it cannot be written.
+def train_tokenizer(job: Job, *, kind: str, vocab_size: int, target: str, lowercase: bool = False) -> dict[str, Any]:
+    """Trains on every sound sample, or the first `limit`, with the profile's special tokens as guarded ids.
+
+    kind: `unigram` writes a SentencePiece model, `bpe` (byte-level) and `wordpiece` a tokenizer.json; all but
+    wordpiece are lossless. lowercase: of wordpiece alone. target: a local path where no file is yet.
+    embeddings_added of the result: rows that a model with `pieces` embeddings must add, `size` in all.
+    ConfigError for another kind or a size too small, StorageError if `target` cannot be written.
     """
+    if kind not in KINDS:
+        raise ConfigError(f"--kind {kind}: choose unigram, bpe or wordpiece")
+    if lowercase and kind != "wordpiece":
+        raise ConfigError(f"--lowercase: a {kind} model is lossless and keeps capitals; leave it out")
     path = local_target(target)
     shards = tuple(list_shards([absolute(pattern) for pattern in job.input.shards]))
     specials = load_profile(job.profile).tokens.literals()
@@ -26,8 +39,29 @@ def train_tokenizer(job: Job, *, kind: str, vocab_size: int, target: str) -> dic
         if path.exists():
             raise ConfigError(f"{path} exists; choose another --output or remove it")
         path.parent.mkdir(parents=True, exist_ok=True)
-        pieces = train(_texts(job, shards), path, kind=kind, vocab_size=vocab_size, control_symbols=specials)
-    return {"model": str(path), "kind": kind, "pieces": pieces, "special_tokens": list(specials)}
+        _train(_texts(job, shards), path, kind, vocab_size, specials, lowercase=lowercase)
+        trained = open_tokenizer(path.read_bytes(), specials, str(path))
+    return {
+        "model": str(path),
+        "kind": kind,
+        "pieces": trained.size - trained.num_added,
+        "special_tokens": list(specials),
+        "embeddings_added": trained.num_added,
+        "size": trained.size,
+    }
+
+
+def _train(
+    texts: Iterator[str], path: Path, kind: str, vocab_size: int, specials: Sequence[str], *, lowercase: bool
+) -> None:
+    if kind == "unigram":
+        sentencepiece.train(texts, path, kind=kind, vocab_size=vocab_size, control_symbols=specials)
+        return
+    if kind == "bpe":
+        file = train_bytelevel(texts, vocab_size=vocab_size, special=specials)
+    else:
+        file = train_wordpiece(texts, vocab_size=vocab_size, special=specials, lowercase=lowercase)
+    path.write_text(file, "utf-8")  # only now: a failed training leaves nothing behind
 
 
 def _texts(job: Job, shards: tuple[Shard, ...]) -> Iterator[str]:

@@ -88,7 +88,7 @@ def render_conversation(
 ) -> tuple[list[list[int]], list[list[bool]]]:
     """Ids per segment, and whether each is trained: two lists as long as `segments`, empty for images.
 
-    segments: at least one, with kind, text, role and turn; those of a turn stand together, texts first and last. What
+    segments: at least one, as `read` gives them: those of a turn stand together, a text first and last. What
     the family encodes in one go is encoded in one go: all text between two special tokens or images, the template's
     and the speakers', is one text. A token of it belongs to the segment of its last character, and is trained if any
     of its characters is. Special tokens are searched in the template alone, never in what somebody says. Raises
@@ -100,7 +100,7 @@ def render_conversation(
     special = re.compile(f"({'|'.join(map(re.escape, literals))})")
     joint: list[_Piece] = []
     opening: str | None = None
-    for piece in [*_write(_turns(segments, template), template, special), None]:
+    for piece in [*_write(segments[0], _turns(segments, template), template, special), None]:
         if piece is not None and piece.text:
             joint.append(piece)
             continue
@@ -129,8 +129,8 @@ def _turns(segments: Sequence[Row], template: ChatTemplate) -> list[_Said]:
     return turns
 
 
-def _write(turns: list[_Said], template: ChatTemplate, special: re.Pattern[str]) -> Iterator[_Piece]:
-    """The conversation piece by piece, in the order of the ids."""
+def _write(opening: Row, turns: list[_Said], template: ChatTemplate, special: re.Pattern[str]) -> Iterator[_Piece]:
+    """The conversation piece by piece, in the order of the ids; opening: its first segment."""
 
     def mark(text: str, segment: int, *, is_trained: bool = False) -> Iterator[_Piece]:
         for number, part in enumerate(special.split(text)):
@@ -144,10 +144,12 @@ def _write(turns: list[_Said], template: ChatTemplate, special: re.Pattern[str])
         carrier = next((turn for turn in reversed(turns) if turn.role == "user"), None)
         if carrier is None or len(system.parts) > 1:
             detail = "a system turn is said inside the last user turn: it needs one, and can have no image"
-            raise InputError(Reason.FIELD_INVALID, detail, segment=0)
-        first, text = carrier.parts[0][0], system.parts[0][1] or ""
-        after = mark(system.around.end + system.around.after, first)
-        carrier.lead = [*mark(system.around.before, first), *([_Piece(first, text)] if text else []), *after]
+            where = {name: opening[name] for name in ("member", "offset", "size")}
+            raise InputError(Reason.FIELD_INVALID, detail, segment=0, **where)
+        first, text = carrier.parts[0][0], system.parts[0][1]
+        if text:
+            closing = system.around.end + system.around.after
+            carrier.lead = [*mark(system.around.before, first), _Piece(first, text), *mark(closing, first)]
     yield from mark(template.start, turns[0].parts[0][0])
     for number, turn in enumerate(turns):
         first, last = turn.parts[0][0], turn.parts[-1][0]
@@ -158,10 +160,11 @@ def _write(turns: list[_Said], template: ChatTemplate, special: re.Pattern[str])
             if words != "":
                 yield _Piece(segment, words or "", is_trained=is_trained)
         yield from mark(turn.around.end, last, is_trained=is_trained)
+        after = turn.around.after
         following = turns[number + 1] if number + 1 < len(turns) else None
-        # One text with what opens the next turn, so it is counted there.
-        is_joined = following is not None and special.match(following.before) is None
-        yield from mark(turn.around.after, following.parts[0][0] if following is not None and is_joined else last)
+        if following is not None and not special.search(after) and not special.match(following.before):
+            last = following.parts[0][0]  # one text with what opens that turn
+        yield from mark(after, last)
 
 
 def _encode(

@@ -24,6 +24,9 @@ class PlacementConfig(BaseModel):
     """Texts of one window, with the pictures among and before them."""
 
 
+AS_IT_IS = PlacementConfig()
+
+
 def place(segments: Sequence[Row], config: PlacementConfig) -> list[Row]:
     """The segments of a document in the order of `config`."""
     if config.images == "interleaved" or any(segment["role"] is not None for segment in segments):

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 import pyarrow as pa
 
-from operators.placement import PlacementConfig, place
+from operators.placement import AS_IT_IS, PlacementConfig, place
 from operators.profiles import Profile
 from operators.slicing.qwen import QwenConfig, plan_regions
 from pipeline.errors import InputError
@@ -25,7 +25,7 @@ class Slice:
     profile: Profile
     max_regions: int | None
     """With a budget: most regions that an image may have; None plans the family's own views."""
-    placement: PlacementConfig = PlacementConfig()
+    placement: PlacementConfig = AS_IT_IS
     name = "slice"
     version = 2
 

@@ -27,7 +27,7 @@ class Part:
     ids: Ints
     labels: Ints
     modality: Ints
-    positions: npt.NDArray[np.int64] | npt.NDArray[np.float64]
+    positions: npt.NDArray[np.int64] | npt.NDArray[np.floating[Any]]
     num_trained: int
     """In the whole document."""
 
@@ -77,8 +77,8 @@ class Document:
             following += int(block.max(initial=-1)) + 1
         return np.concatenate(blocks, axis=1)
 
-    def _fractions(self, start: int, end: int, stride: int) -> npt.NDArray[np.float64]:
-        blocks = [np.empty(0)]
+    def _fractions(self, start: int, end: int, stride: int) -> npt.NDArray[np.floating[Any]]:
+        blocks: list[npt.NDArray[np.floating[Any]]] = [np.empty(0)]
         following = 0.0
         for first, last, is_visual in self._stretches(start, end):
             step = stride / 256 if is_visual else 1.0

@@ -24,7 +24,9 @@ def read_talk(key: str, index: Entry, pictures: dict[int, Entry]) -> tuple[tuple
         for text in value.split("<image>"):
             if segments and segments[-1].turn == turn:
                 picture = pictures.get(number)
-                place = (f"{key}.{number}", 0, 0) if picture is None else (picture.name or "", picture.offset, picture.size)
+                place = (
+                    (f"{key}.{number}", 0, 0) if picture is None else (picture.name or "", picture.offset, picture.size)
+                )
                 data = None if picture is None else picture.data
                 segments.append(Segment(SegmentKind.IMAGE, *place, data=data, role=role, turn=turn))
                 number += 1

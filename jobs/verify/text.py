@@ -25,7 +25,9 @@ class Text:
         literals = sorted(given, key=lambda literal: given[literal])
         self._tokenizer = open_tokenizer(model, literals, name, recipe.profile.tokenizer_pattern)
         if self._tokenizer.special_ids != given:
-            raise ConfigError(f"tokenizer {name} gives special tokens other ids than the output's recipe; build it again")
+            raise ConfigError(
+                f"tokenizer {name} gives special tokens other ids than the output's recipe; build it again"
+            )
         tokens: dict[str, Any] = recipe.profile.tokens
         self.special = {role: given[tokens[role]] for role in ROLES if tokens.get(role) is not None}
         self._template = recipe.profile.chat

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import groupby
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +41,7 @@ class V2pe(BaseModel, frozen=True, extra="forbid"):
         The i-th visual token of a stretch (from 1) stands i * stride / 256 after the text before it; the text behind
         it goes on with the next whole number. Source: get_rope_pos_id of OpenGVLab/V2PE.
         """
-        steps: list[npt.NDArray[np.float64]] = [np.empty(0)]
+        steps: list[npt.NDArray[np.floating[Any]]] = [np.empty(0)]
         last = -1.0
         for is_visual, count in _stretches(pieces):
             step = self.stride / TILE_TOKENS if is_visual else 1.0

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import resources
+from pathlib import PurePath
+
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from operators.chat import ChatTemplate
 from operators.positions import PositionsConfig
 from operators.slicing import SchemeConfig
-from pipeline.errors import ConfigError
+from pipeline import storage
+from pipeline.errors import ConfigError, StorageError
+
+SUFFIX = ".yaml"
 
 
 class TokenRoles(BaseModel):
@@ -76,6 +81,8 @@ class Profile(BaseModel):
     """Subtracted from the channels of a pixel (0..1) when a model reads it."""
     std: tuple[float, float, float]
     """What they are then divided by."""
+    sequence_length: int = Field(8192, ge=16)
+    """Tokens in a packed sequence where the job says nothing: as the family's models were tuned, or 8,192."""
     tokenizer_pattern: str | None = None
     """Regular expression that cuts text before byte-pair merges, for tokenizers that are ranks alone (tiktoken)."""
 
@@ -83,17 +90,37 @@ class Profile(BaseModel):
 def profile_names() -> list[str]:
     """The families that this version knows."""
     return sorted(
-        file.name.removesuffix(".yaml") for file in resources.files(__name__).iterdir() if file.name.endswith(".yaml")
+        file.name.removesuffix(SUFFIX) for file in resources.files(__name__).iterdir() if file.name.endswith(SUFFIX)
     )
 
 
-@cache
 def load_profile(name: str) -> Profile:
-    """The profile called `name`. ConfigError names those there are."""
+    """The profile called `name`, or that of a YAML file of one's own. ConfigError says what is wrong with either."""
+    if name.endswith(SUFFIX):
+        try:
+            return _parse(PurePath(name).name.removesuffix(SUFFIX), name, storage.read_bytes(name))
+        except StorageError as error:
+            raise ConfigError(f"no profile at {name}: {error}; give the path of a YAML file") from error
     if name not in profile_names():
-        raise ConfigError(f"profile {name!r} is unknown; choose one of {', '.join(profile_names())}")
-    text = resources.files(__name__).joinpath(f"{name}.yaml").read_text("utf-8")
+        raise ConfigError(
+            f"profile {name!r} is unknown; choose one of {', '.join(profile_names())}, or the path of a {SUFFIX} file"
+        )
+    return _bundled(name)
+
+
+@cache
+def _bundled(name: str) -> Profile:
+    return _parse(name, name, resources.files(__name__).joinpath(f"{name}{SUFFIX}").read_bytes())
+
+
+def _parse(name: str, place: str, data: bytes) -> Profile:
     try:
-        return Profile(name=name, **yaml.safe_load(text))
+        fields = yaml.safe_load(data.decode("utf-8"))
+        if not isinstance(fields, dict):
+            raise ConfigError(f"profile {place} holds no `name: value` lines; see the bundled ones for an example")
+        return Profile(name=name, **fields)
     except ValidationError as error:
-        raise ConfigError(f"profile {name}: {error}") from error
+        problems = [f"  {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        raise ConfigError("\n".join([f"profile {place} is not valid:", *problems])) from error
+    except (UnicodeDecodeError, yaml.YAMLError, TypeError) as error:
+        raise ConfigError(f"profile {place} is no YAML: {' '.join(str(error).split())}") from error

@@ -10,12 +10,34 @@ from typing import Annotated, Protocol, get_args
 
 from pydantic import Field
 
+from operators.slicing.hires_llava import HiresLlavaConfig
+from operators.slicing.idefics3 import Idefics3Config
+from operators.slicing.internvl import InternVLConfig
+from operators.slicing.layout import ALONE
+from operators.slicing.llama4 import Llama4Config
+from operators.slicing.llava_1_5 import Llava15Config
 from operators.slicing.llava_next import LlavaNextConfig
+from operators.slicing.llava_onevision import LlavaOnevisionConfig
+from operators.slicing.minicpm_v import MiniCPMVConfig
+from operators.slicing.phi3_5_v import Phi35VConfig
+from operators.slicing.pixtral import PixtralConfig
 from operators.slicing.qwen import QwenConfig
-from pipeline.types import SlicePlan
+from operators.slicing.vit import VitConfig
+from pipeline.types import Place, SlicePlan
 
 SchemeConfig = Annotated[
-    LlavaNextConfig | QwenConfig,
+    Llava15Config
+    | LlavaNextConfig
+    | LlavaOnevisionConfig
+    | InternVLConfig
+    | HiresLlavaConfig
+    | VitConfig
+    | QwenConfig
+    | MiniCPMVConfig
+    | Idefics3Config
+    | PixtralConfig
+    | Llama4Config
+    | Phi35VConfig,
     Field(discriminator="scheme"),
 ]
 """What the `slicing` section of a profile validates to."""
@@ -27,11 +49,16 @@ class Scheme(Protocol):
     @property
     def scheme(self) -> str: ...
 
-    def plan(self, width: int, height: int, tokens: Mapping[str, str]) -> SlicePlan:
+    @property
+    def patch(self) -> int:
+        """Side of one vision patch, in pixels."""
+        ...
+
+    def plan(self, width: int, height: int, tokens: Mapping[str, str], place: Place = ALONE) -> SlicePlan:
         """The views and layout that the family's own processor makes of a `width` x `height` pixel image.
 
-        tokens: literals by role: `placeholder`, and `image_start` and `image_end` where the family has them.
-        Raises InputError (image-sliver) for a shape that the family's processor refuses.
+        tokens: literals by role (`TokenRoles`), those that the family has. place: the image's place among those of
+        its document. Raises InputError (image-sliver) for a shape that the family's processor refuses.
         """
         ...
 

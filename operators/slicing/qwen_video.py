@@ -48,7 +48,7 @@ def timestamps(frames: Sequence[int], fps: float) -> list[float]:
 
     Source: _calculate_timestamps of transformers' Qwen3-VL processor.
     """
-    padded = [*frames, *frames[-1:] * (len(frames) % FRAME_FACTOR)]
+    padded = [*frames, *([frames[-1]] * (len(frames) % FRAME_FACTOR))]
     return [(a / fps + b / fps) / FRAME_FACTOR for a, b in zip(padded[::2], padded[1::2], strict=True)]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import sentencepiece
 
+from operators.tokenizers.guarding import cover, give_ids
 from pipeline.errors import ConfigError
 
 
@@ -28,22 +29,32 @@ class SentencePieceTokenizer:
             raise ConfigError(
                 f"{name} is no SentencePiece model; train one with: lodepack tokenizer train JOB.yaml"
             ) from error
-        base = int(self._model.get_piece_size())
-        self.special_ids: dict[str, int] = {}
-        self.num_added = 0
-        for literal in special:
-            piece = int(self._model.piece_to_id(literal))
-            if self._model.id_to_piece(piece) == literal and self._model.is_control(piece):
-                self.special_ids[literal] = piece
-            else:
-                self.special_ids[literal] = base + self.num_added
-                self.num_added += 1
-        self.size = base + self.num_added
-        self._base = base
+        self._base = int(self._model.get_piece_size())
+        literals = tuple(special)
+        pieces = {literal: int(self._model.piece_to_id(literal)) for literal in literals}
+        trusted = {
+            literal: piece
+            for literal, piece in pieces.items()
+            if self._model.id_to_piece(piece) == literal and self._model.is_control(piece)
+        }
+        self.special_ids: dict[str, int] = give_ids(literals, trusted, self._base)
+        self.num_added = len(self.special_ids) - len(trusted)
+        self.size = self._base + self.num_added
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of each text alone; neither start nor end tokens."""
         return [list(ids) for ids in self._model.encode(list(texts), out_type=int, add_bos=False, add_eos=False)]
+
+    def encode_with_ends(self, text: str) -> tuple[list[int], list[int]]:
+        """Ids of one text, and the characters that each and those before it cover (Tokenizer.encode_with_ends)."""
+        mapping = self._model.encode(text, out_type="offset_mapping", add_bos=False, add_eos=False)
+        ids: list[int] = list(mapping["ids"])
+        ends = [end for _, end in mapping["offsets"]]
+        # The package gives a character to the last of its bytes alone; here the first one has it already.
+        for i in range(len(ids) - 2, -1, -1):
+            if self._model.is_byte(ids[i]) and mapping["offsets"][i][0] == ends[i]:
+                ends[i] = ends[i + 1]
+        return ids, cover(ends, len(text))
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of `ids`, special tokens left out."""

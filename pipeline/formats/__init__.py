@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from pipeline.formats.conversations import Conversations
 from pipeline.formats.fields import Format
 from pipeline.formats.interleaved import Interleaved
 from pipeline.formats.pairs import Pairs
 
 __all__ = ["FORMATS", "Format"]
 
-FORMATS: dict[str, Format] = {made.name: made for made in (Pairs(), Interleaved())}
+FORMATS: dict[str, Format] = {made.name: made for made in (Pairs(), Interleaved(), Conversations())}

@@ -127,7 +127,8 @@ def test_ids_and_mrope_of_a_document_equal_the_processors_and_the_models(name, s
     found = processor(images=[picture(*size) for size in sizes], text=text, return_tensors="pt")
     plans = [profile.slicing.plan(*size, profile.tokens.by_role()) for size in sizes]
     texts = [tokenizer.encode("Ein Bild:"), *(tokenizer.encode(f" und {i}") for i in range(len(sizes)))]
-    ids = texts[0] + [i for plan, after in zip(plans, texts[1:], strict=True) for i in [*layout_ids(plan, tokenizer), *after]]
+    parts = [layout_ids(plan, tokenizer) + after for plan, after in zip(plans, texts[1:], strict=True)]
+    ids = [*texts[0], *(i for part in parts for i in part)]
     assert found["input_ids"][0].tolist() == ids
 
     pieces = [Text(len(texts[0]))]

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from operators.slicing.llava_next import LlavaNextConfig, resize_and_pad, select_best, unpad
+from operators.slicing.anyres import resize_and_pad, select_best, unpad
+from operators.slicing.llava_next import LlavaNextConfig
 from pipeline.types import Canvas, Modality
 
 GOLDEN = yaml.safe_load((Path(__file__).parents[2] / "golden" / "slicing.yaml").read_text("utf-8"))["llava_next"]
@@ -36,7 +37,8 @@ def test_small_image_takes_the_first_of_equal_canvases():
 
 
 def test_pinpoints_read_height_first_turn_the_canvas_of_a_small_image():
-    swapped = LlavaNextConfig(pinpoints=tuple((w, h) for h, w in NEXT.pinpoints))
+    swapped = LlavaNextConfig(pinpoint_order="height_first")
+    assert swapped.canvases == tuple((w, h) for h, w in NEXT.canvases)
     assert NEXT.plan(300, 200, TOKENS).placeholders == 976
     assert swapped.plan(300, 200, TOKENS).placeholders == 1464
 
@@ -154,7 +156,15 @@ def test_transposed_image_on_transposed_pinpoints_has_the_transposed_grid(width,
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"pinpoints": ()}, {"pinpoints": ((336, 600),)}, {"patch": 337}, {"thumbnail": True}]
+    "wrong",
+    [
+        {"pinpoints": ()},
+        {"pinpoints": ((336, 600),)},
+        {"patch": 337},
+        {"tile": 0},
+        {"pinpoint_order": "rows"},
+        {"thumbnail": True},
+    ],
 )
 def test_wrong_numbers_are_refused(wrong):
     with pytest.raises(ValidationError):

@@ -1,0 +1,99 @@
+"""Idefics3, SmolVLM, SmolVLM2: tiles of a picture that is stretched to a fixed longest side, then the whole of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Literal, Self
+
+from pydantic import BaseModel, Field, model_validator
+
+from operators.slicing.layout import ALONE, enclosed
+from operators.slicing.tiles import tile_views, whole_view
+from pipeline.types import Canvas, Modality, Place, Run, SlicePlan, View
+
+
+class Idefics3Config(BaseModel, frozen=True, extra="forbid"):
+    """Numbers of one checkpoint."""
+
+    scheme: Literal["idefics3"] = "idefics3"
+    longest: int = Field(gt=0, le=4096)
+    """Every picture's longest side is resized to this many pixels, small ones too; the reference caps it at 4,096."""
+    tile: int = Field(gt=0)
+    """Side of a tile and of the whole view, in pixels."""
+    patch: int = Field(gt=0)
+    """Side of a vision patch, in pixels."""
+    merge: int = Field(gt=0)
+    """Patches per token along each side (`scale_factor`)."""
+    whole_text: str = ""
+    """Plain text that names the whole view, for a family without a special token for it."""
+
+    @property
+    def side(self) -> int:
+        """Tokens along a view's side."""
+        return self.tile // self.patch // self.merge
+
+    @model_validator(mode="after")
+    def _tile_has_tokens(self) -> Self:
+        if not self.side:
+            raise ValueError(
+                f"tile is {self.tile}; at least one token ({self.patch * self.merge} pixels) expected; raise it"
+            )
+        return self
+
+    def plan(self, width: int, height: int, tokens: Mapping[str, str], place: Place = ALONE) -> SlicePlan:  # noqa: ARG002 - every image alike
+        """The tiles row-major, each after its label, a line break after each row; then, after another, the `whole`.
+
+        A picture that fills one tile alone is the whole view alone. The whole view is resized from the canvas, whose
+        picture was resized twice. Takes any shape. Labels that are no special tokens of the profile are text, as
+        Idefics3 has them. Source: transformers' image_processing_pil_idefics3.py and processing_idefics3.py.
+        """
+        first = rescale_to_longest(width, height, self.longest)
+        size = fit_to_tiles(*first, self.tile)
+        canvas = Canvas(*size, *size, 0, 0, *first, has_whole=True)
+        shape = self.side, self.side
+        cols, rows = size[0] // self.tile, size[1] // self.tile
+        native = cols * self.side, rows * self.side
+        whole = whole_view((width, height), (self.tile, self.tile), self.patch, shape, native)
+        tiles = tile_views(canvas, whole, (self.tile, self.tile), self.patch, shape) if cols * rows > 1 else []
+        views = (*tiles, whole)
+        marks = tokens if "whole" in tokens or not self.whole_text else {**tokens, "whole": self.whole_text}
+        layout = enclosed(_runs(views, marks), tokens)
+        return SlicePlan(
+            self.scheme, width, height, native[1], native[0], views, layout, tokens["placeholder"], canvas, "lanczos"
+        )
+
+
+def rescale_to_longest(width: int, height: int, longest: int) -> tuple[int, int]:
+    """(width, height) with the longest side `longest` pixels, the other rounded down and then up to an even number."""
+    aspect = width / height
+    if width >= height:
+        other = int(longest / aspect)
+        return longest, max(other + other % 2, 1)
+    other = int(longest * aspect)
+    return max(other + other % 2, 1), longest
+
+
+def fit_to_tiles(width: int, height: int, tile: int) -> tuple[int, int]:
+    """(width, height) rounded up to whole tiles, the shorter side after it was stretched with the longer."""
+    aspect = width / height
+    if width >= height:
+        width = math.ceil(width / tile) * tile
+        return width, max(math.ceil(int(width / aspect) / tile), 1) * tile
+    height = math.ceil(height / tile) * tile
+    return max(math.ceil(int(height * aspect) / tile), 1) * tile, height
+
+
+def _runs(views: tuple[View, ...], tokens: Mapping[str, str]) -> Iterator[Run]:
+    """Every view after its marks, rows of tiles apart; each mark only if the family has it."""
+    label = tokens.get("tile_label", "")
+    for i, view in enumerate(views):
+        is_tile = view.kind == "tile"
+        if i and not view.col:
+            # Two before the whole view: one ends the last row, the other sets the whole view apart.
+            yield Run("\n", Modality.MARKER, -1, 1 if is_tile else 2)
+        name = label.format(row=view.row + 1, col=view.col + 1) if is_tile else tokens.get("whole", "")
+        for literal in (tokens.get("tile_start", ""), name):
+            if literal:
+                yield Run(literal, Modality.MARKER, -1, 1)
+        yield Run(tokens["placeholder"], Modality.IMAGE, i, view.tokens)
