@@ -83,8 +83,9 @@ class Document:
         for first, last, is_visual in self._stretches(start, end):
             step = stride / 256 if is_visual else 1.0
             blocks.append(following - 1 + step * np.arange(1, last - first + 1))
-            following = np.ceil(blocks[-1][-1]) + 1
-        return np.concatenate(blocks)[np.newaxis]
+            following = float(np.ceil(blocks[-1][-1])) + 1
+        found: npt.NDArray[np.floating[Any]] = np.concatenate(blocks)[np.newaxis]
+        return found
 
     def _stretches(self, start: int, end: int) -> Iterator[tuple[int, int, bool]]:
         """First and last token of each stretch, and whether it is visual."""

@@ -47,7 +47,8 @@ class V2pe(BaseModel, frozen=True, extra="forbid"):
             step = self.stride / TILE_TOKENS if is_visual else 1.0
             steps.append(last + step * np.arange(1, count + 1))
             last = float(math.ceil(last + step * count))
-        return np.concatenate(steps).astype(np.float32)[np.newaxis]
+        found: npt.NDArray[np.float32] = np.concatenate(steps).astype(np.float32)[np.newaxis]
+        return found
 
 
 def _stretches(pieces: Sequence[Piece]) -> list[tuple[bool, int]]:

@@ -49,8 +49,9 @@ class Phi35VConfig(BaseModel, frozen=True, extra="forbid"):
 
         A newline embedding ends each row of tokens; newlines and separator are placeholders of modality MARKER and
         view -1. The views are in this order; the reference's pixel_values have the whole view first. That view is
-        resized from the canvas. Raises as `hd_canvas`. Source: HD_transform and the HD embedding of Microsoft's
-        Phi-3.5-vision, as 2U1/Phi3-Vision-Finetune stores them.
+        resized from the canvas, by the filter of the tiles: the reference samples it, bicubic without antialiasing,
+        which Pillow cannot, so its pixels are rougher than ours. Raises as `hd_canvas`. Source: HD_transform and the
+        HD embedding of Microsoft's Phi-3.5-vision, as 2U1/Phi3-Vision-Finetune stores them.
         """
         canvas = hd_canvas(width, height, self.tile, self.max_tiles if place.count == 1 else self.max_tiles_of_many)
         shape = self.side, self.side
