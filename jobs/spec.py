@@ -50,7 +50,8 @@ class InputSection(Section):
     shards: tuple[Url, ...]
     """Paths or URLs with {000000..000007} or * in them; one, or a list."""
     format: str = "interleaved"
-    """interleaved (KEY.json with texts and images, KEY.N.png) or pairs (KEY.jpg, KEY.txt)."""
+    """interleaved (KEY.json with texts and images, KEY.N.png), pairs (KEY.jpg, KEY.txt) or conversations (KEY.json
+    with turns, KEY.N.png)."""
 
     @field_validator("shards", mode="before")
     @classmethod

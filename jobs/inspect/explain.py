@@ -12,7 +12,7 @@ from pipeline import ledger
 from pipeline.operator import Row
 from pipeline.types import SegmentKind
 
-INDEX_FIELDS = ("kind", "member", "offset", "size", "ids", "format", "plan", "runs", "relevance")
+INDEX_FIELDS = ("kind", "member", "offset", "size", "role", "ids", "labels", "format", "plan", "runs", "relevance")
 INDEX_COLUMNS = ("id", "lengths", "num_parts", *(f"segments.list.element.{name}" for name in INDEX_FIELDS))
 PLACE_COLUMNS = ("pack_id", "samples", *(f"views.list.element.{name}" for name in ("sample", "image", "start")))
 PLACE_FIELDS = ("shard", "member", "offset", "size")
@@ -96,7 +96,12 @@ def _segments(row: Row, starts: Starts, tokenizer: Tokenizer | None) -> list[dic
         place = {name: entry[name] for name in ("member", "offset", "size")}
         if entry["kind"] == SegmentKind.TEXT:
             text = tokenizer.decode(entry["ids"]) if tokenizer else None
-            segments.append({"kind": "text"} | place | {"tokens": len(entry["ids"]), "text": text})
+            trained = sum(label >= 0 for label in entry["labels"])
+            segments.append(
+                {"kind": "text", "role": entry["role"]}
+                | place
+                | {"tokens": len(entry["ids"]), "trained": trained, "text": text}
+            )
             continue
         pack_id, start = starts.get(image, (None, None))
         segments.append(

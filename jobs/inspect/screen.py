@@ -143,7 +143,8 @@ def _print_segment(console: Console, number: int, segment: Mapping[str, Any]) ->
     style = "bold" if reason in {None, Reason.SAMPLE_REJECTED} else "bold red"
     facts = ["sound, left out with its sample" if reason == Reason.SAMPLE_REJECTED else reason] if reason else []
     if segment["kind"] == "text":
-        facts.insert(0, f"text, {plural(segment['tokens'], 'token')}")
+        spoken = "" if segment["role"] is None else f", {segment['role']}'s turn, {segment['trained']} trained"
+        facts.insert(0, f"text, {plural(segment['tokens'], 'token')}{spoken}")
     if segment["kind"] == "image":
         plan = segment["plan"]
         picture = plan["width"], plan["height"]

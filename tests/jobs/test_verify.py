@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import hashlib
 import io
 import json
 import random
@@ -17,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from rewriting import Output
 from typer.testing import CliRunner
 
 import jobs.verify
@@ -36,12 +36,9 @@ from jobs.verify.walk import Source
 from pipeline.errors import ConfigError
 from pipeline.formats import FORMATS
 from pipeline.read import read_shard
-from pipeline.schema import INDEX, REJECTS, pack_schema
-from pipeline.units import canonical_json
 
 SAMPLES = Path(jobs.verify.__file__).parents[1] / "samples"
 TOKENIZER = SAMPLES / "tokenizer.model"
-SCHEMAS = {"data": pack_schema(), "index": INDEX, "rejects": REJECTS}
 TEXT, IMAGE, PADDING = 0, 1, 5
 
 
@@ -117,56 +114,6 @@ def output(sound, tmp_path):
     """A copy to tell lies in; it still knows where its inputs are."""
     shutil.copytree(sound, tmp_path / "out")
     return Output(tmp_path / "out")
-
-
-class Output:
-    """An output whose files can be rewritten so that names, hashes and sizes still fit."""
-
-    def __init__(self, root):
-        self.root = root
-        self.units = json.loads((root / "versions/000001.json").read_bytes())["units"]
-        # The unit of a.tar, which has a reject and a document in parts.
-        self.units.sort(key=lambda unit: self.load(f"manifests/{unit}.json")["inputs"][0]["shard"])
-
-    def load(self, path):
-        return json.loads((self.root / path).read_bytes())
-
-    def record(self, path, change):
-        """Changes a JSON record."""
-        record = self.load(path)
-        change(record)
-        (self.root / path).write_bytes(canonical_json(record))
-
-    def manifest(self, change):
-        self.record(f"manifests/{self.units[0]}.json", change)
-
-    def version(self, change):
-        self.record("versions/000001.json", change)
-
-    def table(self, kind, change):
-        """Changes the file of a kind: `change` gets its rows, or its table if it asks for one by name."""
-        path = f"manifests/{self.units[0]}.json"
-        entry = next(file for file in self.load(path)["files"] if file["kind"] == kind)
-        old = self.root / entry["path"]
-        if change.__code__.co_varnames[0] == "table":
-            table = change(pq.read_table(old))
-        else:
-            rows = pq.read_table(old).to_pylist()
-            change(rows)
-            table = pa.Table.from_pylist(rows, schema=SCHEMAS[kind])
-        old.unlink()
-        pq.write_table(table, old)
-        data = old.read_bytes()
-        sha256 = hashlib.sha256(data).hexdigest()
-        name = f"{entry['path'].rpartition('-')[0]}-{sha256[:8]}.parquet"
-        old.rename(self.root / name)
-
-        def fix_up(manifest):
-            for file in manifest["files"]:
-                if file["path"] == entry["path"]:
-                    file |= {"path": name, "sha256": sha256, "bytes": len(data), "rows": table.num_rows}
-
-        self.record(path, fix_up)
 
 
 def first(row, modality, more=0):

@@ -2,14 +2,17 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from pydantic import ValidationError
 
 from operators.profiles import load_profile
 from operators.slicing.phi3_5_v import Phi35VConfig, hd_canvas
+from operators.slicing.render import render
 from pipeline.errors import InputError, Reason
 from pipeline.types import Canvas, Modality, Place
 
@@ -40,6 +43,18 @@ def test_plan_equals_the_reference(max_tiles, pictures, image, expected):
 def test_picture_is_centred_on_white():
     assert hd_canvas(1280, 720, 336, 16) == Canvas(1680, 1008, 1680, 945, 0, 31, fill=0xFFFFFF, has_whole=True)
     assert hd_canvas(720, 1280, 336, 16) == Canvas(1008, 1680, 945, 1680, 31, 0, fill=0xFFFFFF, has_whole=True)
+
+
+def test_portrait_tiles_are_within_one_of_those_that_the_reference_makes_lying():
+    noise = np.random.default_rng(0).integers(0, 256, (640, 480, 3)).astype(np.uint8)
+    plan = PROFILE.slicing.plan(480, 640, TOKENS, Place(0, 2))
+    lying = Image.fromarray(noise).transpose(Image.Transpose.TRANSPOSE).resize((672, 504), Image.Resampling.BILINEAR)
+    padded = Image.new("RGB", (672, 672), "white")
+    padded.paste(lying, (0, 84))
+    theirs = np.asarray(padded.transpose(Image.Transpose.TRANSPOSE)).astype(int)
+    *tiles, _ = (np.asarray(view).astype(int) for view in render(Image.fromarray(noise), plan))
+    ours = np.concatenate([np.concatenate(tiles[:2], axis=1), np.concatenate(tiles[2:], axis=1)])
+    assert np.abs(ours - theirs).max() <= 1
 
 
 def test_layout_is_tiles_then_separator_then_whole_with_a_newline_after_each_row():

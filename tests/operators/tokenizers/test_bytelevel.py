@@ -20,11 +20,9 @@ def test_the_same_texts_give_the_same_file_in_any_process_and_number_of_threads(
 def test_special_tokens_come_first_and_text_does_not_reach_them():
     file = train_bytelevel([*CORPUS, *["<|image_pad|>"] * 500], vocab_size=400, special=SPECIAL)
     tokenizer = open_tokenizer(file.encode(), SPECIAL)
-    assert (tokenizer.special_ids, tokenizer.num_added, tokenizer.size) == (
-        {"<|image_pad|>": 0, "<|endoftext|>": 1},
-        0,
-        400,
-    )
+    assert tokenizer.special_ids == {"<|image_pad|>": 0, "<|endoftext|>": 1}
+    assert tokenizer.num_added == 0
+    assert 2 + 256 < tokenizer.size <= 400
     assert 0 not in tokenizer.encode(["<|image_pad|>"])[0]
 
 

@@ -28,7 +28,7 @@ def test_each_kind_is_told_from_its_bytes(kind):
 
 
 def test_a_byte_order_mark_is_no_part_of_a_file():
-    assert open_tokenizer(b"\xef\xbb\xbf" + read_kind("wordpiece")[0], []).size == opened("wordpiece").size - 1
+    assert open_tokenizer(b"\xef\xbb\xbf" + read_kind("wordpiece")[0], []).size == opened("wordpiece").size
 
 
 def test_tekken_files_may_list_their_special_tokens():
@@ -56,7 +56,7 @@ WRONG = {
     "tokenizer_config.json": (b'{"model": "x", "vocab": []}', "tokenizer_config.json are not enough"),
     "list": (b'[{"a": 1}]', "but no tokenizer: a list"),
     "broken model": (b'{"model": {"vocab": {"a": "x"}}}', "is no tokenizer.json that"),
-    "cut ranks": (BYTES[:-400], "has no rank for byte 0x"),
+    "cut ranks": (b"".join(BYTES.splitlines(keepends=True)[:200]), "has no rank for byte 0xc8"),
     "same rank twice": (BYTES + b"YWI= 3\n", "has one rank for several tokens"),
     "rank that is none": (BYTES + b"YWI=\n", "line 257: b'YWI='; base64 and a rank expected"),
     "base64 that is none": (BYTES + b"YW\xff= 300\n", "line 257"),
