@@ -57,7 +57,6 @@ class QwenConfig(BaseModel, frozen=True, extra="forbid"):
         rows, cols = new_height // self.factor, new_width // self.factor
         return _assemble("whole", (width, height), ([0, rows], [0, cols]), self, tokens)
 
-
     def resized(self, width: int, height: int, min_pixels: int, max_pixels: int) -> tuple[int, int]:
         """`smart_resize` by the numbers of this checkpoint within other bounds."""
         least_side = 0 if self.rounds_to_zero else self.factor

@@ -20,7 +20,7 @@ TEXT = "Zwei Bilder \n\n und <row_1_col_1> Text: 图像 "
 def document(sizes):
     """A decoded row: a text, then each picture and a text."""
     kinds = [0, *([1, 0] * len(sizes))]
-    return {name: None for name in DECODED.names} | {
+    return dict.fromkeys(DECODED.names) | {
         "segments": [
             {"kind": kind, "text": None if kind else f"{TEXT}{i}", "member": "m", "offset": 0, "size": 1, "turn": 0}
             for i, kind in enumerate(kinds)

