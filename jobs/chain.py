@@ -35,7 +35,7 @@ from pipeline.schema import SCHEMA_VERSION
 from pipeline.types import Shard, Unit
 from pipeline.units import from_here, list_shards, recipe_hash
 
-NUMERIC_LIBRARIES = ("pillow", "sentencepiece", "tokenizers", "tiktoken", "pyarrow", "numpy")
+NUMERIC_LIBRARIES = ("pillow", "pyarrow", "numpy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def resolve_job(job: Job) -> Resolved:
     with _noted(mistakes):
         url = absolute(job.tokenizer)
         model = _read_tokenizer(url)
-        tokenizer = open_tokenizer(model, profile.tokens.literals(), url, profile.tokenizer_pattern)
+        tokenizer = _open_tokenizer(model, profile, url)
     with _noted(mistakes):
         shards = list_shards([absolute(pattern) for pattern in job.input.shards])
     if mistakes:
@@ -122,7 +122,7 @@ def build_chain(resolved: Resolved) -> Chain:
 def _recipe(job: Job, profile: Profile, model: bytes, tokenizer: Tokenizer) -> dict[str, Any]:
     fields = job.model_dump(mode="json", exclude=NOT_RECIPE)
     fields["limits"].pop("max_reject_ratio")  # decides whether a version appears, not what is in it
-    numeric: dict[str, Any] = {name: version(name) for name in NUMERIC_LIBRARIES}
+    numeric: dict[str, Any] = {name: version(name) for name in (*NUMERIC_LIBRARIES, tokenizer.library)}
     numeric |= {f"pillow.{name}": features.version(name) for name in ("jpg", "webp", "zlib")}
     if job.score is not None:
         gpus = job.resources.score.gpus if job.resources.score else 0
@@ -153,6 +153,10 @@ def _read_tokenizer(url: str) -> bytes:
         ) from error
 
 
+def _open_tokenizer(model: bytes, profile: Profile, name: str) -> Tokenizer:
+    return open_tokenizer(model, profile.tokens.literals(), name, profile.tokenizer_pattern, profile.reserved_ids)
+
+
 def _pool(section: PoolSection | None) -> Pool | None:
     return None if section is None else _required(section)
 
@@ -166,8 +170,7 @@ def _same(operator: Operator) -> Operator:
 
 
 def _tokenize(url: str, profile: Profile) -> Operator:
-    tokenizer = open_tokenizer(_read_tokenizer(url), profile.tokens.literals(), url, profile.tokenizer_pattern)
-    return Tokenize(tokenizer, profile.chat)
+    return Tokenize(_open_tokenizer(_read_tokenizer(url), profile, url), profile.chat)
 
 
 def _score(*arguments: Any) -> Operator:

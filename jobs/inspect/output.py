@@ -114,7 +114,9 @@ def load_tokenizer(output: Output) -> tuple[Tokenizer | None, str]:
         if hashlib.sha256(model).hexdigest() != output.recipe["tokenizer"]["sha256"]:
             return None, f"tokenizer {url} has changed since the data was built"
         profile = Profile(about="", **output.recipe["profile"])
-        return open_tokenizer(model, profile.tokens.literals(), url, profile.tokenizer_pattern), ""
+        return open_tokenizer(
+            model, profile.tokens.literals(), url, profile.tokenizer_pattern, profile.reserved_ids
+        ), ""
     except LodepackError as error:
         return None, f"tokenizer {error}"
 

@@ -52,6 +52,7 @@ class Profile(Record):
     positions: Positions
     chat: ChatTemplate | None
     tokenizer_pattern: str | None
+    reserved_ids: dict[str, int]
 
 
 class Budget(Record):

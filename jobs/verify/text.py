@@ -23,7 +23,9 @@ class Text:
     def __init__(self, model: bytes, recipe: Recipe, name: str) -> None:
         given = recipe.tokenizer.special_tokens
         literals = sorted(given, key=lambda literal: given[literal])
-        self._tokenizer = open_tokenizer(model, literals, name, recipe.profile.tokenizer_pattern)
+        self._tokenizer = open_tokenizer(
+            model, literals, name, recipe.profile.tokenizer_pattern, recipe.profile.reserved_ids
+        )
         if self._tokenizer.special_ids != given:
             raise ConfigError(
                 f"tokenizer {name} gives special tokens other ids than the output's recipe; build it again"

@@ -84,7 +84,9 @@ class Profile(BaseModel):
     sequence_length: int = Field(8192, ge=16)
     """Tokens in a packed sequence where the job says nothing: as the family's models were tuned, or 8,192."""
     tokenizer_pattern: str | None = None
-    """Regular expression that cuts text before byte-pair merges, for tokenizers that are ranks alone (tiktoken)."""
+    """Regular expression that cuts text before byte-pair merges, for tokenizer files that are ranks alone."""
+    reserved_ids: dict[str, int] = {}
+    """Ids that the family gives its special tokens behind such ranks."""
 
 
 def profile_names() -> list[str]:

@@ -9,6 +9,8 @@ from typing import Protocol
 class Tokenizer(Protocol):
     """Turns text into ids and back, and gives each special token one id that no text can produce."""
 
+    library: str
+    """The package that does the work: its version is part of what the ids depend on."""
     size: int
     """Ids in all, added ones included: rows that the model's embedding needs."""
     num_added: int

@@ -9,7 +9,7 @@ from itertools import accumulate
 def give_ids(special: Iterable[str], trusted: Mapping[str, int], base: int) -> dict[str, int]:
     """One id per special token: the file's own where text cannot become it, else one behind the vocabulary, in order.
 
-    trusted: ids, all under `base`, of the file's special tokens that no text can become. base: ids of the file.
+    trusted: ids, all under `base`, of special tokens that no text can become. base: the first id that is free.
     """
     ids: dict[str, int] = {}
     added = base

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from operators.tokenizers import Tokenizer
@@ -23,12 +23,17 @@ KINDS = "SentencePiece model, tokenizer.json, tekken.json, file of tiktoken rank
 
 
 def open_tokenizer(
-    data: bytes, special: Iterable[str], name: str = "the tokenizer", pattern: str | None = None
+    data: bytes,
+    special: Iterable[str],
+    name: str = "the tokenizer",
+    pattern: str | None = None,
+    reserved: Mapping[str, int] | None = None,
 ) -> Tokenizer:
     """The tokenizer in `data`, whose bytes say its kind; nothing in them is ever run.
 
     special: the profile's special tokens, in order. name: says in errors which file it is. pattern: the regular
-    expression that files of ranks alone do not hold; others have no use for it. ConfigError for any other file.
+    expression that files of ranks alone do not hold, and reserved the ids of their special tokens; other files have
+    no use for either. ConfigError for what is no tokenizer.
     """
     data = data.removeprefix(b"\xef\xbb\xbf")
     if not data.strip():
@@ -43,7 +48,7 @@ def open_tokenizer(
                 f"{name} holds ranks without the pattern that cuts text before them; "
                 "set the profile's tokenizer_pattern, or give the family's tokenizer.json"
             )
-        return RankTokenizer(parse_ranks(data, name), pattern, special, name)
+        return RankTokenizer(parse_ranks(data, name), pattern, special, name, reserved=reserved)
     if UNKNOWN_LINE.search(data):
         try:
             vocab = data.decode()

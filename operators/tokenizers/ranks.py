@@ -25,11 +25,13 @@ class RankTokenizer:
     Lossless on any text; nothing is normalised, so text that is not NFC may have other ids than in families that
     normalise it (Qwen). White space of more than 100,000 characters is cut there, which changes its ids.
 
-    Ranks hold no special tokens: each is appended behind the highest rank, in the order given. Families reserve ids
-    there by a convention that the file does not tell; for a family's real ids give its tokenizer.json, which does.
+    Ranks hold no special tokens: families reserve ids behind them by a convention that the file does not tell.
+    reserved: those ids; a special token that has none is appended behind all, in the order given.
     trusted, shift: as in tekken files, ids of special tokens in front of the ranks, and how many ids those take.
-    ConfigError if a byte has no rank or the pattern is none.
+    ConfigError if a byte has no rank, the pattern is none, or a reserved id is that of a rank.
     """
+
+    library = "tiktoken"
 
     def __init__(
         self,
@@ -40,6 +42,7 @@ class RankTokenizer:
         *,
         trusted: Mapping[str, int] | None = None,
         shift: int = 0,
+        reserved: Mapping[str, int] | None = None,
     ) -> None:
         missing = [byte for byte in range(256) if bytes([byte]) not in ranks]
         if missing or len(set(ranks.values())) < len(ranks):
@@ -51,11 +54,19 @@ class RankTokenizer:
             raise ConfigError(f"{name}: the pattern {pattern!r} is no regular expression: {error}") from error
         self._shift = shift
         self._base = shift + 1 + max(ranks.values())
+        behind = dict(reserved or {})
+        taken = [literal for literal, index in behind.items() if index < self._base]
+        if taken:
+            raise ConfigError(
+                f"{name} has ids up to {self._base - 1}, and the profile's reserved_ids has {taken[0]} at "
+                f"{behind[taken[0]]}; take the family's own file, or leave reserved_ids out"
+            )
         literals = tuple(special)
-        known = {literal: index for literal, index in (trusted or {}).items() if literal in literals}
-        self.special_ids: dict[str, int] = give_ids(literals, known, self._base)
+        known = {literal: index for literal, index in {**behind, **(trusted or {})}.items() if literal in literals}
+        end = 1 + max([self._base - 1, *behind.values()])
+        self.special_ids: dict[str, int] = give_ids(literals, known, end)
         self.num_added = len(self.special_ids) - len(known)
-        self.size = self._base + self.num_added
+        self.size = end + self.num_added
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of each text alone; neither start nor end tokens."""

@@ -21,6 +21,8 @@ class SentencePieceTokenizer:
     has the same letters, because text would produce that one.
     """
 
+    library = "sentencepiece"
+
     def __init__(self, model: bytes, special: Iterable[str], name: str = "the tokenizer") -> None:
         try:
             self._model: Any = sentencepiece.SentencePieceProcessor()

@@ -20,6 +20,8 @@ class JsonTokenizer:
     `tokenizers` itself gives it. Byte-level models are lossless unless the file normalises; WordPiece never is.
     """
 
+    library = "tokenizers"
+
     def __init__(self, file: File, special: Iterable[str], name: str = "the tokenizer") -> None:
         literals = tuple(special)
         try:

@@ -102,7 +102,7 @@ MISTAKES: dict[str, tuple[tuple[object, ...], str]] = {
     "not a job": (("run", ROOT / "jobs/samples/README.md"), "no"),
     "unknown field": (("run", QUICKSTART, "--set", "sequence_lenght=1"), "sequence_lenght: unknown field"),
     "unknown profile": (("run", QUICKSTART, "--set", "profile=gpt"), "choose one of"),
-    "unknown format": (("run", QUICKSTART, "--set", "input.format=x"), "choose one of interleaved, pairs"),
+    "unknown format": (("run", QUICKSTART, "--set", "input.format=x"), "choose one of"),
     "no shard": (("run", QUICKSTART, "--local", "--input", "gone-{0..3}.tar"), "no such file: "),
     "empty glob": (("run", QUICKSTART, "--local", "--input", "gone-*.tar"), "matches no file"),
     "empty pattern": (("run", QUICKSTART, "--input", ""), "input.shards.0: empty; a path or URL is expected"),
@@ -144,7 +144,10 @@ MISTAKES: dict[str, tuple[tuple[object, ...], str]] = {
         "resources.decode.actors is a list; set it whole",
     ),
     "samples into a full folder": (("samples", ROOT), "is not empty"),
-    "unknown tokenizer kind": (("tokenizer", "train", QUICKSTART, "--kind", "magic"), "choose unigram or bpe"),
+    "unknown tokenizer kind": (
+        ("tokenizer", "train", QUICKSTART, "--kind", "magic"),
+        "choose unigram, bpe or wordpiece",
+    ),
     "tokenizer to a URL": (
         ("tokenizer", "train", QUICKSTART, "--output", "s3://b/t.model"),
         "a local path is expected",
@@ -279,7 +282,7 @@ def test_the_samples_run_where_they_were_written(tmp_path: Path) -> None:
     assert lodepack("verify", folder / "build", cwd=tmp_path).returncode == 0
 
 
-@pytest.mark.parametrize("kind", ["unigram", "bpe"])
+@pytest.mark.parametrize("kind", ["unigram", "bpe", "wordpiece"])
 def test_a_tokenizer_can_be_trained_on_the_shards_and_used(kind: str, tmp_path: Path) -> None:
     model = tmp_path / "new.model"
     trained = summary(
