@@ -107,6 +107,7 @@ def build_chain(resolved: Resolved) -> Chain:
         max_image_pixels=job.limits.max_image_pixels,
         output=absolute(job.output),
         loss_weights=job.loss_weights,
+        align=job.pack.align,
     )
     return Chain(
         format=job.input.format,

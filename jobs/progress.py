@@ -67,12 +67,13 @@ def print_summary(summary: dict[str, Any]) -> None:
     table = Table(title=title, title_justify="left")
     table.add_column("what")
     table.add_column("how many", justify="right")
-    used, padding = tokens.get("tokens", 0), tokens.get("padding", 0)
+    used, padding = tokens.get("tokens", 0), tokens.get("padding", 0) + tokens.get("alignment", 0)
     fill = used / (used + padding) if used else 0.0
+    aligned = f", {tokens['alignment']:,} of alignment beside them" if tokens.get("alignment") else ""
     rows = {
         "packs": f"{tokens.get('packs', 0):,} of {summary['sequence_length']:,} tokens each",
         "fewest possible": f"{packs.get('bound', 0):,}",
-        "tokens": f"{used:,} ({tokens.get('text', 0):,} text, {tokens.get('visual', 0):,} visual)",
+        "tokens": f"{used:,} ({tokens.get('text', 0):,} text, {tokens.get('visual', 0):,} visual{aligned})",
         "fill": f"{fill:.4f}",
         "samples": _counts(sample),
         "segments": _counts(segment),

@@ -213,6 +213,11 @@ class Job(Section):
     @model_validator(mode="after")
     def _fits_together(self) -> Job:
         wrong: list[str] = []
+        if self.sequence_length % self.pack.align:
+            wrong.append(
+                f"pack.align is {self.pack.align}, which does not divide sequence_length, {self.sequence_length}: "
+                "choose a divisor"
+            )
         if self.budget is not None and self.score is None:
             wrong.append("budget needs scores: give score its weights, or say budget: none")
         if self.budget is not None and not isinstance(load_profile(self.profile).slicing, QwenConfig):

@@ -15,8 +15,10 @@ from pipeline.errors import InputError, Reason
 from pipeline.operator import Row
 
 UNLIMITED = 1 << 62
-Size = tuple[int, int, int]
-"""Tokens, images and patches."""
+DIMENSIONS = ("tokens", "images", "patches", "tiles", "squares")
+"""What a sequence may be limited in; a size has one number for each."""
+TOKENS, IMAGES, PATCHES, TILES, SQUARES = range(5)
+Size = tuple[int, int, int, int, int]
 
 
 class PackLimits(BaseModel):
@@ -28,6 +30,10 @@ class PackLimits(BaseModel):
     """Images in one sequence."""
     patches: int | None = Field(None, ge=1)
     """Vision patches in one sequence: what the vision tower sees. Four to a token in the Qwen families."""
+    tiles: int | None = Field(None, ge=1)
+    """Views in one sequence: InternVL is trained with 48."""
+    squares: int | None = Field(None, ge=1)
+    """Sum of the squared lengths of a sequence's documents: what attention costs."""
 
 
 class PackConfig(BaseModel):
@@ -38,6 +44,8 @@ class PackConfig(BaseModel):
     limits: PackLimits = PackLimits()
     long_documents: Literal["split", "reject"] = "split"
     """A document longer than a sequence: split at a segment border, never inside an image or a text; or reject."""
+    align: int = Field(1, ge=1)
+    """Documents begin at multiples of this, with padding behind them: for context and tensor parallel training."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +55,22 @@ class Document:
     row: int
     parts: tuple[Part, ...]
     sizes: tuple[Size, ...]
+    """Tokens here include what alignment adds."""
+    num_tokens: int
+    """Of all parts, without."""
 
     def total(self) -> list[int]:
-        """Tokens, images, patches and parts."""
-        return [sum(size[d] for size in self.sizes) for d in range(3)] + [len(self.parts)]
+        """Tokens, images, patches, tiles and parts."""
+        views = [sum(size[d] for size in self.sizes) for d in (IMAGES, PATCHES, TILES)]
+        return [self.num_tokens, *views, len(self.parts)]
 
 
 @dataclass(frozen=True, slots=True)
 class _Totals:
     """Running totals of a document's segments, and whether start and end tokens frame it."""
 
-    running: Sequence[Size]
+    running: Sequence[tuple[int, ...]]
+    """Tokens, images, patches, tiles."""
     is_framed: bool
 
 
@@ -65,7 +78,9 @@ class Fitter:
     """Cuts documents to the limits of a sequence."""
 
     def __init__(self, config: PackConfig, sequence_length: int, vocabulary: Vocabulary) -> None:
-        self.limits: Size = (sequence_length, config.limits.images or UNLIMITED, config.limits.patches or UNLIMITED)
+        limits = (getattr(config.limits, name) or UNLIMITED for name in DIMENSIONS[1:])
+        self.limits: tuple[int, ...] = (sequence_length, *limits)
+        self._align = config.align
         self._split = config.long_documents == "split"
         self._vocabulary = vocabulary
 
@@ -83,13 +98,14 @@ class Fitter:
             )
         totals = _running_totals(row)
         size = self._size(totals, whole)
+        num_tokens = self._num_tokens(totals, whole)
         if self._fits(size):
-            return Document(number, (whole,), (size,))
+            return Document(number, (whole,), (size,), num_tokens)
         if not self._split:
-            raise InputError(Reason.TOO_LONG, f"{_describe(size)}; a sequence holds {_describe(self.limits)}")
+            raise InputError(Reason.TOO_LONG, self._describe(size))
         borders = self._borders(row, totals)
         parts = tuple(Part(start, end, i, len(borders) - 1) for i, (start, end) in enumerate(pairwise(borders)))
-        return Document(number, parts, tuple(self._size(totals, part) for part in parts))
+        return Document(number, parts, tuple(self._size(totals, part) for part in parts), num_tokens)
 
     def _borders(self, row: Row, totals: _Totals) -> list[int]:
         """Segment borders that cut a document into as few parts as fit, each as full as it can be."""
@@ -107,7 +123,7 @@ class Fitter:
                 size = self._size(totals, Part(start, start + 1, len(borders) - 1, len(borders) + (start + 1 < last)))
                 raise InputError(
                     Reason.TOO_LONG,
-                    f"segment {start} alone has {_describe(size)}; a sequence holds {_describe(self.limits)}",
+                    f"segment {start} alone has {self._describe(size)}",
                     member=segment["member"],
                     offset=segment["offset"],
                     size=segment["size"],
@@ -118,22 +134,28 @@ class Fitter:
 
     def _size(self, totals: _Totals, part: Part) -> Size:
         before, after = totals.running[part.first], totals.running[part.last]
-        tokens, images, patches = (b - a for a, b in zip(before, after, strict=True))
-        return tokens + (framing_tokens(part, self._vocabulary) if totals.is_framed else 0), images, patches
+        _, images, patches, tiles = (b - a for a, b in zip(before, after, strict=True))
+        tokens = -(-self._num_tokens(totals, part) // self._align) * self._align
+        return tokens, images, patches, tiles, tokens**2
+
+    def _num_tokens(self, totals: _Totals, part: Part) -> int:
+        tokens = totals.running[part.last][TOKENS] - totals.running[part.first][TOKENS]
+        return tokens + (framing_tokens(part, self._vocabulary) if totals.is_framed else 0)
+
+    def _describe(self, size: Size) -> str:
+        """The size beside the limits, in what is limited."""
+        limited = [d for d, limit in enumerate(self.limits) if limit < UNLIMITED]
+        found, held = (", ".join(f"{sizes[d]} {DIMENSIONS[d]}" for d in limited) for sizes in (size, self.limits))
+        return f"{found}; a sequence holds {held}"
 
     def _fits(self, size: Size) -> bool:
         return all(value <= limit for value, limit in zip(size, self.limits, strict=True))
 
 
 def _running_totals(row: Row) -> _Totals:
-    """Tokens, images and patches of a document's segments before each border: a document may have 100,000."""
+    """What a document's segments hold before each border: a document may have 100,000."""
     tokens, numbers = segment_tokens(row), image_numbers(row)
     images = [int(number is not None) for number in numbers]
-    patches = [0 if number is None else row["patches"][number] for number in numbers]
-    running = (accumulate(sizes, initial=0) for sizes in (tokens, images, patches))
+    views = ([0 if n is None else row[name][n] for n in numbers] for name in ("patches", "tiles"))
+    running = (accumulate(sizes, initial=0) for sizes in (tokens, images, *views))
     return _Totals(list(zip(*running, strict=True)), not is_chat(row))
-
-
-def _describe(size: Size) -> str:
-    names = ("tokens", "images", "patches")
-    return ", ".join(f"{value} {name}" for value, name in zip(size, names, strict=True) if value < UNLIMITED)

@@ -101,6 +101,22 @@ def image_numbers(row: Row) -> list[int | None]:
     return numbers
 
 
+def pad_to(laid: LaidOut, align: int, padding: int) -> LaidOut:
+    """The same, followed by as much padding as makes its length a multiple of `align`; positions go on as for text."""
+    missing = -len(laid.ids) % align
+    if not missing:
+        return laid
+    following = laid.positions.max() + 1
+    rows = np.tile(following + np.arange(missing, dtype=laid.positions.dtype), (len(laid.positions), 1))
+    return LaidOut(
+        np.concatenate([laid.ids, np.full(missing, padding, np.int32)]),
+        np.concatenate([laid.labels, np.full(missing, IGNORE, np.int32)]),
+        np.concatenate([laid.positions, rows.astype(laid.positions.dtype)], axis=1),
+        np.concatenate([laid.modality, np.full(missing, Modality.PADDING, np.int8)]),
+        laid.view_starts,
+    )
+
+
 def lay_out(row: Row, part: Part, vocabulary: Vocabulary, rule: PositionRule) -> LaidOut:
     """The tokens of `part` of a measured row.
 

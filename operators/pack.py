@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from operators.fitting import Document, Fitter, PackConfig
+from operators.fitting import PATCHES, Document, Fitter, PackConfig
+from operators.ordering import order_by_load
 from operators.packing import bound, pack_items
 from operators.vocabulary import Vocabulary
 from pipeline import ledger
@@ -45,7 +46,7 @@ class Pack:
     """Emits the tasks of a unit (files to write, and a summary) once the unit is whole."""
 
     name = "pack"
-    version = 2
+    version = 3
 
     def __init__(
         self,
@@ -115,6 +116,8 @@ class Pack:
         items = [(document, i) for document in documents for i in range(len(document.parts))]
         sizes = [document.sizes[i] for document, i in items]
         packs = pack_items(sizes, self._fitter.limits)
+        loads = [sum(sizes[i][PATCHES] for i in pack) for pack in packs]
+        packs = [packs[number] for number in order_by_load(loads, PACKS_PER_FILE, identity)]
         summary: Row = {
             "inputs": [_input(name, end) for name, end in zip(names, ends, strict=True)],
             "counts": counts,
@@ -199,6 +202,7 @@ def _lengths_only(table: pa.Table) -> Iterator[Row]:
             row["patches"] = [
                 sum(view["grid_t"] * view["grid_h"] * view["grid_w"] for view in plan["views"]) for plan in row["plans"]
             ]
+            row["tiles"] = [len(plan["views"]) for plan in row["plans"]]
             yield row
 
 

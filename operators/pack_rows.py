@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from operators.layout import IGNORE, LaidOut, Part, image_numbers, lay_out, num_trained
+from operators.layout import IGNORE, LaidOut, Part, image_numbers, lay_out, num_trained, pad_to
 from operators.profiles import Profile
 from operators.vocabulary import Vocabulary
 from pipeline.operator import Row
@@ -33,6 +33,7 @@ class WriteConfig:
     max_image_pixels: int
     output: str
     loss_weights: LossWeights | None = None
+    align: int = 1
 
 
 def pack_row(
@@ -41,7 +42,9 @@ def pack_row(
     """One row of PACK from measured rows and the parts of them that it holds; adds its share to `counts`."""
     vocabulary, length = config.vocabulary, config.sequence_length
     rule = config.profile.positions
-    laid = [lay_out(row, part, vocabulary, rule) for row, part in members]
+    bare = [lay_out(row, part, vocabulary, rule) for row, part in members]
+    sizes = [len(one.ids) for one in bare]
+    laid = [pad_to(one, config.align, vocabulary.padding) for one in bare]
     lengths = [len(one.ids) for one in laid]
     starts = np.cumsum([0, *lengths]).tolist()
     used = starts[-1]
@@ -57,7 +60,8 @@ def pack_row(
     ]
     counts.update(
         packs=1,
-        tokens=used,
+        tokens=sum(sizes),
+        alignment=used - sum(sizes),
         padding=tail,
         text=int((modality == Modality.TEXT).sum()),
         visual=int((modality == Modality.IMAGE).sum()),
@@ -72,10 +76,11 @@ def pack_row(
         "position_ids": list(np.concatenate([positions, tail_positions], axis=1)),
         "segment_ids": np.repeat(np.array([*range(len(laid)), -1], np.int32), [*lengths, tail]),
         "cu_seqlens": [*starts, length] if tail else starts,
+        "cu_seqlens_unpadded": np.cumsum([0, *sizes, *([tail] if tail else [])]),
         "modality": modality,
         "samples": [
             {"id": identity(row), "part": part.number, "num_parts": part.count, "start": start, "length": size}
-            for (row, part), start, size in zip(members, starts, lengths, strict=False)
+            for (row, part), start, size in zip(members, starts, sizes, strict=False)
         ],
         "views": views,
     }

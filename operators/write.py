@@ -81,10 +81,10 @@ class Write:
                     "relevance": row["relevances"][number] if row["relevances"] else None,
                 }
             segments.append(entry)
-        tokens, images, patches, parts = size
+        tokens, images, patches, tiles, parts = size
         return {
             "id": identity(row),
-            "lengths": {"tokens": tokens, "images": images, "patches": patches},
+            "lengths": {"tokens": tokens, "images": images, "patches": patches, "tiles": tiles},
             "num_parts": parts,
             "segments": segments,
         }
@@ -110,8 +110,11 @@ class Write:
                 yield packs
 
         stem = f"{row['unit_id']}-{row['number']:04d}"
-        fractional, weighted = self._config.profile.positions.fractional, self._config.loss_weights is not None
-        schema = pack_schema(fractional=fractional, weighted=weighted)
+        schema = pack_schema(
+            fractional=self._config.profile.positions.fractional,
+            weighted=self._config.loss_weights is not None,
+            aligned=self._config.align > 1,
+        )
         stored = write_parquet(self._config.output, "data", stem, schema, batches())
         rejects = [
             reject

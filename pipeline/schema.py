@@ -153,10 +153,11 @@ PACK_VIEW = _struct(
 )
 
 
-def pack_schema(*, fractional: bool = False, weighted: bool = False) -> pa.Schema:
+def pack_schema(*, fractional: bool = False, weighted: bool = False, aligned: bool = False) -> pa.Schema:
     """One row a pack; per-token lists are exactly `sequence_length` long.
 
-    fractional: positions are float32 (V2PE); weighted: the column `loss_weights` is there.
+    fractional: positions are float32 (V2PE); weighted: the column `loss_weights` is there; aligned: documents are
+    padded to a multiple, and `cu_seqlens_unpadded` has their borders without that.
     """
     position = pa.float32() if fractional else pa.int32()
     return pa.schema(
@@ -168,6 +169,7 @@ def pack_schema(*, fractional: bool = False, weighted: bool = False) -> pa.Schem
             ("position_ids", pa.list_(pa.list_(position))),
             ("segment_ids", pa.list_(pa.int32())),
             ("cu_seqlens", pa.list_(pa.int32())),
+            *([("cu_seqlens_unpadded", pa.list_(pa.int32()))] if aligned else []),
             ("modality", pa.list_(pa.int8())),
             ("samples", pa.list_(PACK_SAMPLE)),
             ("views", pa.list_(PACK_VIEW)),
@@ -175,7 +177,7 @@ def pack_schema(*, fractional: bool = False, weighted: bool = False) -> pa.Schem
     )
 
 
-LENGTHS = _struct(tokens=pa.int32(), images=pa.int32(), patches=pa.int32())
+LENGTHS = _struct(tokens=pa.int32(), images=pa.int32(), patches=pa.int32(), tiles=pa.int32())
 INDEX_SEGMENT = _struct(
     kind=pa.int8(),
     member=pa.string(),

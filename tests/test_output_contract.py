@@ -87,7 +87,7 @@ def test_reject_and_index_columns_have_the_names_and_types_of_the_contract(outpu
     for path in (output / "index").iterdir():
         assert tuple(columns(path)) == INDEX_COLUMNS
         assert columns(path)["id"] == SAMPLE_ID
-        assert columns(path)["lengths"] == "struct<tokens: int32, images: int32, patches: int32>"
+        assert columns(path)["lengths"] == "struct<tokens: int32, images: int32, patches: int32, tiles: int32>"
         segment = pq.read_schema(path).field("segments").type.value_type
         assert {segment.field(i).name for i in range(segment.num_fields)} >= {
             "kind", "member", "offset", "size", "ids", "labels", "plan", "relevance",

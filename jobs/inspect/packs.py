@@ -24,7 +24,7 @@ def overview(output: Output) -> dict[str, Any]:
     """The data set in numbers, as its newest version has them."""
     totals = output.version["totals"]
     tokens = totals.get("tokens", {})
-    size = tokens.get("tokens", 0) + tokens.get("padding", 0)
+    size = sum(tokens.get(name, 0) for name in ("tokens", "alignment", "padding"))
     return {
         "output": output.url,
         "version": output.number,

@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 from jobs.verify.check import Check
 from jobs.verify.documents import Part, read_document
 from jobs.verify.findings import Report
-from jobs.verify.packs import IGNORE, Pack, differences, read_packs, row_faults, shape_faults
+from jobs.verify.packs import IGNORE, Pack, aligned, differences, read_packs, row_faults, shape_faults
 from jobs.verify.pixels import pixel_fault
+from jobs.verify.records import Recipe
 from jobs.verify.units import Contents
 from pipeline import storage
 from pipeline.types import Modality
@@ -38,11 +39,11 @@ def check_packs(unit: Contents, check: Check, report: Report) -> None:
                         if not re.fullmatch(rf"{unit.manifest.unit}-\d{{6}}", pack.pack_id) or pack.pack_id <= last:
                             report.add(where, f"follows {last or 'the start'}; ascending numbers of the unit expected")
                         last = pack.pack_id
-                        counts.update(_counts(pack))
+                        counts.update(_counts(pack, check.recipe))
                         for fault in _pack_faults(pack, unit, check):
                             report.add(where, fault)
     found = unit.manifest.counts.get("tokens", {})
-    for name in ("packs", "tokens", "padding", "text", "visual", "trained", "views"):
+    for name in ("packs", "tokens", "alignment", "padding", "text", "visual", "trained", "views"):
         report.expect(unit.manifest.where, f"counts.tokens.{name}", found.get(name, 0), counts[name])
         if name in {"packs", "tokens", "views"}:
             report.checked[name] += counts[name]
@@ -51,13 +52,15 @@ def check_packs(unit: Contents, check: Check, report: Report) -> None:
         report.add(unit.manifest.where, f"counts.packs.planned is {planned}; at least {counts['packs']} expected")
 
 
-def _counts(pack: Pack) -> dict[str, int]:
+def _counts(pack: Pack, recipe: Recipe) -> dict[str, int]:
     """What the pack adds to the counts of its manifest."""
     modality = pack.tokens["modality"]
+    taken = sum(aligned(sample["length"], recipe) for sample in pack.samples)
     return {
         "packs": 1,
         "tokens": pack.used,
-        "padding": len(pack.tokens["input_ids"]) - pack.used,
+        "alignment": taken - pack.used,
+        "padding": len(pack.tokens["input_ids"]) - taken,
         "text": int((modality == Modality.TEXT).sum()),
         "visual": int((modality == Modality.IMAGE).sum()),
         "trained": int((pack.tokens["labels"] != IGNORE).sum()),

@@ -96,7 +96,11 @@ def _check_disjoint(where: str, version: Version, manifests: Sequence[Manifest],
 def check_files(output: str, manifest: Manifest, recipe: Recipe, report: Report) -> bool:
     """Whether every file of a unit is there with the bytes, rows, name and schema that it should have."""
     before = len(report.findings)
-    data = pack_schema(fractional=recipe.profile.positions.fractional, weighted=recipe.job.loss_weights is not None)
+    data = pack_schema(
+        fractional=recipe.profile.positions.fractional,
+        weighted=recipe.job.loss_weights is not None,
+        aligned=recipe.job.pack.align > 1,
+    )
     schemas = {"data": data, "index": INDEX, "rejects": REJECTS}
     kinds = {kind: len(manifest.paths(kind)) for kind in ("index", "rejects")}
     report.expect(manifest.where, "number of index and rejects files", kinds, {"index": 1, "rejects": 1})

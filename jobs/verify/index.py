@@ -9,6 +9,7 @@ from typing import Any
 from jobs.verify.check import Check
 from jobs.verify.documents import Document, read_document
 from jobs.verify.findings import Report
+from jobs.verify.packs import aligned
 from jobs.verify.plans import plan_faults, run_faults
 from jobs.verify.records import Recipe
 from jobs.verify.units import LATE, Contents, name_of
@@ -17,12 +18,12 @@ from pipeline.types import SegmentKind
 Row = dict[str, Any]
 IGNORE = -100
 MAPS = ("propositional", "perspectival", "combined")
-DIMENSIONS = ("tokens", "images", "patches")
+DIMENSIONS = ("tokens", "images", "patches", "tiles")
 
 
 def check_index(unit: Contents, check: Check, report: Report) -> None:
     """Findings of every row of the unit's index, and of the counts that follow from it."""
-    totals = dict.fromkeys(DIMENSIONS, 0)
+    totals = dict.fromkeys([*DIMENSIONS, "aligned", "squares"], 0)
     num_split = 0
     recipe, special = check.recipe, check.text.special
     for identity in unit.rows:
@@ -36,10 +37,13 @@ def check_index(unit: Contents, check: Check, report: Report) -> None:
         for dimension in DIMENSIONS:
             totals[dimension] += row["lengths"][dimension]
         num_split += row["num_parts"] > 1
+        for length in unit.packed[identity].lengths.values() if identity in unit.packed else [row["lengths"]["tokens"]]:
+            totals["aligned"] += aligned(length, recipe)
+            totals["squares"] += aligned(length, recipe) ** 2
         report.checked["segments"] += len(row["segments"])
     limits = recipe.job.pack.limits
-    most = {"tokens": recipe.job.sequence_length, "images": limits.images, "patches": limits.patches}
-    bound = max(-(-totals[d] // limit) if (limit := most[d]) else 0 for d in DIMENSIONS)
+    most = limits.model_dump() | {"aligned": recipe.job.sequence_length}
+    bound = max(-(-totals[d] // limit) if limit else 0 for d, limit in most.items())
     planned = unit.manifest.counts.get("packs", {})
     report.expect(unit.manifest.where, "counts.packs.bound", planned.get("bound"), bound)
     report.expect(unit.manifest.where, "counts.packs.split", planned.get("split"), num_split)
@@ -50,7 +54,7 @@ def _row_faults(row: Row, document: Document, recipe: Recipe, special: Mapping[s
     images = [segment for segment in row["segments"] if segment["kind"] == SegmentKind.IMAGE]
     views = [view for segment in images for view in segment["plan"]["views"]]
     patches = sum(view["grid_t"] * view["grid_h"] * view["grid_w"] for view in views)
-    lengths = dict(zip(DIMENSIONS, (len(document.ids), len(images), patches), strict=True))
+    lengths = dict(zip(DIMENSIONS, (len(document.ids), len(images), patches, len(views)), strict=True))
     if row["lengths"] != lengths:
         yield f"has the lengths {row['lengths']}; {lengths} expected"
     is_chat = any(segment["role"] is not None for segment in row["segments"])

@@ -30,18 +30,21 @@ class Pack:
     weights: npt.NDArray[np.float64] | None
     """Loss weights, if the data set has them."""
     cu_seqlens: list[int]
+    unpadded: list[int] | None
+    """cu_seqlens_unpadded, where documents are aligned."""
     samples: list[Row]
     views: list[Row]
 
     @property
     def used(self) -> int:
-        """Tokens that are no tail padding."""
+        """Tokens of documents, without any padding."""
         return int(sum(sample["length"] for sample in self.samples))
 
 
 def read_packs(table: pa.RecordBatch) -> Iterator[Pack]:
     """The rows of a batch in schema PACK."""
     weights = table["loss_weights"] if "loss_weights" in table.schema.names else None
+    unpadded = table["cu_seqlens_unpadded"] if "cu_seqlens_unpadded" in table.schema.names else None
     is_float = pa.types.is_floating(table["position_ids"].type.value_type.value_type)
     for i in range(table.num_rows):
         positions = table["position_ids"][i].values
@@ -50,7 +53,9 @@ def read_packs(table: pa.RecordBatch) -> Iterator[Pack]:
             {name: _array(table[name][i].values) for name in FLAT},
             [row.values.to_numpy().astype(np.float64) if is_float else _array(row.values) for row in positions],
             None if weights is None else weights[i].values.to_numpy().astype(np.float64),
-            *(table[name][i].as_py() for name in ("cu_seqlens", "samples", "views")),
+            table["cu_seqlens"][i].as_py(),
+            None if unpadded is None else unpadded[i].as_py(),
+            *(table[name][i].as_py() for name in ("samples", "views")),
         )
 
 
@@ -68,7 +73,7 @@ def shape_faults(pack: Pack, recipe: Recipe) -> Iterator[str]:
     yield from (f"{name} has {len(row)} values; {length} expected" for name, row in named.items() if len(row) != length)
     if not pack.samples:
         yield "holds no sample; at least one expected"
-    following = [0, *accumulate(sample["length"] for sample in pack.samples)]
+    following = [0, *accumulate(aligned(sample["length"], recipe) for sample in pack.samples)]
     for i, (sample, start) in enumerate(zip(pack.samples, following, strict=False)):
         if sample["start"] != start or sample["length"] < 1:
             yield f"sample {i} has {sample['length']} tokens from {sample['start']}; some from {start} expected"
@@ -76,20 +81,36 @@ def shape_faults(pack: Pack, recipe: Recipe) -> Iterator[str]:
         yield f"samples have {following[-1]} tokens; at most {length} expected"
 
 
+def aligned(length: int, recipe: Recipe) -> int:
+    """The tokens that a document of `length` takes in a pack."""
+    align = recipe.job.pack.align
+    return (length + align - 1) // align * align
+
+
 def row_faults(pack: Pack, recipe: Recipe, special: Mapping[str, int]) -> Iterator[str]:
     """What is untrue of a row of sound shape: borders, segments, tail, labels, special ids, views, limits."""
-    length, used = recipe.job.sequence_length, pack.used
+    length = recipe.job.sequence_length
+    sizes = [sample["length"] for sample in pack.samples]
+    used = sum(aligned(size, recipe) for size in sizes)
     ids, labels, modality = (pack.tokens[name] for name in ("input_ids", "labels", "modality"))
     starts = [sample["start"] for sample in pack.samples]
     borders = [*starts, used, *([length] if used < length else [])]
     if pack.cu_seqlens != borders:
         yield f"cu_seqlens are {pack.cu_seqlens}; the samples' borders {borders} expected"
-    numbers = np.repeat([*range(len(starts)), -1], [*(sample["length"] for sample in pack.samples), length - used])
+    if pack.unpadded is not None:
+        unpadded = [0, *accumulate([*sizes, *([length - used] if used < length else [])])]
+        if pack.unpadded != unpadded:
+            yield f"cu_seqlens_unpadded are {pack.unpadded}; {unpadded} expected"
+    numbers = np.repeat([*range(len(starts)), -1], [*(aligned(size, recipe) for size in sizes), length - used])
     yield from differences("segment_ids", pack.tokens["segment_ids"], numbers)
 
-    is_tail = np.arange(length) >= used
-    yield from differences("modality is padding", modality == Modality.PADDING, is_tail)
-    yield from differences("input_ids of the tail", ids[used:], np.full(length - used, special["padding"]), used)
+    is_padding = np.ones(length, bool)
+    for start, size in zip(starts, sizes, strict=True):
+        is_padding[start : start + size] = False
+    yield from differences("modality is padding", modality == Modality.PADDING, is_padding)
+    padding = np.where(is_padding, special["padding"], ids)
+    yield from differences("input_ids where there is padding", ids, padding)
+    yield from _inner_padding_faults(pack, starts, sizes, recipe)
     for row in pack.positions:
         yield from differences("position_ids of the tail", row[used:], np.arange(length - used), used)
     wrong = (labels != IGNORE) & ((labels != ids) | (modality != Modality.TEXT))
@@ -97,6 +118,16 @@ def row_faults(pack: Pack, recipe: Recipe, special: Mapping[str, int]) -> Iterat
     for place in np.flatnonzero(wrong)[:1]:
         yield f"labels[{place}] is {labels[place]}; {IGNORE} or the id of a text's token expected"
     yield from _view_faults(pack, recipe, special)
+
+
+def _inner_padding_faults(pack: Pack, starts: list[int], sizes: list[int], recipe: Recipe) -> Iterator[str]:
+    """Positions of the padding that aligns a document go on after it, in every row alike."""
+    for start, size in zip(starts, sizes, strict=True):
+        end = start + aligned(size, recipe)
+        after = max((row[start : start + size].max() for row in pack.positions), default=0) + 1
+        for row in pack.positions:
+            expected = after + np.arange(end - start - size)
+            yield from differences("position_ids of alignment", row[start + size : end], expected, start + size)
 
 
 def _view_faults(pack: Pack, recipe: Recipe, special: Mapping[str, int]) -> Iterator[str]:
@@ -119,7 +150,10 @@ def _view_faults(pack: Pack, recipe: Recipe, special: Mapping[str, int]) -> Iter
     if order != sorted(order):
         yield "views are not in the order of their images"
     patches = sum(view["grid_t"] * view["grid_h"] * view["grid_w"] for view in pack.views)
-    for name, found, limit in (("images", len(set(order)), limits.images), ("patches", patches, limits.patches)):
+    squares = sum(aligned(sample["length"], recipe) ** 2 for sample in pack.samples)
+    held = {"images": len(set(order)), "patches": patches, "tiles": len(pack.views), "squares": squares}
+    for name, found in held.items():
+        limit = getattr(limits, name)
         if limit is not None and found > limit:
             yield f"holds {found} {name}; at most {limit} expected"
 

@@ -68,12 +68,15 @@ class PackLimits(Record):
 
     images: int | None
     patches: int | None
+    tiles: int | None
+    squares: int | None
 
 
 class PackSection(Record):
     """How documents share sequences."""
 
     limits: PackLimits
+    align: int
 
 
 class Placement(Record):

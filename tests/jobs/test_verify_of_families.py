@@ -1,4 +1,4 @@
-"""Lies about what not every data set has: trained turns, loss weights, fractional positions."""
+"""Lies about what not every data set has: trained turns, loss weights, fractional positions, alignment."""
 
 import io
 import json
@@ -38,7 +38,7 @@ def sound(tmp_path_factory):
     shard = write_shard(folder / "talk.tar", members)
     (folder / "family.yaml").write_text(PROFILE)
     options = (f"profile={folder}/family.yaml", "input.format=conversations", "sequence_length=512")
-    build(folder / "out", str(shard), *options, "budget=none", "score=null", "loss_weights=square")
+    build(folder / "out", str(shard), *options, "budget=none", "score=null", "loss_weights=square", "pack.align=32")
     assert verify(str(folder / "out")).findings == []
     return folder / "out"
 
@@ -106,7 +106,33 @@ def position_floored(output):
     output.table("data", change)
 
 
+def borders_unpadded_moved(output):
+    def change(rows):
+        rows[0]["cu_seqlens_unpadded"][1] += 1
+
+    output.table("data", change)
+
+
+def padding_inside_renumbered(output):
+    def change(rows):
+        sample = rows[0]["samples"][0]
+        assert sample["length"] % 32
+        rows[0]["position_ids"][0][sample["length"]] += 1
+
+    output.table("data", change)
+
+
+def padding_inside_of_another_id(output):
+    def change(rows):
+        rows[0]["input_ids"][rows[0]["samples"][0]["length"]] += 1
+
+    output.table("data", change)
+
+
 LIES = {
+    borders_unpadded_moved: r"cu_seqlens_unpadded are",
+    padding_inside_renumbered: r"position_ids of alignment\[\d+\] is",
+    padding_inside_of_another_id: r"input_ids where there is padding\[\d+\] is",
     prompt_trained: r"has other labels in the index than its turn has",
     answer_not_trained: r"labels\[\d+\] is -100; \d+ expected",
     role_changed: r"has other segments in the index than in its shard",

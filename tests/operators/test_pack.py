@@ -161,7 +161,7 @@ def test_data_task_carries_the_documents_and_shards_that_write_needs():
     assert note_of(data)["shards"] == UNITS[4]
     assert from_stream(data["payload"]).schema == MEASURED
     assert [row["key"] for row in from_stream(index["payload"]).to_pylist()] == ["0-0", "0-1", "0-3", "1-0", "1-1"]
-    assert note_of(index)["lengths"][0] == [5 + 8 + 7 + 1, 1, 24, 1]
+    assert note_of(index)["lengths"][0] == [5 + 8 + 7 + 1, 1, 24, 1, 1]
     assert from_stream(summary["payload"]).num_rows == 0
     assert note_of(summary)["reports"] == 3
 
@@ -261,17 +261,27 @@ def test_long_document_is_split_at_segment_borders_as_full_as_can_be():
     assert parts == [Part(0, 3, 0, 2), Part(3, 5, 1, 2)]
     assert summary_of(tasks)["packs"]["split"] == 1
     (length,) = note_of(tasks[-2])["lengths"]
-    assert length == [30 + 8 + 20 + 10 + 40 + 1, 1, 24, 2]
+    assert length == [30 + 8 + 20 + 10 + 40 + 1, 1, 24, 1, 2]
 
 
 @settings(max_examples=80, deadline=None)
 @given(
     st.lists(st.integers(0, 70) | st.sampled_from([(84, 56), (140, 140)]), min_size=1, max_size=9),
     st.sampled_from([VOCABULARY, STARTED]),
-    st.sampled_from([PackLimits(), PackLimits(images=1), PackLimits(patches=100), PackLimits(images=2, patches=120)]),
+    st.sampled_from(
+        [
+            PackLimits(),
+            PackLimits(images=1),
+            PackLimits(patches=100),
+            PackLimits(images=2, patches=120),
+            PackLimits(tiles=1),
+            PackLimits(squares=40**2),
+        ]
+    ),
+    st.sampled_from([1, 8]),
 )
-def test_parts_of_any_document_fit_and_hold_each_segment_once(parts, vocabulary, limits):
-    tasks = run(unit_rows([parts], []), vocabulary=vocabulary, config=PackConfig(limits=limits))
+def test_parts_of_any_document_fit_and_hold_each_segment_once(parts, vocabulary, limits, align):
+    tasks = run(unit_rows([parts], []), vocabulary=vocabulary, config=PackConfig(limits=limits, align=align))
     summary, counts = closed(tasks)
     if counts["samples"]["rejected"]:
         reason = summary["rejects"][0]["reason"]
@@ -283,10 +293,13 @@ def test_parts_of_any_document_fit_and_hold_each_segment_once(parts, vocabulary,
     assert [part.number for part in found] == list(range(len(found)))
     assert {part.count for part in found} == {len(found)}
     assert [i for part in found for i in range(part.first, part.last)] == list(range(len(parts)))
-    total = [0, 0, 0]
+    total = [0, 0, 0, 0]
     for pack in packs:
         sizes = [sizes_of(row, part, parts, vocabulary) for _, part in pack]
-        for d, limit in enumerate((LENGTH, limits.images, limits.patches)):
+        aligned = [-(-size[0] // align) * align for size in sizes]
+        assert sum(aligned) <= LENGTH
+        assert limits.squares is None or sum(tokens**2 for tokens in aligned) <= limits.squares
+        for d, limit in enumerate((LENGTH, limits.images, limits.patches, limits.tiles)):
             assert limit is None or sum(size[d] for size in sizes) <= limit
             total[d] += sum(size[d] for size in sizes)
     assert note_of(tasks[-2])["lengths"] == [[*total, len(found)]]
@@ -296,7 +309,7 @@ def sizes_of(row, part, parts, vocabulary):
     images = [p for p in parts[part.first : part.last] if isinstance(p, tuple)]
     patches = sum(plan["views"][0]["grid_h"] * plan["views"][0]["grid_w"] for plan, _ in (plan_of(*i) for i in images))
     tokens = sum(segment_tokens(row)[part.first : part.last]) + framing_tokens(part, vocabulary)
-    return tokens, len(images), patches
+    return tokens, len(images), patches, len(images)
 
 
 def test_segment_longer_than_a_sequence_rejects_its_document_with_counts_to_the_token():
@@ -304,8 +317,8 @@ def test_segment_longer_than_a_sequence_rejects_its_document_with_counts_to_the_
     summary, counts = closed(tasks)
     rejects = [r for r in summary["rejects"] if r["level"] == "sample"]
     assert [(r["id"]["key"], r["detail"]) for r in rejects] == [
-        ("0-1", "segment 1 alone has 65 tokens, 0 images, 0 patches; a sequence holds 64 tokens"),
-        ("0-3", "segment 0 alone has 65 tokens, 0 images, 0 patches; a sequence holds 64 tokens"),
+        ("0-1", "segment 1 alone has 65 tokens; a sequence holds 64 tokens"),
+        ("0-3", "segment 0 alone has 65 tokens; a sequence holds 64 tokens"),
     ]
     assert (rejects[0]["operator"], rejects[0]["member"], rejects[0]["offset"]) == ("pack", "m1", 1024)
     guilty = [r["segment"] for r in summary["rejects"] if r["level"] == "segment" and r["reason"] == Reason.TOO_LONG]
@@ -328,7 +341,7 @@ def test_reject_policy_splits_nothing():
     tasks = run(unit_rows([[40, 40], [60]], []), config=PackConfig(long_documents="reject"))
     summary, _ = closed(tasks)
     assert [r["reason"] for r in summary["rejects"]] == [Reason.TOO_LONG, *[Reason.SAMPLE_REJECTED] * 2]
-    assert summary["rejects"][0]["detail"].startswith("81 tokens, 0 images, 0 patches; a sequence holds 64 tokens")
+    assert summary["rejects"][0]["detail"].startswith("81 tokens; a sequence holds 64 tokens")
     assert placed(tasks) == [[("0-1", Part(0, 1))]]
 
 
@@ -379,4 +392,4 @@ def test_conversation_without_a_trained_token_is_rejected_and_one_with_has_no_en
     (reject,) = [reject for reject in summary_of(tasks)["rejects"] if reject["level"] == "sample"]
     assert (reject["reason"], reject["id"]["ordinal"]) == (Reason.NO_LOSS, 0)
     (index,) = [task for task in tasks if task["kind"] == INDEX]
-    assert note_of(index)["lengths"] == [[5, 0, 0, 1]]
+    assert note_of(index)["lengths"] == [[5, 0, 0, 0, 1]]

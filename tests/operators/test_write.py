@@ -188,6 +188,7 @@ def check_invariants(built):
         for name, amount in {
             "packs": 1,
             "tokens": used,
+            "alignment": 0,
             "padding": tail,
             "text": pack["modality"].count(Modality.TEXT),
             "visual": len(visual),
