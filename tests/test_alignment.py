@@ -57,7 +57,7 @@ def test_every_limit_binds(shards, tmp_path, limit):
     (index,) = (tmp_path / "free" / "index").glob("*.parquet")
     lengths = [row["lengths"] for row in pq.read_table(index, columns=["lengths"]).to_pylist()]
     sizes = [found["tokens"] ** 2 if limit == "squares" else found[limit] for found in lengths]
-    most = max(max(sizes), sum(sizes) // 2)
+    most = max(*sizes, sum(sizes) // 2)
     bound = build(tmp_path / "bound", shards, *options, f"pack.limits.{limit}={most}")
     assert free["totals"]["tokens"]["packs"] < bound["totals"]["tokens"]["packs"]
     assert bound["totals"]["packs"]["bound"] == -(-sum(sizes) // most)

@@ -62,7 +62,7 @@ def copied(pattern: str, folder: Path) -> str:
 
 
 def fills(output: Path) -> list[dict[str, Any]]:
-    """For each unit its packs, its bound, and the fill of all packs but the last."""
+    """For each unit its packs, its bound, and the fill of all packs but the emptiest, which takes up the slack."""
     found = []
     for path in sorted((output / "manifests").iterdir()):
         manifest = json.loads(path.read_text())
@@ -73,7 +73,7 @@ def fills(output: Path) -> list[dict[str, Any]]:
             if file["kind"] == "data"
             for row in pq.read_table(output / file["path"], columns=["samples"]).to_pylist()
         ]
-        full = used[:-1]
+        full = sorted(used)[1:]
         found.append(
             {
                 "unit": manifest["unit"],
@@ -81,7 +81,7 @@ def fills(output: Path) -> list[dict[str, Any]]:
                 "packs": len(used),
                 "bound": manifest["counts"]["packs"]["bound"],
                 "fill": round(sum(used) / len(used) / length, 5),
-                "fill_without_last": round(sum(full) / len(full) / length, 5) if full else None,
+                "fill_without_emptiest": round(sum(full) / len(full) / length, 5) if full else None,
             }
         )
     return found
@@ -129,11 +129,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as work:
         found = measure(options.pattern, Path(work), [f"--set={field}" for field in options.set])
     for unit in found["units"]:
-        print(f"unit of {unit['shards']} shards: {unit['packs']} packs, bound {unit['bound']}, fill {unit['fill']:.4f}, without the last {unit['fill_without_last']}")  # fmt: skip # noqa: E501
-    full = [(unit["packs"] - 1, unit["fill_without_last"] or 0) for unit in found["units"] if unit["packs"] > 1]
+        print(f"unit of {unit['shards']} shards: {unit['packs']} packs, bound {unit['bound']}, fill {unit['fill']:.4f}, without the emptiest {unit['fill_without_emptiest']}")  # fmt: skip # noqa: E501
+    full = [(unit["packs"] - 1, unit["fill_without_emptiest"] or 0) for unit in found["units"] if unit["packs"] > 1]
     if full:
-        found["fill_without_each_units_last"] = round(sum(n * fill for n, fill in full) / sum(n for n, _ in full), 5)
-        print(f"all packs but each unit's last: {found['fill_without_each_units_last']}")
+        found["fill_without_each_units_emptiest"] = round(sum(n * fill for n, fill in full) / sum(n for n, _ in full), 5)
+        print(f"all packs but each unit's emptiest: {found['fill_without_each_units_emptiest']}")
     print(f"findings of verify: {found['findings']}")
     found["machine"] = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
     if options.json:
