@@ -74,7 +74,8 @@ def run(
 
 @app.command(
     epilog="Examples: `lodepack inspect build/quickstart --pack 0`; "
-    "`lodepack inspect build/quickstart --explain 00000004`; `lodepack inspect --profile llava_next 640x480`"
+    "`lodepack inspect build/quickstart --explain 00000004`; `lodepack inspect --profile llava_next 640x480`; "
+    "`lodepack inspect --profile qwen3_vl --video 10 640x480`"
 )
 def inspect(
     what: Annotated[
@@ -90,12 +91,17 @@ def inspect(
         str | None, typer.Option(metavar="NAME", help="Show what this model family makes of an image.")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Packs to list; 10 by default.")] = None,
+    video: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="With --profile: of a video that lasts so long.")
+    ] = None,
+    fps: Annotated[float, typer.Option(min=0.01, help="Frames a second of that video.")] = 25.0,
     as_json: Json = False,
 ) -> None:
-    """Show packs, views, budgets and text; the fate of one sample; or the plan of one image.
+    """Show packs, views, budgets and text; the fate of one sample; or the plan of one image or video.
 
-    With --profile and --json: `visual_tokens` counts every id that the image adds, markers included; `placeholders`
-    those alone that features replace, newline embeddings among them; `grid` is [rows, columns] of tiles, or of merged
+    With --profile and --json: `visual_tokens` counts every id that the image adds, markers included (a mark that is text
+    to the tokenizer, such as a line break or the name of a tile in Idefics3, as one); `placeholders` those alone that
+    features replace, newline embeddings among them; `grid` is [rows, columns] of tiles, or of merged
     tokens for families that slice none; `box` is [left, top, right, bottom] in pixels. Several sizes give a list.
     """
     from jobs.inspect.command import inspect_output, inspect_sizes
@@ -103,7 +109,9 @@ def inspect(
     if profile is not None:
         if pack is not None or explain is not None or limit is not None:
             raise ConfigError("--profile shows the plan of image sizes; leave out --pack, --explain and --limit")
-        found = inspect_sizes(profile, what, show=not as_json)
+        found = inspect_sizes(profile, what, show=not as_json, seconds=video, fps=fps)
+    elif video is not None:
+        raise ConfigError("--video shows what a profile makes of a video; name one with --profile")
     else:
         found = inspect_output(what, pack=pack, explain_id=explain, limit=limit, show=not as_json)
     if as_json:
@@ -148,6 +156,36 @@ def samples(
     else:
         typer.echo(f"wrote {', '.join(written['files'])} to {written['folder']}")
         typer.echo(f"next: lodepack run {written['folder']}/quickstart.yaml --local")
+
+
+@app.command(epilog="Example: `lodepack export build/quickstart --to webdataset --output build/webdataset`")
+def export(
+    source: Annotated[str, typer.Argument(metavar="OUT", help="Output of a run.")],
+    to: Annotated[str, typer.Option(help="energon, mds or webdataset.")],
+    output: Annotated[str, typer.Option(metavar="URL", help="New or empty folder or URL to write to.")],
+    version: Annotated[int | None, typer.Option(min=1, help="Version of OUT; by default the newest.")] = None,
+    shard_size: Annotated[
+        int, typer.Option(min=1, metavar="MIB", help="A shard ends before it is larger; a pack is never cut.")
+    ] = 512,
+    as_json: Json = False,
+) -> None:
+    """Write the packs of an output in the format of another loader: every column, every byte of pixels.
+
+    energon and webdataset need `pip install 'lodepack[export]'`. An export that was stopped has no index, so its
+    reader does not take it for whole; export again, into another folder.
+    """
+    from jobs.export.command import export_packs
+    from jobs.progress import Screen
+
+    with Screen(quiet=as_json) as screen:
+        written = export_packs(source, to, output, version=version, shard_bytes=shard_size << 20, progress=screen)
+    if as_json:
+        _print_json(written)
+    else:
+        typer.echo(
+            f"wrote {written['num_packs']:,} packs of version {written['version']} in {written['num_shards']:,} "
+            f"{to} shard(s), {written['num_bytes']:,} bytes, to {written['export']}"
+        )
 
 
 @tokenizer_app.command(

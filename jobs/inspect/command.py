@@ -8,7 +8,7 @@ from typing import Any
 from jobs.inspect.explain import explain
 from jobs.inspect.output import open_output
 from jobs.inspect.packs import count, find_pack, first_packs, overview, read_pack
-from jobs.inspect.plan import show_plan
+from jobs.inspect.plan import show_plan, show_video
 from jobs.inspect.screen import print_explanation, print_overview, print_pack, print_plan
 from pipeline.errors import ConfigError
 
@@ -16,13 +16,21 @@ DEFAULT_LIMIT = 10
 """Packs that the overview lists."""
 
 
-def inspect_sizes(profile: str, sizes: Sequence[str], *, show: bool) -> dict[str, Any] | list[dict[str, Any]]:
-    """The plan of one size, or a list of those of several; ConfigError names the size that has none."""
+def inspect_sizes(
+    profile: str, sizes: Sequence[str], *, show: bool, seconds: float | None = None, fps: float = 25.0
+) -> dict[str, Any] | list[dict[str, Any]]:
+    """The plan of one size, or a list of those of several; ConfigError names the size that has none.
+
+    seconds: of a video of that size at `fps` frames a second.
+    """
     if not sizes:
         raise ConfigError(
             f"--profile {profile} needs an image size, such as: lodepack inspect --profile {profile} 640x480"
         )
-    plans = [show_plan(profile, size) for size in sizes]
+    if seconds is None:
+        plans = [show_plan(profile, size) for size in sizes]
+    else:
+        plans = [show_video(profile, size, seconds, fps) for size in sizes]
     if show:
         for size, plan in zip(sizes, plans, strict=True):
             print_plan(profile, size, plan)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from operators.profiles import load_profile
+from operators.slicing.qwen import QwenConfig
+from operators.slicing.qwen_video import num_frames, plan_frames, timestamps
 from pipeline.errors import ConfigError, InputError
 from pipeline.types import Modality, Run, SlicePlan
 
@@ -29,13 +31,21 @@ def show_plan(profile_name: str, size: str) -> dict[str, Any]:
     ConfigError for an unknown profile, for what is no size, and for a shape that the family refuses.
     """
     profile = load_profile(profile_name)
+    try:
+        plan = profile.slicing.plan(*_size(size), profile.tokens.by_role())
+    except InputError as error:
+        raise ConfigError(f"{profile_name}: {error}") from error
+    return _facts(plan)
+
+
+def _size(size: str) -> tuple[int, int]:
     match = SIZE.fullmatch(size)
     if match is None:
         raise ConfigError(f"{size!r} is no image size; WIDTHxHEIGHT in pixels is expected, such as 640x480")
-    try:
-        plan = profile.slicing.plan(int(match[1]), int(match[2]), profile.tokens.by_role())
-    except InputError as error:
-        raise ConfigError(f"{profile_name}: {error}") from error
+    return int(match[1]), int(match[2])
+
+
+def _facts(plan: SlicePlan) -> dict[str, Any]:
     return {
         "visual_tokens": plan.tokens,
         "placeholders": plan.placeholders,
@@ -43,6 +53,27 @@ def show_plan(profile_name: str, size: str) -> dict[str, Any]:
         "grid": _grid(plan),
         "layout": write_layout(plan),
     }
+
+
+def show_video(profile_name: str, size: str, seconds: float, fps: float) -> dict[str, Any]:
+    """What profile `profile_name` makes of a video of `size` that lasts `seconds`, at `fps` frames a second.
+
+    The keys of `show_plan`, and num_frames, the frames that are looked at. ConfigError where the family takes no
+    videos here, or refuses this one.
+    """
+    profile = load_profile(profile_name)
+    tokens = profile.tokens.by_role()
+    if not isinstance(profile.slicing, QwenConfig) or "video" not in tokens:
+        raise ConfigError(f"profile {profile_name} has no rule for videos here; the Qwen families have")
+    width, height = _size(size)
+    try:
+        total = round(seconds * fps)
+        count = num_frames(total, fps)
+        frames = [round(i * (total - 1) / (count - 1)) for i in range(count)]
+        plan = plan_frames(width, height, timestamps(frames, fps), profile.slicing, tokens)
+    except (InputError, ValueError) as error:
+        raise ConfigError(f"{profile_name}: {error}") from error
+    return _facts(plan) | {"num_frames": count}
 
 
 def write_layout(plan: SlicePlan) -> str:

@@ -128,8 +128,10 @@ def print_plan(profile: str, size: str, plan: Mapping[str, Any]) -> None:
         views = [view for view in plan["views"] if view["kind"] == kind]
         rows, columns = (1 + max(view[axis] for view in views) for axis in ("row", "col"))
         shape = views[0]["width"], views[0]["height"]
-        labels = [f"{view['cols']}x{view['rows']} = {view['tokens']:,}" for view in views]
+        labels = [f"{view['cols']}x{view['rows']} = {view['tokens']:,}" for view in views[: rows * columns]]
         number = "" if len(views) == 1 else f" {columns}x{rows}, each"
+        if kind == "frame":  # all alike: one is drawn
+            number = f", {plural(len(views), 'step')} of {plural(plan['num_frames'], 'frame')}, each"
         title = Text(f"{kind}{number} {shape[0]}x{shape[1]} px", "dim")
         drawings.append(Text("\n").join([title, grid_box(rows, columns, shape, labels)]))
     console.print(Columns(drawings, padding=(0, 3)))

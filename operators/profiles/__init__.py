@@ -45,6 +45,8 @@ class TokenRoles(BaseModel):
     number_start: str | None = None
     """Before the image's number in its document."""
     number_end: str | None = None
+    video: str | None = None
+    """Stands once for every visual feature of a video."""
     label_side: int = Field(0, ge=0)
     """Tiles have labels of their own for that many rows and columns."""
     others: tuple[str, ...] = ()

@@ -36,6 +36,8 @@ class QwenConfig(BaseModel, frozen=True, extra="forbid"):
     """Whether a side under half a token first counts as none, so that the picture is taken for one below min_pixels
     (transformers' image processor), and not as one token (qwen-vl-utils). 1000x10 is 20 tokens by the one, 36 by the
     other."""
+    stamped_frames: bool = False
+    """Whether each step of a video stands alone behind its time, as in Qwen3-VL."""
 
     @property
     def factor(self) -> int:

@@ -58,13 +58,11 @@ def plan_frames(
     seconds: Sequence[float],
     config: QwenConfig,
     tokens: Mapping[str, str],
-    *,
-    stamped: bool,
 ) -> SlicePlan:
     """The views of a video's steps, one at each of `seconds` (the times of `timestamps`), and their layout.
 
-    stamped (Qwen3-VL): each step is enclosed alone, behind its time as text; otherwise (Qwen2-VL, Qwen2.5-VL) one
-    start and one end mark enclose all. tokens: as `Scheme.plan`; `placeholder` is the video's.
+    config.stamped_frames (Qwen3-VL): each step is enclosed alone, behind its time as text; otherwise (Qwen2-VL,
+    Qwen2.5-VL) one start and one end mark enclose all. tokens: as `Scheme.plan`, with `video`.
     """
     new_width, new_height = frame_size(width, height, len(seconds) * FRAME_FACTOR, config)
     rows, cols = new_height // config.factor, new_width // config.factor
@@ -86,8 +84,8 @@ def plan_frames(
         )
         for _ in seconds
     )
-    layout = tuple(_layout(rows * cols, seconds, tokens, stamped=stamped))
-    return SlicePlan(config.scheme, width, height, rows, cols, views, layout, tokens["placeholder"])
+    layout = tuple(_layout(rows * cols, seconds, tokens, stamped=config.stamped_frames))
+    return SlicePlan(config.scheme, width, height, rows, cols, views, layout, tokens["video"])
 
 
 def _layout(count: int, seconds: Sequence[float], tokens: Mapping[str, str], *, stamped: bool) -> Iterator[Run]:
@@ -98,7 +96,7 @@ def _layout(count: int, seconds: Sequence[float], tokens: Mapping[str, str], *, 
         if stamped:
             yield Run(f"<{time:.1f} seconds>", Modality.MARKER, -1, 1)
             yield start
-        yield Run(tokens["placeholder"], Modality.VIDEO, step, count)
+        yield Run(tokens["video"], Modality.VIDEO, step, count)
         if stamped:
             yield end
     if not stamped:

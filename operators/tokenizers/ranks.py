@@ -28,7 +28,7 @@ class RankTokenizer:
     Ranks hold no special tokens: families reserve ids behind them by a convention that the file does not tell.
     reserved: those ids; a special token that has none is appended behind all, in the order given.
     trusted, shift: as in tekken files, ids of special tokens in front of the ranks, and how many ids those take.
-    ConfigError if a byte has no rank, the pattern is none, or a reserved id is that of a rank.
+    ConfigError if a byte has no rank, the pattern is none, or the reserved ids do not begin behind the ranks.
     """
 
     library = "tiktoken"
@@ -55,11 +55,10 @@ class RankTokenizer:
         self._shift = shift
         self._base = shift + 1 + max(ranks.values())
         behind = dict(reserved or {})
-        taken = [literal for literal, index in behind.items() if index < self._base]
-        if taken:
+        if behind and min(behind.values()) != self._base:
             raise ConfigError(
-                f"{name} has ids up to {self._base - 1}, and the profile's reserved_ids has {taken[0]} at "
-                f"{behind[taken[0]]}; take the family's own file, or leave reserved_ids out"
+                f"{name} has ids up to {self._base - 1}, and the profile's reserved_ids begin at "
+                f"{min(behind.values())}; take the family's own file, or leave reserved_ids out"
             )
         literals = tuple(special)
         known = {literal: index for literal, index in {**behind, **(trusted or {})}.items() if literal in literals}

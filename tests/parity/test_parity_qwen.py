@@ -173,9 +173,8 @@ def test_mrope_of_a_video_equals_the_models(name, seconds):
 
 def test_frames_of_qwen3_are_images_between_timestamps():
     profile = load_profile("qwen3_vl")
-    tokens = profile.tokens.by_role() | {"placeholder": VIDEO}
     seconds = timestamps([0, 12, 24, 36, 48], 24)
-    plan = plan_frames(320, 240, seconds, profile.slicing, tokens, stamped=True)
+    plan = plan_frames(320, 240, seconds, profile.slicing, profile.tokens.by_role())
     rows, cols = plan.grid_h, plan.grid_w
     stamps = [run.token for run in plan.layout if run.token.startswith("<0") or run.token.startswith(("<1", "<2"))]
     assert stamps == ["<0.2 seconds>", "<1.2 seconds>", "<2.0 seconds>"]

@@ -9,7 +9,8 @@ from operators.slicing.qwen_video import frame_size, num_frames, plan_frames, ti
 from pipeline.types import Modality
 
 QWEN25 = QwenConfig(patch=14, merge=2, min_pixels=3136, max_pixels=12845056)
-TOKENS = {"placeholder": "<v>", "image_start": "<s>", "image_end": "<e>"}
+QWEN3 = QwenConfig(patch=16, merge=2, min_pixels=65536, max_pixels=16777216, stamped_frames=True)
+TOKENS = {"placeholder": "<p>", "video": "<v>", "image_start": "<s>", "image_end": "<e>"}
 
 
 @pytest.mark.parametrize(
@@ -51,7 +52,7 @@ def test_timestamps_equal_the_golden_line():
 
 
 def test_steps_of_qwen3_are_enclosed_and_stamped_one_by_one():
-    plan = plan_frames(640, 480, [0.25, 1.25], QWEN25, TOKENS, stamped=True)
+    plan = plan_frames(640, 480, [0.25, 1.25], QWEN3, TOKENS)
     count = plan.grid_h * plan.grid_w
     assert [(run.token, run.view, run.count) for run in plan.layout] == [
         ("<0.2 seconds>", -1, 1),
@@ -67,7 +68,7 @@ def test_steps_of_qwen3_are_enclosed_and_stamped_one_by_one():
 
 
 def test_steps_of_qwen2_are_enclosed_together():
-    plan = plan_frames(640, 480, [0.5, 1.5, 2.5], QWEN25, TOKENS, stamped=False)
+    plan = plan_frames(640, 480, [0.5, 1.5, 2.5], QWEN25, TOKENS)
     assert [run.token for run in plan.layout] == ["<s>", "<v>", "<v>", "<v>", "<e>"]
     assert plan.placeholders == 3 * plan.views[0].tokens
     assert all(view.kind == "frame" and view.tokens <= 768 for view in plan.views)
