@@ -99,9 +99,9 @@ def inspect(
 ) -> None:
     """Show packs, views, budgets and text; the fate of one sample; or the plan of one image or video.
 
-    With --profile and --json: `visual_tokens` counts every id that the image adds, markers included (a mark that is text
-    to the tokenizer, such as a line break or the name of a tile in Idefics3, as one); `placeholders` those alone that
-    features replace, newline embeddings among them; `grid` is [rows, columns] of tiles, or of merged
+    With --profile and --json: `visual_tokens` counts every id that the image adds, markers included (a mark that is
+    text to the tokenizer, such as a line break or the name of a tile in Idefics3, as one); `placeholders` those alone
+    that features replace, newline embeddings among them; `grid` is [rows, columns] of tiles, or of merged
     tokens for families that slice none; `box` is [left, top, right, bottom] in pixels. Several sizes give a list.
     """
     from jobs.inspect.command import inspect_output, inspect_sizes

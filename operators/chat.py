@@ -34,6 +34,8 @@ class Turn(BaseModel):
     """Follows that; never trained."""
     cut: str = ""
     """Characters that the family takes off the end of the turn."""
+    trim: bool = False
+    """Whether it takes white space off both ends."""
 
 
 class ChatTemplate(BaseModel):
@@ -123,6 +125,9 @@ def _turns(segments: Sequence[Row], template: ChatTemplate) -> list[_Said]:
         parts = [(i, None if row["kind"] == SegmentKind.IMAGE else str(row["text"])) for i, row in found]
         last, words = parts[-1]
         parts[-1] = (last, words.rstrip(around.cut) if words and around.cut else words)
+        if around.trim:
+            parts[0] = (parts[0][0], (parts[0][1] or "").lstrip())
+            parts[-1] = (parts[-1][0], (parts[-1][1] or "").rstrip())
         turns.append(_Said(role, around, parts))
     if turns[0].role != "system" and template.default_system is not None:
         turns.insert(0, _Said("system", template.system, [(turns[0].parts[0][0], template.default_system)]))

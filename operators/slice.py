@@ -38,7 +38,8 @@ class Slice:
         plans: list[SlicePlan] = []
         for i, picture in zip(images, row["pictures"], strict=True):
             try:
-                plans.append(self._plan(picture["width"], picture["height"], Place(len(plans), len(images))))
+                where = Place(len(plans), len(images))
+                plans.append(plan_image(self.profile, self.max_regions, picture["width"], picture["height"], where))
             except InputError as error:
                 segment = segments[i]
                 error.member, error.segment = segment["member"], i
@@ -50,8 +51,10 @@ class Slice:
             "layouts": [[asdict(run) for run in plan.layout] for plan in plans],
         }
 
-    def _plan(self, width: int, height: int, place: Place) -> SlicePlan:
-        slicing, tokens = self.profile.slicing, self.profile.tokens.by_role()
-        if self.max_regions is None or not isinstance(slicing, QwenConfig):
-            return slicing.plan(width, height, tokens, place)
-        return plan_regions(width, height, slicing, tokens, max_regions=self.max_regions)
+
+def plan_image(profile: Profile, max_regions: int | None, width: int, height: int, where: Place) -> SlicePlan:
+    """The plan of one picture (pixels); of regions if `max_regions` is given and the family can shrink them."""
+    slicing, tokens = profile.slicing, profile.tokens.by_role()
+    if max_regions is None or not isinstance(slicing, QwenConfig):
+        return slicing.plan(width, height, tokens, where)
+    return plan_regions(width, height, slicing, tokens, max_regions=max_regions)

@@ -44,17 +44,18 @@ class Tokenize:
             "tokens": tokens,
             "trained": trained,
             "segments": [segment | {"text": None} for segment in segments],
-            "runs": [list(self._runs(layout)) for layout in row["layouts"]],
+            "runs": [list(lay_runs(layout, self._tokenizer)) for layout in row["layouts"]],
         }
 
-    def _runs(self, layout: Sequence[Row]) -> Iterator[Row]:
-        """Runs of ids: special tokens as they are, the text between two of them encoded in one go."""
-        special = self._tokenizer.special_ids
-        for is_special, group in groupby(layout, key=lambda run: run["token"] in special):
-            if is_special:
-                yield from (run | {"id": special[run["token"]]} for run in group)
-                continue
-            marks = list(group)
-            (ids,) = self._tokenizer.encode(["".join(run["token"] * run["count"] for run in marks)])
-            for one, same in groupby(ids):
-                yield marks[0] | {"id": one, "count": len(list(same))}
+
+def lay_runs(layout: Sequence[Row], tokenizer: Tokenizer) -> Iterator[Row]:
+    """Runs of ids of an image's layout: special tokens as they are, text between two of them encoded in one go."""
+    special = tokenizer.special_ids
+    for is_special, group in groupby(layout, key=lambda run: run["token"] in special):
+        if is_special:
+            yield from (run | {"id": special[run["token"]]} for run in group)
+            continue
+        marks = list(group)
+        (ids,) = tokenizer.encode(["".join(run["token"] * run["count"] for run in marks)])
+        for one, same in groupby(ids):
+            yield marks[0] | {"id": one, "count": len(list(same))}

@@ -1,8 +1,8 @@
 """Whether an output is what it promises: conserved, reproducible in its names, committed once, each pack exact.
 
-Re-reads the inputs and shares no code with what built the output, beyond its types, its schemas, the opening of URLs,
-and the adapters that hand text to the tokenizer's library (with the chat templates): a mistake of the writer must not
-be repeated by the one who checks it.
+Re-reads the inputs with code of its own, since a mistake of the writer must not be repeated by the one who checks it.
+It shares the types, the schemas, the opening of URLs, the adapters of tokenizers with the chat templates (`text`), and
+the arithmetic of the slicing schemes (`replan`), which tests hold against the families' own processors.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from jobs.verify.index import check_index
 from jobs.verify.inputs import check_inputs
 from jobs.verify.locate import last_run, locate_shards
 from jobs.verify.records import Recipe, Version
+from jobs.verify.replan import Planner
 from jobs.verify.takes import check_takes
 from jobs.verify.text import open_text
 from jobs.verify.units import read_unit
@@ -45,7 +46,7 @@ def verify(output: str, inputs: Sequence[str] = (), tokenizer: str | None = None
         raise ConfigError(f"{output} does not record its tokenizer; give the file with --tokenizer FILE")
     text = open_text(address, recipe)
     takes = check_takes(manifests, version, recipe.job.limit, report)
-    check = Check(output, recipe, text, urls, takes)
+    check = Check(output, recipe, text, Planner(version.recipe, text.tokenizer), urls, takes)
     for manifest in manifests:
         if not check_files(output, manifest, recipe, report):
             report.notes.append(f"unit {manifest.unit} was not looked into, because its files are not sound")

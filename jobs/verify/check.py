@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from jobs.verify.records import Recipe
+from jobs.verify.replan import Planner
 from jobs.verify.text import Text
 
 
@@ -16,5 +17,6 @@ class Check:
     output: str
     recipe: Recipe
     text: Text
+    planner: Planner
     urls: Mapping[str, str]
     takes: Mapping[str, int]

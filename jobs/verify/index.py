@@ -12,8 +12,9 @@ from jobs.verify.findings import Report
 from jobs.verify.packs import aligned
 from jobs.verify.plans import plan_faults, run_faults
 from jobs.verify.records import Recipe
+from jobs.verify.replan import Planner
 from jobs.verify.units import LATE, Contents, name_of
-from pipeline.types import SegmentKind
+from pipeline.types import Place, SegmentKind
 
 Row = dict[str, Any]
 IGNORE = -100
@@ -32,7 +33,7 @@ def check_index(unit: Contents, check: Check, report: Report) -> None:
             continue
         document = read_document(row, special)
         name = name_of(identity, row["id"]["key"])
-        for fault in [*_row_faults(row, document, recipe, special), *_part_faults(unit, row, document)]:
+        for fault in [*_row_faults(row, document, recipe, special, check.planner), *_part_faults(unit, row, document)]:
             report.add(name, f"in the index {fault}")
         for dimension in DIMENSIONS:
             totals[dimension] += row["lengths"][dimension]
@@ -49,7 +50,9 @@ def check_index(unit: Contents, check: Check, report: Report) -> None:
     report.expect(unit.manifest.where, "counts.packs.split", planned.get("split"), num_split)
 
 
-def _row_faults(row: Row, document: Document, recipe: Recipe, special: Mapping[str, int]) -> Iterator[str]:
+def _row_faults(
+    row: Row, document: Document, recipe: Recipe, special: Mapping[str, int], planner: Planner
+) -> Iterator[str]:
     """Lengths, labels of text, plans, and runs."""
     images = [segment for segment in row["segments"] if segment["kind"] == SegmentKind.IMAGE]
     views = [view for segment in images for view in segment["plan"]["views"]]
@@ -59,6 +62,7 @@ def _row_faults(row: Row, document: Document, recipe: Recipe, special: Mapping[s
         yield f"has the lengths {row['lengths']}; {lengths} expected"
     is_chat = any(segment["role"] is not None for segment in row["segments"])
     is_first = is_chat or "document_start" not in special
+    number = 0
     reserved = set(recipe.tokenizer.special_tokens.values())
     for i, segment in enumerate(row["segments"]):
         if segment["kind"] == SegmentKind.TEXT:
@@ -72,6 +76,8 @@ def _row_faults(row: Row, document: Document, recipe: Recipe, special: Mapping[s
             continue
         is_first = False
         faults = [*plan_faults(segment["plan"], recipe), *_relevance_faults(segment, recipe)]
+        faults += [] if faults else planner.faults(segment["plan"], segment["runs"], Place(number, len(images)))
+        number += 1
         yield from (f"segment {i} {fault}" for fault in faults)
         layout_faults = run_faults(segment["plan"], segment["runs"], special["placeholder"])
         yield from (f"segment {i} {fault}" for fault in layout_faults)

@@ -18,15 +18,15 @@ ROLES = ("placeholder", "document_start", "document_end", "padding")
 
 
 class Text:
-    """The tokenizer. special: ids of the profile's special tokens by role; a role that the family lacks is absent."""
+    """The tokenizer, and ids by it. special: those of special tokens by role; a role that the family lacks is absent."""
 
     def __init__(self, model: bytes, recipe: Recipe, name: str) -> None:
         given = recipe.tokenizer.special_tokens
         literals = sorted(given, key=lambda literal: given[literal])
-        self._tokenizer = open_tokenizer(
+        self.tokenizer = open_tokenizer(
             model, literals, name, recipe.profile.tokenizer_pattern, recipe.profile.reserved_ids
         )
-        if self._tokenizer.special_ids != given:
+        if self.tokenizer.special_ids != given:
             raise ConfigError(
                 f"tokenizer {name} gives special tokens other ids than the output's recipe; build it again"
             )
@@ -37,11 +37,11 @@ class Text:
     def encode(self, segments: Sequence[Segment]) -> tuple[Ids, Ids]:
         """Ids and labels (before the first token's is masked) of each segment by itself, or as a turn of its talk."""
         if self._template is None or all(segment.role is None for segment in segments):
-            ids = iter(self._tokenizer.encode([s.text or "" for s in segments if s.kind == SegmentKind.TEXT]))
+            ids = iter(self.tokenizer.encode([s.text or "" for s in segments if s.kind == SegmentKind.TEXT]))
             found = [next(ids) if s.kind == SegmentKind.TEXT else [] for s in segments]
             return found, found
         rows = [{"kind": int(s.kind), "text": s.text, "role": s.role, "turn": s.turn} for s in segments]
-        found, trained = render_conversation(rows, self._template, self._tokenizer)
+        found, trained = render_conversation(rows, self._template, self.tokenizer)
         labels = [
             [i if kept else -100 for i, kept in zip(ids, flags, strict=True)]
             for ids, flags in zip(found, trained, strict=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import cache
 from importlib import resources
 from pathlib import PurePath
+from typing import Annotated, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from operators.chat import ChatTemplate
 from operators.positions import PositionsConfig
@@ -16,6 +17,7 @@ from pipeline import storage
 from pipeline.errors import ConfigError, StorageError
 
 SUFFIX = ".yaml"
+Positive = Annotated[float, Field(gt=0)]
 
 
 class TokenRoles(BaseModel):
@@ -52,6 +54,25 @@ class TokenRoles(BaseModel):
     others: tuple[str, ...] = ()
     """Further tokens that no text may produce: marks of the chat template."""
 
+    @model_validator(mode="after")
+    def _marks_can_be_told_apart(self) -> Self:
+        roles = self.model_dump(exclude={"label_side", "others"})
+        named = [*roles.items(), *(("others", literal) for literal in self.others)]
+        empty = [role for role, literal in named if literal == ""]
+        if empty:
+            raise ValueError(f"{empty[0]} is empty; a token has at least one character")
+        same = [role for role, literal in roles.items() if literal == self.placeholder and role != "placeholder"]
+        if same or self.placeholder in self.others:
+            raise ValueError(f"{(same or ['others'])[0]} is the placeholder, {self.placeholder}; features alone are")
+        if self.tile_label is not None:
+            try:
+                label = self.tile_label.format(row=1, col=2)
+            except (LookupError, ValueError) as error:
+                raise ValueError(f"tile_label {self.tile_label!r} has more than {{row}} and {{col}} in it") from error
+            if label == self.tile_label:
+                raise ValueError(f"tile_label {self.tile_label!r} has neither {{row}} nor {{col}} in it")
+        return self
+
     def by_role(self) -> dict[str, str]:
         """Literals that an image or a document is laid out with."""
         fields = self.model_dump(exclude={"label_side", "others"})
@@ -81,7 +102,7 @@ class Profile(BaseModel):
     """How a conversation is written; None: the family has no template here, and takes documents only."""
     mean: tuple[float, float, float]
     """Subtracted from the channels of a pixel (0..1) when a model reads it."""
-    std: tuple[float, float, float]
+    std: tuple[Positive, Positive, Positive]
     """What they are then divided by."""
     sequence_length: int = Field(8192, ge=16)
     """Tokens in a packed sequence where the job says nothing: as the family's models were tuned, or 8,192."""
@@ -89,6 +110,13 @@ class Profile(BaseModel):
     """Regular expression that cuts text before byte-pair merges, for tokenizer files that are ranks alone."""
     reserved_ids: dict[str, int] = {}
     """Ids that the family gives its special tokens behind such ranks."""
+
+    @field_validator("reserved_ids")
+    @classmethod
+    def _of_one_token_each(cls, value: dict[str, int]) -> dict[str, int]:
+        if len(set(value.values())) < len(value):
+            raise ValueError("two tokens have one id; each has its own")
+        return value
 
 
 def profile_names() -> list[str]:
@@ -124,7 +152,9 @@ def _parse(name: str, place: str, data: bytes) -> Profile:
             raise ConfigError(f"profile {place} holds no `name: value` lines; see the bundled ones for an example")
         return Profile(name=name, **fields)
     except ValidationError as error:
-        problems = [f"  {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        problems = [
+            f"  {'.'.join(map(str, e['loc']))}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors()
+        ]
         raise ConfigError("\n".join([f"profile {place} is not valid:", *problems])) from error
     except (UnicodeDecodeError, yaml.YAMLError, TypeError) as error:
         raise ConfigError(f"profile {place} is no YAML: {' '.join(str(error).split())}") from error

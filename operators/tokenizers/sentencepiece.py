@@ -98,6 +98,8 @@ def train(
             minloglevel=2,
         )
     except RuntimeError as error:
-        raise ConfigError(f"cannot train a {kind} model of {vocab_size} pieces: {error}; try another --vocab-size") from error
+        raise ConfigError(
+            f"cannot train a {kind} model of {vocab_size} pieces: {error}; try another --vocab-size"
+        ) from error
     target.write_bytes(model.getvalue())  # only now: a failed training leaves the old model alone
     return int(sentencepiece.SentencePieceProcessor(model_proto=model.getvalue()).get_piece_size())

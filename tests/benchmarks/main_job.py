@@ -132,7 +132,8 @@ def main() -> None:
         print(f"unit of {unit['shards']} shards: {unit['packs']} packs, bound {unit['bound']}, fill {unit['fill']:.4f}, without the emptiest {unit['fill_without_emptiest']}")  # fmt: skip # noqa: E501
     full = [(unit["packs"] - 1, unit["fill_without_emptiest"] or 0) for unit in found["units"] if unit["packs"] > 1]
     if full:
-        found["fill_without_each_units_emptiest"] = round(sum(n * fill for n, fill in full) / sum(n for n, _ in full), 5)
+        mean = sum(n * fill for n, fill in full) / sum(n for n, _ in full)
+        found["fill_without_each_units_emptiest"] = round(mean, 5)
         print(f"all packs but each unit's emptiest: {found['fill_without_each_units_emptiest']}")
     print(f"findings of verify: {found['findings']}")
     found["machine"] = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"

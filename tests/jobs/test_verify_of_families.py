@@ -11,6 +11,7 @@ from rewriting import Output
 from support import build, write_shard
 
 from jobs.verify import verify
+from pipeline.types import Modality
 
 PROFILE = """
 about: InternVL with variable visual positions
@@ -129,7 +130,31 @@ def padding_inside_of_another_id(output):
     output.table("data", change)
 
 
+def mark_replaced(output):
+    """In the index and in the pack: both tell the same lie."""
+
+    def index(rows):
+        runs = next(segment["runs"] for segment in rows[0]["segments"] if segment["runs"])
+        runs[0]["id"] = runs[-1]["id"]
+
+    def data(rows):
+        first, last = (i for i, kind in enumerate(rows[0]["modality"]) if kind == Modality.MARKER)
+        rows[0]["input_ids"][first] = rows[0]["input_ids"][last]
+
+    output.table("index", index)
+    output.table("data", data)
+
+
+def filter_changed(output):
+    def change(rows):
+        next(segment["plan"] for segment in rows[0]["segments"] if segment["plan"])["resample"] = "lanczos"
+
+    output.table("index", change)
+
+
 LIES = {
+    mark_replaced: r"has another layout than its profile gives it",
+    filter_changed: r"has resample lanczos; bicubic expected",
     borders_unpadded_moved: r"cu_seqlens_unpadded are",
     padding_inside_renumbered: r"position_ids of alignment\[\d+\] is",
     padding_inside_of_another_id: r"input_ids where there is padding\[\d+\] is",

@@ -44,6 +44,16 @@ LLAMA = (
     "{% if m['role'] == 'assistant' %}" + TRAINED + "{{ '<|eot|>' }}{% endgeneration %}"
     "{% else %}" + SAY + "{{ '<|eot|>' }}{% endif %}{% endfor %}"
 )
+TRIM = (
+    "{% for part in m['content'] %}{% set text = part['text'] if part['type'] == 'text' else image %}"
+    "{% if loop.first and loop.last %}{{ text | trim }}{% elif loop.first %}{{ text.lstrip() }}"
+    "{% elif loop.last %}{{ text.rstrip() }}{% else %}{{ text }}{% endif %}{% endfor %}"
+)
+LLAMA3 = (
+    "{{ '<|begin_of_text|>' }}" + EACH + "{{ '<|start_header_id|>' + m['role'] + '<|end_header_id|>\\n\\n' }}"
+    "{% if m['role'] == 'assistant' %}{% generation %}" + TRIM + "{{ '<|eot_id|>' }}{% endgeneration %}"
+    "{% else %}" + TRIM + "{{ '<|eot_id|>' }}{% endif %}{% endfor %}"
+)
 IDEFICS = (
     "{{ start }}" + EACH + "{{ m['role'] | capitalize }}{{ ':' if m['content'][0]['type'] == 'image' else ': ' }}"
     "{% if m['role'] == 'assistant' %}" + TRAINED + "{{ '<end_of_utterance>' }}{% endgeneration %}"
@@ -63,6 +73,7 @@ TEMPLATES = {
     "llava_1_5": VICUNA,
     "llava_next": VICUNA,
     "llama4": LLAMA,
+    "llava_next_llama3": LLAMA3,
     "idefics3": IDEFICS,
     "smolvlm": IDEFICS,
     "smolvlm2": IDEFICS,

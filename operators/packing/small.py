@@ -1,7 +1,7 @@
-"""Assigns items to bins under several limits at once, exactly and deterministically.
+"""Packs a few thousand items in ways that look at every item: the usual unit has hundreds, and a bin saved counts.
 
-Two ways, and the better result of both: best-fit-decreasing, which rarely needs a bin too many, and filling bin by
-bin by subset sums, which leaves the slack of all bins in one.
+Two ways: best-fit-decreasing, which rarely needs a bin too many, and filling bin by bin by subset sums, which leaves
+the slack of all bins in one. Items come in decreasing order.
 """
 
 from __future__ import annotations
@@ -9,49 +9,36 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Sequence
 
+import numpy as np
+import numpy.typing as npt
+
+Integers = npt.NDArray[np.int64]
 Sizes = tuple[int, ...]
-Bins = list[list[int]]
 
 POOL = 256
 """Items that one bin may choose from: the subset sums of 256 lengths hit nearly every total."""
 
-
 BLOCK = 128
 """Open bins that are searched one by one."""
 
-
-def pack_items(items: Sequence[Sizes], limits: Sizes) -> Bins:
-    """Bins as ascending lists of item indices, each within every limit, the emptiest bin last.
-
-    Sizes and limits have tokens first. Fewer bins win; of equally many, those that leave the emptiest bin emptiest.
-    Depends on the items and their order alone. ValueError if an item alone exceeds a limit.
-    """
-    for i, item in enumerate(items):
-        if any(size > limit for size, limit in zip(item, limits, strict=True)):
-            raise ValueError(f"item {i} of sizes {item} exceeds the limits {limits}")
-
-    def tokens(members: Sequence[int]) -> int:
-        return sum(items[i][0] for i in members)
-
-    found = [way(items, limits) for way in (best_fit_decreasing, fill_bin_by_bin)]
-    bins = min(found, key=lambda bins: (len(bins), min(map(tokens, bins), default=0)))
-    emptiest = min(range(len(bins)), key=lambda number: (tokens(bins[number]), -number), default=0)
-    return [sorted(members) for members in [*bins[:emptiest], *bins[emptiest + 1 :], *bins[emptiest : emptiest + 1]]]
+MAX_SUMS = 1 << 18
+"""Capacity up to which subset sums are bits of an integer: 131,072 tokens, and not the squares of their lengths."""
 
 
-def best_fit_decreasing(items: Sequence[Sizes], limits: Sizes) -> Bins:
-    """The longest item first, each into the fullest bin that still holds it in every dimension."""
-    bins: Bins = []
+def best_fit_decreasing(sizes: Integers, limits: Sizes) -> Integers:
+    """The bin of each item [n]: in turn each goes into the fullest bin that still holds it in every dimension."""
+    items = list(map(tuple, sizes.tolist()))
+    number = np.empty(len(items), np.int64)
+    num_bins = 0
     open_bins = _OpenBins()
-    for i in _decreasing(items):
-        number, room = open_bins.take(items[i]) or (len(bins), limits)
-        if number == len(bins):
-            bins.append([])
-        bins[number].append(i)
-        room = _minus(room, items[i])
+    for i, item in enumerate(items):
+        taken = open_bins.take(item)
+        number[i], room = taken or (num_bins, limits)
+        num_bins += taken is None
+        room = _minus(room, item)
         if room[0] > 0:
-            open_bins.put(number, room)
-    return bins
+            open_bins.put(int(number[i]), room)
+    return number
 
 
 class _OpenBins:
@@ -101,34 +88,34 @@ def _most(block: Sequence[tuple[int, int, Sizes]]) -> Sizes:
     return tuple(map(max, *(room for _, _, room in block))) if len(block) > 1 else block[0][2]
 
 
-def fill_bin_by_bin(items: Sequence[Sizes], limits: Sizes) -> Bins:
-    """Each bin takes the longest item left and, of the POOL next and shortest, those that fill it best.
+def fill_bin_by_bin(sizes: Integers, limits: Sizes) -> Integers:
+    """The bin of each item [n]: a bin takes the longest left, and of POOL others those that fill it best.
 
-    Where that choice breaks another limit than tokens, the bin takes what fits, longest first.
+    The others are the next and the shortest. Where that choice breaks another limit than the first, the bin takes
+    what fits, longest first.
     """
-    waiting = _decreasing(items)
-    bins: Bins = []
+    items = list(map(tuple, sizes.tolist()))
+    number = np.empty(len(items), np.int64)
+    waiting = list(range(len(items)))
+    num_bins = 0
     while waiting:
         first = waiting.pop(0)
         room = _minus(limits, items[first])
         places = list(range(len(waiting))) if len(waiting) <= POOL else [*range(POOL // 2), *range(-POOL // 2, 0)]
-        chosen = _best_sum([items[waiting[place]][0] for place in places], room[0])
+        chosen = _best_sum([items[waiting[place]][0] for place in places], room[0]) if room[0] < MAX_SUMS else []
         picked = [places[k] % len(waiting) for k in chosen]
-        if not _holds(room, _total([items[waiting[place]] for place in picked], len(limits))):
+        total = tuple(sizes[[waiting[place] for place in picked]].sum(0).tolist())
+        if not picked or not _holds(room, total):
             picked = []
             for place in (place % len(waiting) for place in places):
                 if _holds(room, items[waiting[place]]):
                     room = _minus(room, items[waiting[place]])
                     picked.append(place)
-        bins.append([first, *(waiting[place] for place in picked)])
+        number[[first, *(waiting[place] for place in picked)]] = num_bins
+        num_bins += 1
         for place in sorted(picked, reverse=True):
             del waiting[place]
-    return bins
-
-
-def bound(items: Sequence[Sizes], limits: Sizes) -> int:
-    """Fewest bins that any packing can need, by the scarcest of the limits."""
-    return max((-(-sum(item[d] for item in items) // limits[d]) for d in range(len(limits))), default=0)
+    return number
 
 
 def _best_sum(lengths: Sequence[int], room: int) -> list[int]:
@@ -151,17 +138,9 @@ def _best_sum(lengths: Sequence[int], room: int) -> list[int]:
     return chosen
 
 
-def _decreasing(items: Sequence[Sizes]) -> list[int]:
-    return sorted(range(len(items)), key=lambda i: (*(-size for size in items[i]), i))
-
-
 def _holds(room: Sizes, item: Sizes) -> bool:
     return all(size <= left for size, left in zip(item, room, strict=True))
 
 
 def _minus(room: Sizes, item: Sizes) -> Sizes:
     return tuple(left - size for size, left in zip(item, room, strict=True))
-
-
-def _total(items: Sequence[Sizes], dimensions: int) -> Sizes:
-    return tuple(sum(item[d] for item in items) for d in range(dimensions))
