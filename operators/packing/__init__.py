@@ -80,13 +80,15 @@ def _pack(sizes: Integers, limits: Sizes, tokens: Integers) -> Integers:
 
 
 def _repaired(number: Integers, sizes: Integers, limits: Sizes) -> Integers:
-    """Bins that exceed one of the limits are packed anew, under all of them."""
-    over = np.zeros(_num_bins(number), bool)
-    for d in range(1, len(limits)):
-        over |= _sums(number, sizes[:, d]) > limits[d]
+    """Bins that exceed one of the limits are packed anew, under all of them, with as many that have most room there."""
+    sums = np.stack([_sums(number, sizes[:, d]) for d in range(len(limits))], axis=1)
+    over: npt.NDArray[np.bool_] = np.any(sums > np.array(limits), axis=1)
     if not over.any():
         return number
-    return _anew(number, over, sizes, limits)
+    fill = (sums[:, 1:] / np.array(limits[1:])).max(1)
+    chosen = over.copy()
+    chosen[np.argsort(fill, kind="stable")[: int(over.sum())]] = True
+    return _anew(number, chosen, sizes, limits)
 
 
 def _several_in_rounds(sizes: Integers, limits: Sizes) -> Integers:
@@ -97,7 +99,9 @@ def _several_in_rounds(sizes: Integers, limits: Sizes) -> Integers:
         num_bins = _num_bins(number)
         if num_bins == least:
             break
-        fill = np.min([_sums(number, sizes[:, d]) / limit for d, limit in enumerate(limits[:2])], axis=0)
+        # A second limit that binds a percent less may be met by chance alone; how full it is says nothing.
+        scarce = [d for d in range(2) if int(sizes[:, d].sum()) > 0.99 * least * limits[d]] or [0]
+        fill = np.min([_sums(number, sizes[:, d]) / limits[d] for d in scarce], axis=0)
         chosen = np.zeros(num_bins, bool)
         chosen[np.argsort(fill, kind="stable")[: max(2, int(num_bins * share))]] = True
         again = _anew(number, chosen, sizes, limits)

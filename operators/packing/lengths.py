@@ -46,7 +46,7 @@ def pack_lengths(lengths: Integers, capacity: int) -> list[Integers]:
 def best_fit(lengths: Integers, capacity: int) -> Iterator[Step]:
     """Best-fit-decreasing: the longest first, each into the fullest bin that holds it.
 
-    Items of length 0 go into the first bin. Bins of equal room are ranges of numbers; the latest range is taken first.
+    Items of length 0 are spread over the bins. Bins of equal room are ranges of numbers; the latest is taken first.
     """
     bins_of: dict[int, list[tuple[int, int]]] = {}
     rooms: list[int] = []
@@ -54,8 +54,7 @@ def best_fit(lengths: Integers, capacity: int) -> Iterator[Step]:
     for length, waiting in _counts(lengths):
         left = waiting
         if not length:
-            num_bins = max(num_bins, 1)
-            yield length, 0, 1, left
+            yield from _spread(left, max(num_bins, 1))
             continue
         while left:
             place = bisect_left(rooms, length)
@@ -86,7 +85,7 @@ def fill_to_average(lengths: Integers, capacity: int) -> Iterator[Step]:
     """Bins end exactly full: the longest item, then items of the average length that still fills the bin, then a pair.
 
     That uses up lengths from the long end, a narrow stretch at a time, and one pattern fills as many bins as there
-    are items for it. Items of length 0 go into the first bin.
+    are items for it. Items of length 0 are spread over the bins.
     """
     stock = _Stock(lengths)
     num_bins = 0
@@ -111,8 +110,13 @@ def fill_to_average(lengths: Integers, capacity: int) -> Iterator[Step]:
             stock.take(length, times * each)
             yield length, num_bins, times, each
         num_bins += times
-    if stock.num_empty:
-        yield 0, 0, 1, stock.num_empty
+    yield from _spread(stock.num_empty, max(num_bins, 1))
+
+
+def _spread(num_items: int, num_bins: int) -> Iterator[Step]:
+    """One item of length 0 into each bin, and again: another dimension may well bind."""
+    for before in range(0, num_items, num_bins):
+        yield 0, 0, min(num_bins, num_items - before), 1
 
 
 class _Stock:

@@ -126,7 +126,8 @@ def _best_sum(lengths: Sequence[int], room: int) -> list[int]:
     mask = (1 << (room + 1)) - 1
     reached = [1]
     for length in lengths:
-        reached.append((reached[-1] | reached[-1] << length) & mask)
+        # A square of a length may be millions of bits more than the room.
+        reached.append((reached[-1] | reached[-1] << length) & mask if length <= room else reached[-1])
         if reached[-1] >> room:
             break
     total = reached[-1].bit_length() - 1
