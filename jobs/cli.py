@@ -249,5 +249,5 @@ def main() -> None:
     except KeyboardInterrupt:
         if debug:
             raise
-        Console(stderr=True).print("stopped; run again to resume: committed units are kept")
+        Console(stderr=True).print("stopped; run it again: what a build committed is kept")
         raise SystemExit(130) from None

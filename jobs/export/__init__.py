@@ -1,0 +1,1 @@
+"""`lodepack export`: the packs of a version in the formats of other loaders, without a loss."""
