@@ -18,7 +18,7 @@ ROLES = ("placeholder", "document_start", "document_end", "padding")
 
 
 class Text:
-    """The tokenizer, and ids by it. special: those of special tokens by role; a role that the family lacks is absent."""
+    """The tokenizer, and ids by it. special: ids of special tokens by role, without those that the family lacks."""
 
     def __init__(self, model: bytes, recipe: Recipe, name: str) -> None:
         given = recipe.tokenizer.special_tokens

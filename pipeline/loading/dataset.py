@@ -1,4 +1,4 @@
-"""The data set that a trainer iterates: packs in order, split by rank and worker, resumed at any row."""
+"""The data set that a trainer iterates: packs in a fixed or shuffled order, split by rank and worker, resumed."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from pipeline.errors import ConfigError
+from pipeline.loading.ahead import ahead
+from pipeline.loading.example import COLUMNS, VIEWS, make_example
 from pipeline.loading.inputs import Family
+from pipeline.loading.order import Rows, shuffled
 from pipeline.loading.packs import open_packs
-from pipeline.operator import Row
+from pipeline.loading.place import Place, find_rank
 
-COLUMNS = ("pack_id", "input_ids", "labels", "loss_weights", "position_ids", "cu_seqlens")
+ROWS_AHEAD = 8
 
 
 class PackedDataset(IterableDataset[dict[str, Any]]):
@@ -22,126 +25,141 @@ class PackedDataset(IterableDataset[dict[str, Any]]):
 
     Each row is one pack: a batch of size 1. Use it alone, or in `DataLoader(dataset, batch_size=None)`:
 
-        loss = model(**row["model"]).loss
+        for epoch in range(epochs):
+            dataset.set_epoch(epoch)
+            for row in dataset:
+                loss = model(**row["model"]).loss
 
-    `model`: every keyword of the model's forward, and nothing else.
-        input_ids, labels   int64 [1, L]; labels as in the pack: not shifted, -100 where nothing is trained
-        position_ids        int64 [1, L]; [4, 1, L] for Qwen-VL, text row first
-        use_cache           False
-        pixel_values        float32, normalised, of all views in token order. Qwen-VL: flat patches [n, 6 * patch**2],
-                            with image_grid_thw int64 [views, 3]. LLaVA-NeXT: [views, 3, height, width], the tiles of
-                            all images in one stack, which needs no padding, with image_sizes int64 [images, 2] as
-                            (height, width). InternVL: [tiles, 3, height, width]. None of these in a pack without
-                            pictures, or built with `pixels: none`
-    `cu_seqlens`    int32 [documents + 1], `max_seqlen` int: for variable-length attention of one's own. They must not
-                    be given to forward: Qwen-VL's vision tower would take `cu_seqlens` for its own
-    `loss_weights`  float32 [1, L], where the packs have them
-    `pack_id`       str
-    `row`           int, the pack's number in the data set
+    What a row holds: `make_example` in pipeline/loading/example.py. More than one pack a batch: `collate`.
 
-    Isolation: there is no `attention_mask`, and nothing is cached, because only then transformers looks at where
-    positions restart and masks documents from each other. An all-ones mask, a cache, or three rows of M-RoPE let
-    them see each other without a word.
-    Source: find_packed_sequence_indices and its callers in transformers' masking_utils.py.
+    Split: at step s, rank r of w gets the row s * w + r of the pass, whatever the number of workers, and every rank
+    as many rows. `drop_last`: the last len(packs) % w rows of the pass are left out (shuffled, others each epoch).
+    Without it the last step is filled up with the first rows of the pass again, whose `repeated` is True.
 
-    At step s, rank r of w gets row s * w + r, whatever the number of workers; the last len(packs) % w rows are left
-    out, so that all ranks have as many. Not shuffled.
+    Order: that of units and files, or shuffled by data file, a function of seed, epoch and world size (order.py). It
+    keeps the rows of a step neighbours in a file, where they are of equal vision load.
+
+    Memory: `buffer` row groups of 8 packs if shuffled, else one, and ROWS_AHEAD rows, which a thread reads ahead; in
+    each worker. A row group is read by each rank and worker that needs a row of it: at most 8 times an epoch.
+
+    S3 with workers: `multiprocessing_context="spawn"` or "forkserver". s3fs is not safe to fork: forked workers read
+    well, but what the parent asks S3 next may wait for its timeout, a minute.
+
+    State: `state_dict` after any row, `load_state_dict` before the pass that goes on there. It is exact with as many
+    ranks and workers. A state of one process (not of one of several workers) also goes on with other numbers of
+    ranks and workers, without loss or overlap, even in the middle of an epoch: the pass keeps the order of the ranks
+    that began it, and the next one has its own. What another number of ranks leaves over at the end may differ.
     """
 
     def __init__(
-        self, output: str, *, rank: int | None = None, world_size: int | None = None, version: int | None = None
+        self,
+        output: str,
+        *,
+        rank: int | None = None,
+        world_size: int | None = None,
+        version: int | None = None,
+        shuffle: bool = False,
+        seed: int = 0,
+        buffer: int = 4,
+        drop_last: bool = True,
     ) -> None:
         """output: path or URL of a job's output; version: of the data set, absent: the newest.
 
-        rank, world_size: absent: of torch.distributed if it is initialised, otherwise 0 and 1. ConfigError if there
-        is no such version, if the packs fit no model of transformers, or if there are fewer packs than ranks.
+        rank, world_size: absent: of torch.distributed if it is initialised, otherwise 0 and 1. buffer: row groups
+        among which rows are mixed; more mix better and take more memory. ConfigError if there is no such version, if
+        the packs fit no model of transformers, or, with `drop_last`, if there are fewer packs than ranks.
         """
         super().__init__()
+        if buffer < 1 or seed < 0:
+            raise ConfigError(f"buffer {buffer}, seed {seed}; a buffer from 1, a seed from 0 expected")
         self._packs = open_packs(output, version)
         self._family = Family.from_recipe(self._packs.recipe)
-        self._rank, self._world_size = _place(rank, world_size)
-        if len(self._packs) < self._world_size:
+        self._rank, self._world_size = find_rank(rank, world_size)
+        if len(self._packs) < (self._world_size if drop_last else 1):
             raise ConfigError(
                 f"{output} has {len(self._packs)} packs for {self._world_size} ranks; at least as many expected; "
                 "use fewer ranks or a shorter sequence_length"
             )
-        self._columns = COLUMNS if self._family.pixels == "none" else (*COLUMNS, "views")
-        self._start = 0
-        self._row = 0
+        self._columns = COLUMNS if self._family.pixels == "none" else (*COLUMNS, VIEWS)
+        self._shuffle, self._buffer, self._drop_last = shuffle, buffer, drop_last
+        self._kind = {"version": self._packs.number, "shuffle": shuffle, "seed": seed, "buffer": buffer}
+        self._seed = seed
+        # Shared, because workers that persist are copies that no other message reaches.
+        self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
+        self._resume: Place | None = None
+        self._at = self._start_of(0)
 
     def __len__(self) -> int:
         """Rows that each rank gets in one pass from the start."""
-        return len(self._packs) // self._world_size
+        return self._num_rows(0) // self._world_size
+
+    def set_epoch(self, epoch: int) -> None:
+        """The next pass is that of `epoch`; call it before each, as nothing counts passes but the trainer.
+
+        A place that was loaded in the same epoch is kept; one of another is left.
+        """
+        self._epoch[0] = epoch
+        if self._resume is not None and self._resume.epoch != epoch:
+            self._resume = None
+        if self._at.epoch != epoch:
+            self._at = self._start_of(epoch)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """One pass, from the row that was loaded if one was; the next pass is whole again."""
-        start, self._start = self._start, 0
+        place = self._resume or self._start_of(int(self._epoch))
+        self._resume, self._at = None, place
         worker = get_worker_info()
         number, num_workers = (0, 1) if worker is None else (worker.id, worker.num_workers)
         stride = self._world_size * num_workers
-        end = start + (len(self._packs) - start) // self._world_size * self._world_size
-        wanted = range(start + number * self._world_size + self._rank, end, stride)
-        for taken, (row, pack) in enumerate(self._packs.read(wanted, self._columns), 1):
-            self._row = start + taken * stride
-            yield self._example(row, pack)
-        self._row = 0
+        order = self._order(place)
+        end = self._num_rows(place.row)
+        wanted = np.arange(place.row + number * self._world_size + self._rank, end, stride)
+        packs = self._packs.read(
+            order[wanted % len(order)].tolist(), self._columns, self._buffer if self._shuffle else 1
+        )
+        for taken, (row, pack) in enumerate(ahead(packs, ROWS_AHEAD), 1):
+            self._at = place.at(min(place.row + taken * stride, end))
+            repeated = bool(wanted[taken - 1] >= len(order))
+            yield make_example(pack, self._family) | {"row": row, "repeated": repeated}
+        self._at = self._start_of(place.epoch + 1)
 
-    def state_dict(self) -> dict[str, int]:
-        """Where the pass stands: rows that all ranks together have taken, and of which version.
+    def state_dict(self) -> dict[str, Any]:
+        """Where the pass stands, as JSON: rows that all ranks together have taken, of which order of which epoch.
 
-        In a DataLoader's worker it is the worker's own state, as torchdata's StatefulDataLoader keeps it. A trainer
-        that counts for itself may write {"version": …, "row": steps * world_size} instead, and resume from it with
-        any number of ranks and workers.
+        After a whole pass it is the start of the next epoch. In a DataLoader's worker it is the worker's own, as
+        torchdata's StatefulDataLoader keeps it. A trainer with workers that counts for itself resumes with any number
+        of ranks and workers from `dataset.state_dict() | {"row": steps * world_size}`.
         """
-        return {"version": self._packs.number, "row": self._row}
+        return self._kind | {"epoch": self._at.epoch, "group": self._at.group, "row": self._at.row}
 
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """The next pass goes on where `state` was taken. ConfigError if that was in another version of the data.
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The next pass goes on where `state` was taken. ConfigError if that was of other data or in another order.
 
-        In a DataLoader with workers, which are copies, every pass starts there until another state is loaded.
+        In a DataLoader with workers, which are copies, every pass starts there until set_epoch names another epoch.
         """
-        if state["version"] != self._packs.number:
-            raise ConfigError(
-                f"the state is of version {state['version']} of {self._packs.url}; this is version "
-                f"{self._packs.number}; open it with version={state['version']}"
-            )
-        if not 0 <= state["row"] <= len(self._packs):
+        for name, mine in self._kind.items():
+            if state[name] != mine:
+                raise ConfigError(
+                    f"the state is of {name} {state[name]}, and {self._packs.url} was opened with {name} {mine}; "
+                    f"open it with {name}={state[name]}"
+                )
+        if not 0 <= state["row"] <= len(self._packs) + state["group"]:
             raise ConfigError(f"row {state['row']} of {len(self._packs)}; a state of this data set is expected")
-        self._start = self._row = state["row"]
+        self._resume = self._at = Place(state["epoch"], state["group"], state["row"])
+        if get_worker_info() is None:  # of several workers one may have ended its pass, and be an epoch ahead
+            self._epoch[0] = state["epoch"]
 
-    def _example(self, number: int, pack: Row) -> dict[str, Any]:
-        cu_seqlens = _array(pack["cu_seqlens"])
-        position_ids = np.stack([_array(row) for row in pack["position_ids"]])
-        model: dict[str, Any] = {name: _array(pack[name])[np.newaxis] for name in ("input_ids", "labels")}
-        model = {name: torch.from_numpy(values.astype(np.int64)) for name, values in model.items()}
-        model |= {"position_ids": self._family.positions(position_ids, cu_seqlens), "use_cache": False}
-        if "views" in pack:
-            model |= self._family.vision(pack["views"].as_py())
-        example = {
-            "model": model,
-            "cu_seqlens": torch.from_numpy(cu_seqlens.copy()),
-            "max_seqlen": int(np.diff(cu_seqlens).max()),
-            "pack_id": pack["pack_id"].as_py(),
-            "row": number,
-        }
-        if "loss_weights" in pack:
-            example["loss_weights"] = torch.from_numpy(_array(pack["loss_weights"])[np.newaxis].copy())
-        return example
+    def _start_of(self, epoch: int) -> Place:
+        return Place(epoch, self._world_size, 0)
 
+    def _order(self, place: Place) -> Rows:
+        if not self._shuffle:
+            return np.arange(len(self._packs))
+        blocks = [file.rows for file in self._packs.files]
+        return shuffled(blocks, group=place.group, buffer=self._buffer, seed=self._seed, epoch=place.epoch)
 
-def _place(rank: int | None, world_size: int | None) -> tuple[int, int]:
-    """Rank and number of ranks. ConfigError if they do not go together."""
-    if (rank is None) != (world_size is None):
-        raise ConfigError("rank or world_size alone; both are expected, or neither")
-    if rank is None or world_size is None:
-        group = torch.distributed
-        return (group.get_rank(), group.get_world_size()) if group.is_available() and group.is_initialized() else (0, 1)
-    if not 0 <= rank < world_size:
-        raise ConfigError(f"rank {rank} of {world_size}; 0 to {world_size - 1} expected")
-    return rank, world_size
-
-
-def _array(values: Any) -> np.ndarray:
-    """The numbers of a list scalar."""
-    found: np.ndarray = values.values.to_numpy()
-    return found
+    def _num_rows(self, start: int) -> int:
+        """Where a pass ends that goes on at `start`: after the last row that fills a step, or the rows that fill it."""
+        left = max(0, len(self._packs) - start)
+        steps = left // self._world_size if self._drop_last else -(-left // self._world_size)
+        return start + steps * self._world_size

@@ -11,10 +11,8 @@ import numpy.typing as npt
 import torch
 
 from pipeline.errors import ConfigError
-from pipeline.loading.pixels import flatten_patches, normalise, patches, planes
+from pipeline.loading.vision import VISION, Tensors
 from pipeline.operator import Row
-
-Tensors = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +50,13 @@ class Family:
                 f"profile {name} cuts pictures by scheme {slicing['scheme']}; one of {', '.join(sorted(VISION))} "
                 "expected: build with pixels: none, and feed the model's own processor"
             )
+        if kept != "none" and (slicing["scheme"], slicing.get("pinpoint_order")) == ("llava_next", "width_first"):
+            raise ConfigError(
+                f"profile {name} reads its pinpoints width first, and transformers height first, so small pictures "
+                "would be taken for others; build with profile llava_next_hf, or with pixels: none"
+            )
+        if kept != "none" and slicing["scheme"] == "llava_onevision":
+            _refuse_split(recipe["job"]["pack"]["long_documents"])
         return cls(
             scheme=slicing["scheme"],
             rule=rule,
@@ -72,7 +77,16 @@ class Family:
 
     def vision(self, views: Sequence[Row]) -> Tensors:
         """The vision tower's keywords for a pack's views, in token order; none where there are none."""
-        return VISION[self.scheme](views, self) if views else {}
+        return VISION[self.scheme](views, self.patch, self.merge, self.mean, self.std) if views else {}
+
+
+def _refuse_split(long_documents: str) -> None:
+    """LLaVA-OneVision cuts an only picture into tiles, and tells it by its document's number of pictures alone."""
+    if long_documents != "reject":
+        raise ConfigError(
+            f"pack.long_documents is {long_documents}, and a part of a split document may hold one picture of several, "
+            "which LLaVA-OneVision would take for an only one; reject expected: build with pack.long_documents=reject"
+        )
 
 
 def _sequential(position_ids: npt.NDArray[np.int32], cu_seqlens: npt.NDArray[np.int32]) -> torch.Tensor:  # noqa: ARG001 - as the other
@@ -89,30 +103,3 @@ POSITIONS: dict[str, Callable[[npt.NDArray[np.int32], npt.NDArray[np.int32]], to
     "mrope": _mrope,
 }
 """By rule of the profile."""
-
-
-def _qwen(views: Sequence[Row], family: Family) -> Tensors:
-    cut = np.concatenate([patches(view, family.patch, family.merge) for view in views])
-    grids = [[view["grid_t"], view["grid_h"], view["grid_w"]] for view in views]
-    return {
-        "pixel_values": torch.from_numpy(flatten_patches(normalise(cut, family.mean, family.std))),
-        "image_grid_thw": torch.tensor(grids, dtype=torch.int64),
-    }
-
-
-def _tiles(views: Sequence[Row], family: Family) -> Tensors:
-    tiles = np.stack([planes(view) for view in views])
-    return {"pixel_values": torch.from_numpy(normalise(tiles, family.mean, family.std))}
-
-
-def _llava_next(views: Sequence[Row], family: Family) -> Tensors:
-    sizes = [view["box"][:1:-1] for view in views if view["kind"] == "whole"]
-    return _tiles(views, family) | {"image_sizes": torch.tensor(sizes, dtype=torch.int64)}
-
-
-VISION: dict[str, Callable[[Sequence[Row], Family], Tensors]] = {
-    "qwen": _qwen,
-    "llava_next": _llava_next,
-    "internvl": _tiles,
-}
-"""By scheme of the profile."""

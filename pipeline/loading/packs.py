@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate
 from typing import Any
 
@@ -12,10 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import storage
-from pipeline.errors import ConfigError, StorageError
+from pipeline.errors import ConfigError
+from pipeline.loading.row_groups import read_footer, read_row_group
 from pipeline.operator import Row
 from pipeline.planning import latest_version, read_json
 from pipeline.schema import SCHEMA_VERSION
+
+MANIFEST_THREADS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +28,8 @@ class PackFile:
     """One data file: its packs have the numbers `first` to `first + rows - 1`."""
 
     url: str
+    size: int
+    """In bytes."""
     first: int
     rows: int
 
@@ -40,25 +47,33 @@ class Packs:
     def __len__(self) -> int:
         return sum(file.rows for file in self.files)
 
-    def read(self, wanted: range, columns: Sequence[str]) -> Iterator[tuple[int, Row]]:
-        """The number and the columns (Arrow scalars) of each pack in `wanted`, which must rise.
+    def read(self, wanted: Iterable[int], columns: Sequence[str], keep: int = 1) -> Iterator[tuple[int, Row]]:
+        """The number and the columns (Arrow scalars) of each pack in `wanted`, in that order.
 
-        Columns that no job asked for are left out. Files and row groups without a wanted pack are not read; one row
-        group is in memory. StorageError for damage, with the file's URL.
+        Columns that no job asked for are left out. Row groups without a wanted pack are not read; the `keep` last
+        used are in memory. StorageError for damage, with the file's URL.
         """
-        for file in self.files:
-            if not _within(wanted, file.first, file.rows):
-                continue
-            with _open(file.url) as parquet:
-                present = [name for name in columns if name in parquet.schema_arrow.names]
-                first = file.first
-                for group in range(parquet.num_row_groups):
-                    rows = parquet.metadata.row_group(group).num_rows
-                    if inside := _within(wanted, first, rows):
-                        table = parquet.read_row_group(group, columns=present)
-                        for number in inside:
-                            yield number, {name: table[name][number - first] for name in table.column_names}
-                    first += rows
+        firsts = [file.first for file in self.files]
+
+        @lru_cache(maxsize=keep)
+        def footer(number: int) -> tuple[pq.FileMetaData, list[int]]:
+            """Metadata of a file, and the first pack of each row group."""
+            file = self.files[number]
+            found = read_footer(file.url, file.size)
+            rows = [found.row_group(group).num_rows for group in range(found.num_row_groups)]
+            return found, list(accumulate(rows[:-1], initial=file.first))
+
+        @lru_cache(maxsize=keep)
+        def table(number: int, group: int) -> pa.Table:
+            return read_row_group(self.files[number].url, footer(number)[0], group, columns)
+
+        for pack in wanted:
+            number = bisect_right(firsts, pack) - 1
+            starts = footer(number)[1]
+            group = bisect_right(starts, pack) - 1
+            # A copy: a slice would keep its whole row group in memory for as long as the trainer has it.
+            row = table(number, group).take([pack - starts[group]])
+            yield pack, {name: row[name][0] for name in row.column_names}
 
 
 def open_packs(url: str, version: int | None = None) -> Packs:
@@ -79,27 +94,15 @@ def open_packs(url: str, version: int | None = None) -> Packs:
             f"{url} has schema version {content['schema_version']}; {SCHEMA_VERSION} expected; "
             "use the lodepack that wrote it, or build it again"
         )
+    addresses = [storage.join(url, "manifests", f"{unit}.json") for unit in content["units"]]
+    with ThreadPoolExecutor(MANIFEST_THREADS) as threads:
+        manifests = list(threads.map(read_json, addresses))
     entries = [
-        (storage.join(url, file["path"]), int(file["rows"]))
-        for unit in content["units"]
-        for file in read_json(storage.join(url, "manifests", f"{unit}.json"))["files"]
-        if file["kind"] == "data"
+        (storage.join(url, file["path"]), int(file["bytes"]), int(file["rows"]))
+        for manifest in manifests
+        for file in manifest["files"]
+        if file["kind"] == "data" and file["rows"]
     ]
-    firsts = accumulate((rows for _, rows in entries), initial=0)
-    files = tuple(PackFile(path, first, rows) for (path, rows), first in zip(entries, firsts, strict=False))
+    firsts = accumulate((rows for *_, rows in entries), initial=0)
+    files = tuple(PackFile(path, size, first, rows) for (path, size, rows), first in zip(entries, firsts, strict=False))
     return Packs(url, number, content["recipe"], files)
-
-
-def _within(wanted: range, first: int, count: int) -> range:
-    """Those of `wanted` from `first` to `first + count - 1`."""
-    low, high = (max(0, -((wanted.start - bound) // wanted.step)) for bound in (first, first + count))
-    return wanted[low:high]
-
-
-@contextmanager
-def _open(url: str) -> Iterator[pq.ParquetFile]:
-    with storage.open_input(url) as (stream, _):
-        try:
-            yield pq.ParquetFile(stream)
-        except pa.ArrowInvalid as error:
-            raise StorageError(f"{url} is damaged: {error}; list what is wrong with: lodepack verify") from error

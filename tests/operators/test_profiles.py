@@ -59,10 +59,10 @@ def test_a_mistake_is_told_with_its_field(tmp_path, changes, message):
 def test_a_file_that_is_no_profile_is_refused(tmp_path, text):
     path = tmp_path / "mine.yaml"
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
-    with pytest.raises(ConfigError, match="mine.yaml"):
+    with pytest.raises(ConfigError, match=r"mine\.yaml"):
         load_profile(str(path))
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(ConfigError, match="no profile at .*gone.yaml"):
+    with pytest.raises(ConfigError, match=r"no profile at .*gone\.yaml"):
         load_profile(str(tmp_path / "gone.yaml"))

@@ -16,14 +16,15 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import transformers
+import yaml
 from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from pipeline.loading import PackedDataset
+from pipeline.loading import PackedDataset, collate
 from pipeline.planning import latest_version
 from tests.parity.processors import picture
-from tests.support import build, write_shard
+from tests.support import ROOT, build, write_shard
 
 TOLERANCE = 1e-5
 LEAK = 1e-2
@@ -36,7 +37,17 @@ PICTURES = {
     "d": [(120, 60)],
 }
 """(width, height) of each document's pictures."""
-LENGTHS = {"qwen2_5_vl": 512, "qwen3_vl": 1024, "llava_next": 6144, "internvl": 2560}
+LENGTHS = {"qwen2_5_vl": 512, "qwen3_vl": 1024, "llava_next_hf": 6144, "internvl": 2560}
+SMALLER = {
+    "llava_1_5": ({}, 3072),
+    "llava_onevision": ({"tile": 56, "pinpoints": [[w, h] for w in (56, 112) for h in (56, 112)]}, 1024),
+    "idefics3": ({"longest": 112, "tile": 56}, 1024),
+    "smolvlm": ({"longest": 168, "tile": 84}, 1024),
+    "pixtral": ({"longest": 128}, 512),
+}
+"""What differs from the family's own slicing, so that two cores run its model in seconds, and the sequence length."""
+SLOW = dict.fromkeys(("llava_1_5", "smolvlm"), pytest.mark.slow)
+"""576 tokens a picture took 30 s, and SmolVLM is Idefics3 under another name."""
 QWEN = ["qwen2_5_vl", "qwen3_vl"]
 FAMILIES = list(LENGTHS)
 
@@ -65,10 +76,16 @@ def outputs(tmp_path_factory):
         fields = (f"profile={name}", f"sequence_length={length}", "budget=none", "score=none", "pixels=encoded")
         build(folder / name, shards, *fields)
         build(folder / "raw" / name, shards, *fields, "pixels=patches")
+    for name, (changes, length) in SMALLER.items():
+        profile = yaml.safe_load((ROOT / "operators" / "profiles" / f"{name}.yaml").read_text())
+        profile["slicing"] |= changes
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(profile))
+        fields = (f"profile={folder}/{name}.yaml", f"sequence_length={length}", "budget=none", "score=none")
+        build(folder / name, shards, *fields, "pixels=encoded", "pack.long_documents=reject")
     return folder
 
 
-@pytest.fixture(scope="module", params=FAMILIES)
+@pytest.fixture(scope="module", params=[*FAMILIES, *(pytest.param(name, marks=SLOW.get(name, ())) for name in SMALLER)])
 def packed(request, outputs):
     return packed_row(outputs / request.param)
 
@@ -118,14 +135,16 @@ def tiny_model(output, pack):
             vision_config=vision | tower | {"deepstack_visual_indexes": [0, 1]},
             **placeholder,
         )
-    elif profile["name"] == "llava_next":
+    elif profile["name"] == "llava_next_hf":
         name = "LlavaNext"
         config = transformers.LlavaNextConfig(
             text_config=text | {"model_type": "llama"},
             vision_config=vision | layers | {"model_type": "clip_vision_model", "image_size": 336, "patch_size": 14},
-            image_grid_pinpoints=[[height, width] for width, height in profile["slicing"]["pinpoints"]],
+            image_grid_pinpoints=profile["slicing"]["pinpoints"],
             **placeholder,
         )
+    elif profile["name"] in SMALLER:
+        name, config = smaller_config(profile, text, vision | layers, placeholder)
     else:
         name = "InternVL"
         config = transformers.InternVLConfig(
@@ -136,6 +155,38 @@ def tiny_model(output, pack):
         )
     torch.manual_seed(0)
     return getattr(transformers, f"{name}ForConditionalGeneration")(config).float().eval()
+
+
+def smaller_config(profile, text, vision, placeholder):
+    """The model class of a family whose slicing was made smaller, and its config."""
+    slicing = profile["slicing"]
+    vision |= {"patch_size": slicing.get("patch", 14)}
+    llama = text | {"model_type": "llama"}
+    match slicing["scheme"]:
+        case "llava_1_5":
+            vision |= {"model_type": "clip_vision_model", "image_size": 336}
+            return "Llava", transformers.LlavaConfig(text_config=llama, vision_config=vision, **placeholder)
+        case "pixtral":
+            vision |= {"model_type": "pixtral", "image_size": slicing["longest"], "head_dim": 16}
+            features = {"vision_feature_layer": -1, "vision_feature_select_strategy": "full"}
+            config = transformers.LlavaConfig(text_config=llama, vision_config=vision, **features, **placeholder)
+            return "Llava", config
+        case "llava_onevision":
+            vision |= {"model_type": "siglip_vision_model", "image_size": slicing["tile"], "vision_use_head": False}
+            pinpoints = [[height, width] for width, height in slicing["pinpoints"]]
+            config = transformers.LlavaOnevisionConfig(
+                text_config=text | {"model_type": "qwen2"},
+                vision_config=vision,
+                image_grid_pinpoints=pinpoints,
+                **placeholder,
+            )
+            return "LlavaOnevision", config
+    vision |= {"image_size": slicing["tile"]}
+    name = "SmolVLM" if profile["name"] == "smolvlm" else "Idefics3"
+    config = getattr(transformers, f"{name}Config")(
+        text_config=llama, vision_config=vision, scale_factor=slicing["merge"], **placeholder
+    )
+    return name, config
 
 
 def alone(row, pack, model, number):
@@ -152,10 +203,15 @@ def alone(row, pack, model, number):
         if "image_grid_thw" in vision:
             given["image_grid_thw"] = vision["image_grid_thw"][kept]
             kept = kept.repeat_interleave(vision["image_grid_thw"].prod(-1))
+        if "batch_num_images" in vision:
+            given["batch_num_images"] = torch.tensor(
+                [len({v["image"] for v in pack["views"] if v["sample"] == number})]
+            )
         if "image_sizes" in vision:
             wholes = [own for own, view in zip(mine, pack["views"], strict=True) if view["kind"] == "whole"]
             given["image_sizes"] = vision["image_sizes"][torch.tensor(wholes)]
-        given["pixel_values"] = vision["pixel_values"][kept]
+        pixels = vision["pixel_values"]
+        given["pixel_values"] = pixels[:, kept] if pixels.ndim == 5 else pixels[kept]
     with torch.no_grad():
         return model(**given).logits[0]
 
@@ -178,6 +234,15 @@ def test_documents_in_a_packed_row_have_the_logits_that_they_have_alone(packed, 
     packed[2].set_attn_implementation(attention)
     assert deviation(packed) <= TOLERANCE
     packed[2].set_attn_implementation("sdpa")
+
+
+def test_rows_of_a_batch_have_the_logits_that_they_have_alone(packed):
+    row, _, model, _ = packed
+    batch = collate([row, row])["model"]
+    with torch.no_grad():
+        logits, expected = model(**batch).logits, model(**row["model"]).logits[0]
+    for found in logits:
+        assert float((found - expected).abs().max() / expected.abs().max()) <= TOLERANCE
 
 
 def test_loss_of_a_packed_row_is_that_of_its_documents_alone(packed):
@@ -219,7 +284,7 @@ def test_three_rows_of_mrope_let_documents_see_each_other(outputs, family):
 
 
 def test_logits_depend_on_the_pictures(packed):
-    assert deviation(packed, pixel_values=packed[0]["model"]["pixel_values"].flip(0)) > TOLERANCE * 10
+    assert deviation(packed, pixel_values=-packed[0]["model"]["pixel_values"]) > TOLERANCE * 10
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -231,16 +296,15 @@ def test_pixels_are_those_of_the_familys_own_processor(outputs, family):
     if family in QWEN:
         size = {"shortest_edge": slicing["min_pixels"], "longest_edge": slicing["max_pixels"]}
         processor = Qwen2VLImageProcessorPil(size=size, patch_size=slicing["patch"], **options)
-    elif family == "llava_next":
-        pinpoints = [[height, width] for width, height in slicing["pinpoints"]]
+    elif family == "llava_next_hf":
         sizes = {"size": {"shortest_edge": slicing["tile"]}, "crop_size": slicing["tile"]}
-        processor = LlavaNextImageProcessorPil(image_grid_pinpoints=pinpoints, **sizes, **options)
+        processor = LlavaNextImageProcessorPil(image_grid_pinpoints=slicing["pinpoints"], **sizes, **options)
     else:
         size = {"height": slicing["tile"], "width": slicing["tile"]}
         processor = GotOcr2ImageProcessorPil(size=size, crop_to_patches=True, **options)
     pictures = [picture(*size) for sample in pack["samples"] for size in PICTURES[sample["id"]["key"]]]
     made = [processor(one, return_tensors="pt") for one in pictures]
-    expected = torch.cat([one["pixel_values"].flatten(0, -4 if family == "llava_next" else 0) for one in made])
+    expected = torch.cat([one["pixel_values"].flatten(0, -4 if family == "llava_next_hf" else 0) for one in made])
     found = row["model"]
     assert found["pixel_values"].dtype == torch.float32
     torch.testing.assert_close(found["pixel_values"], expected, rtol=0, atol=1e-5)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import fsspec
 import numpy as np
@@ -17,7 +16,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from pipeline.errors import ConfigError, StorageError
-from pipeline.loading import PackedDataset, dataset
+from pipeline.loading import PackedDataset, collate, row_groups
 from pipeline.loading.packs import open_packs
 from pipeline.schema import SCHEMA_VERSION, pack_schema
 
@@ -64,11 +63,13 @@ def write(folder, files, *, slicing=QWEN, rule="mrope", pixels="encoded", schema
         path = folder / f"data/u{number}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(pa.Table.from_pylist(packs, schema or pack_schema()), path, row_group_size=2)
-        entries = [{"path": f"data/u{number}.parquet", "rows": len(packs), "kind": "data"}]
+        size = path.stat().st_size
+        entries = [{"path": f"data/u{number}.parquet", "bytes": size, "rows": len(packs), "kind": "data"}]
         put(folder / f"manifests/u{number}.json", {"files": [{"path": "i", "rows": 9, "kind": "index"}, *entries]})
         units.append(f"u{number}")
     profile = {"name": "p", "slicing": slicing, "positions": {"rule": rule}, "mean": MEAN, "std": STD}
-    recipe = {"profile": profile, "job": {"pixels": pixels, "sequence_length": LENGTH}}
+    job = {"pixels": pixels, "sequence_length": LENGTH, "pack": {"long_documents": "split"}}
+    recipe = {"profile": profile, "job": job}
     content = {"schema_version": SCHEMA_VERSION, "units": units, "recipe": recipe} | version
     put(folder / "versions/000001.json", content)
     return str(folder)
@@ -183,18 +184,6 @@ def test_packs_without_pictures_have_no_pixels(tmp_path):
     assert "pixel_values" not in only(tmp_path / "none", [unseen], pixels="none")
 
 
-@pytest.mark.parametrize("world_size", [1, 2, 3])
-@pytest.mark.parametrize("num_workers", [0, 2])
-def test_ranks_share_the_rows_whatever_the_number_of_workers(tmp_path, world_size, num_workers):
-    output = numbered(tmp_path, 5, 6)
-    whole = 11 // world_size * world_size
-    for rank in range(world_size):
-        data = PackedDataset(output, rank=rank, world_size=world_size)
-        loader = DataLoader(data, batch_size=None, num_workers=num_workers)
-        assert rows(loader) == list(range(rank, whole, world_size))
-        assert len(loader) == len(data) == 11 // world_size
-
-
 def test_ranks_come_from_torch_distributed_where_it_runs(tmp_path):
     output = numbered(tmp_path / "out", 4)
     store = torch.distributed.FileStore(str(tmp_path / "store"), 1)
@@ -203,59 +192,6 @@ def test_ranks_come_from_torch_distributed_where_it_runs(tmp_path):
         assert rows(PackedDataset(output)) == [0, 1, 2, 3]
     finally:
         torch.distributed.destroy_process_group()
-
-
-@pytest.mark.parametrize("taken", range(8))
-def test_a_pass_goes_on_at_any_row(tmp_path, taken):
-    output = numbered(tmp_path, 3, 4)
-    data = PackedDataset(output)
-    begun = iter(data)
-    first = [next(begun)["row"] for _ in range(taken)]
-    state = json.loads(json.dumps(data.state_dict()))
-    other = PackedDataset(output)
-    other.load_state_dict(state)
-    assert other.state_dict() == state
-    assert first + rows(other) == list(range(7))
-    assert rows(other) == list(range(7))  # the next pass is whole
-
-
-def test_a_pass_of_two_ranks_goes_on_with_three(tmp_path):
-    output = numbered(tmp_path, 11)
-    pair = [PackedDataset(output, rank=rank, world_size=2) for rank in range(2)]
-    readers = [iter(data) for data in pair]
-    before = [next(reader)["row"] for _ in range(2) for reader in readers]
-    states = [data.state_dict() for data in pair]
-    assert states[0] == states[1] == {"version": 1, "row": 4}
-    after = []
-    for rank in range(3):
-        data = PackedDataset(output, rank=rank, world_size=3)
-        data.load_state_dict(states[0])
-        after.append(rows(data))
-    assert before == [0, 1, 2, 3]
-    assert after == [[4, 7], [5, 8], [6, 9]]
-
-
-def test_each_worker_goes_on_from_its_own_state(tmp_path, monkeypatch):
-    output = numbered(tmp_path, 9)
-    found = []
-    for number in range(2):
-        worker = SimpleNamespace(id=number, num_workers=2)
-        monkeypatch.setattr(dataset, "get_worker_info", lambda worker=worker: worker)
-        data = PackedDataset(output)
-        begun = iter(data)
-        first = [next(begun)["row"] for _ in range(2 - number)]
-        other = PackedDataset(output)
-        other.load_state_dict(data.state_dict())
-        found.append(first + rows(other))
-    assert found == [[0, 2, 4, 6, 8], [1, 3, 5, 7]]
-
-
-def test_states_of_another_version_are_refused(tmp_path):
-    data = PackedDataset(numbered(tmp_path, 2))
-    with pytest.raises(ConfigError, match=r"version 7.*version=7"):
-        data.load_state_dict({"version": 7, "row": 0})
-    with pytest.raises(ConfigError, match="row 3 of 2"):
-        data.load_state_dict({"version": 1, "row": 3})
 
 
 def test_the_newest_version_is_read_unless_one_is_named(tmp_path):
@@ -292,7 +228,8 @@ def test_outputs_in_a_store_are_read_as_local_ones(tmp_path):
     [
         ({"pixels": "source"}, "pixels: source.*encoded"),
         ({"rule": "v2pe"}, "rule v2pe.*1d, mrope"),
-        ({"slicing": {"scheme": "pixtral", "patch": 16}}, "scheme pixtral.*internvl, llava_next, qwen"),
+        ({"slicing": {"scheme": "phi3_5_v", "patch": 14}}, "scheme phi3_5_v.*idefics3, internvl, llava_1_5"),
+        ({"slicing": {"scheme": "llava_onevision", "patch": 14}}, "long_documents is split.*=reject"),
         ({"schema_version": 1}, "schema version 1"),
     ],
 )
@@ -312,6 +249,64 @@ def test_places_that_do_not_fit_are_refused(tmp_path):
 
 def test_damaged_files_are_named(tmp_path):
     output = numbered(tmp_path, 2)
-    Path(tmp_path, "data/u0.parquet").write_bytes(b"PAR1 nothing")
-    with pytest.raises(StorageError, match=r"u0\.parquet is damaged"):
-        list(PackedDataset(output))
+    path = Path(tmp_path, "data/u0.parquet")
+    sound = path.read_bytes()
+    for damaged in (
+        sound[:-1] + b"2",
+        sound[:-8] + b"\xff\xff\xff\x7fPAR1",
+        bytes(len(sound) // 2) + sound[len(sound) // 2 :],
+    ):
+        path.write_bytes(damaged)
+        with pytest.raises(StorageError, match=r"u0\.parquet is damaged"):
+            list(PackedDataset(output))
+
+
+def test_footers_longer_than_what_is_asked_for_at_first_are_read(tmp_path):
+    output = numbered(tmp_path, 60)
+    (path,) = (tmp_path / "data").iterdir()
+    assert int.from_bytes(path.read_bytes()[-8:-4], "little") > row_groups.TAIL_BYTES
+    assert rows(PackedDataset(output)) == list(range(60))
+
+
+@pytest.mark.parametrize(("slicing", "batched"), [(QWEN, (4, 2, LENGTH)), (LLAVA, (2, LENGTH))], ids=["mrope", "1d"])
+def test_rows_are_joined_to_a_batch(tmp_path, slicing, batched):
+    rule, num_rows = ("mrope", 3) if slicing is QWEN else ("1d", 1)
+    array = noise(28, 28)
+    packs = [pack(number, [view(array, png(array))] * number, num_rows=num_rows) for number in range(3)]
+    data = PackedDataset(write(tmp_path, [packs], slicing=slicing, rule=rule))
+    one, two, three = data
+    batch, rest = DataLoader(data, batch_size=2, collate_fn=collate)
+    assert (batch["row"], batch["pack_id"], batch["repeated"]) == ([0, 1], ["pack-0", "pack-1"], [False, False])
+    assert batch["model"]["position_ids"].shape == batched
+    assert batch["model"]["use_cache"] is False
+    assert torch.equal(batch["model"]["input_ids"], torch.cat([one["model"]["input_ids"], two["model"]["input_ids"]]))
+    assert torch.equal(batch["model"]["pixel_values"], two["model"]["pixel_values"])
+    assert batch["cu_seqlens"].tolist() == [0, 5, 9, 12, 17, 21, 24]
+    assert (batch["cu_seqlens"].dtype, batch["max_seqlen"]) == (torch.int32, 5)
+    assert torch.equal(rest["model"]["pixel_values"], three["model"]["pixel_values"])
+    with pytest.raises(ConfigError, match="no rows"):
+        collate([])
+
+
+def test_batches_join_every_other_column(tmp_path):
+    schema = pack_schema(weighted=True, aligned=True)
+    packs = [pack(i) | {"loss_weights": [float(i)] * LENGTH, "cu_seqlens_unpadded": [0, 4, 8, 11]} for i in range(2)]
+    batch = collate(list(PackedDataset(write(tmp_path, [packs], pixels="none", schema=schema))))
+    assert batch["loss_weights"].tolist() == [[0.0] * LENGTH, [1.0] * LENGTH]
+    assert batch["cu_seqlens_unpadded"].tolist() == [0, 4, 8, 11, 15, 19, 22]
+
+
+def test_pictures_of_pixtral_are_padded_to_the_largest(tmp_path):
+    small, wide, tall = noise(14, 28), noise(14, 42), noise(42, 14)
+    packs = [
+        pack(0, [view(small, png(small)), view(wide, png(wide))], num_rows=1),
+        pack(1, [view(tall, png(tall))], num_rows=1),
+    ]
+    first, second = PackedDataset(write(tmp_path, [packs], slicing={"scheme": "pixtral", "patch": 14}, rule="1d"))
+    assert first["model"]["pixel_values"].shape == (2, 3, 14, 42)
+    assert first["model"]["image_sizes"].tolist() == [[14, 28], [14, 42]]
+    assert not first["model"]["pixel_values"][0, :, :, 28:].any()
+    batch = collate([first, second])["model"]
+    assert batch["pixel_values"].shape == (3, 3, 42, 42)
+    assert torch.equal(batch["pixel_values"][2, :, :, :14], second["model"]["pixel_values"][0])
+    assert batch["image_sizes"].tolist() == [[14, 28], [14, 42], [42, 14]]
