@@ -16,7 +16,8 @@ TOKENS = {"placeholder": "<image>"}
 PAD, CROP = Llava15Config(), Llava15Config(fit="crop")
 SIZES = [(224, 224), (640, 480), (480, 640), (4032, 3024), (100, 100), (1000, 50), (1, 1)]
 
-sides = st.integers(1, 6000)
+# Thinner ones are refused, which a test of its own shows: they would be enlarged beyond any memory.
+sizes = st.tuples(st.integers(1, 6000), st.integers(1, 6000)).filter(lambda size: max(size) <= 3000 * min(size))
 fits = st.sampled_from([PAD, CROP])
 
 
@@ -52,15 +53,17 @@ def test_cropping_keeps_the_middle_of_the_longer_side():
     assert CROP.plan(480, 640, TOKENS).views[0].box == (0, 80, 480, 560)
 
 
-@given(sides, sides, fits)
-def test_box_lies_inside_the_picture_and_shows_some_of_it(width, height, config):
+@given(sizes, fits)
+def test_box_lies_inside_the_picture_and_shows_some_of_it(size, config):
+    width, height = size
     left, top, right, bottom = config.plan(width, height, TOKENS).views[0].box
     assert 0 <= left < right <= width
     assert 0 <= top < bottom <= height
 
 
-@given(sides, sides)
-def test_cropped_box_is_square_and_central_to_a_pixel(width, height):
+@given(sizes)
+def test_cropped_box_is_square_and_central_to_a_pixel(size):
+    width, height = size
     left, top, right, bottom = CROP.plan(width, height, TOKENS).views[0].box
     short = min(width, height)
     slack = 1 + short / 336  # the longer edge is rounded down to a resized pixel, which may be many of the picture
@@ -69,8 +72,9 @@ def test_cropped_box_is_square_and_central_to_a_pixel(width, height):
     assert abs(top - (height - bottom)) <= slack + 1
 
 
-@given(sides, sides, fits)
-def test_transposed_picture_has_the_transposed_box(width, height, config):
+@given(sizes, fits)
+def test_transposed_picture_has_the_transposed_box(size, config):
+    width, height = size
     left, top, right, bottom = config.plan(width, height, TOKENS).views[0].box
     assert config.plan(height, width, TOKENS).views[0].box == (top, left, bottom, right)
 
