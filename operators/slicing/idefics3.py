@@ -4,42 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import Field
 
 from operators.slicing.layout import ALONE, enclosed
-from operators.slicing.tiles import tile_views, whole_view
+from operators.slicing.tiles import SquareTiles, tile_views, whole_view
 from pipeline.types import Canvas, Modality, Place, Run, SlicePlan, View
 
 
-class Idefics3Config(BaseModel, frozen=True, extra="forbid"):
+class Idefics3Config(SquareTiles):
     """Numbers of one checkpoint."""
 
     scheme: Literal["idefics3"] = "idefics3"
     longest: int = Field(gt=0, le=4096)
     """Every picture's longest side is resized to this many pixels, small ones too; the reference caps it at 4,096."""
-    tile: int = Field(gt=0)
-    """Side of a tile and of the whole view, in pixels."""
-    patch: int = Field(gt=0)
-    """Side of a vision patch, in pixels."""
-    merge: int = Field(gt=0)
-    """Patches per token along each side (`scale_factor`)."""
     whole_text: str = ""
     """Plain text that names the whole view, for a family without a special token for it."""
-
-    @property
-    def side(self) -> int:
-        """Tokens along a view's side."""
-        return self.tile // self.patch // self.merge
-
-    @model_validator(mode="after")
-    def _tile_has_tokens(self) -> Self:
-        if not self.side:
-            raise ValueError(
-                f"tile is {self.tile}; at least one token ({self.patch * self.merge} pixels) expected; raise it"
-            )
-        return self
 
     def plan(self, width: int, height: int, tokens: Mapping[str, str], place: Place = ALONE) -> SlicePlan:  # noqa: ARG002 - every image alike
         """The tiles row-major, each after its label, a line break after each row; then, after another, the `whole`.

@@ -5,41 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, Field, model_validator
+from pydantic import Field
 
 from operators.slicing.layout import ALONE, enclosed
-from operators.slicing.tiles import tile_views, whole_view
+from operators.slicing.tiles import SquareTiles, tile_views, whole_view
 from pipeline.types import Canvas, Modality, Place, Run, SlicePlan, View
 
 
-class Llama4Config(BaseModel, frozen=True, extra="forbid"):
+class Llama4Config(SquareTiles):
     """Numbers of one Llama 4 checkpoint."""
 
     scheme: Literal["llama4"] = "llama4"
     tile: int = Field(default=336, gt=0)
-    """Side of a tile and of the whole view, in pixels."""
     patch: int = Field(default=14, gt=0)
-    """Side of a vision patch, in pixels."""
     merge: int = Field(default=2, gt=0)
-    """Patches per token along each side (pixel shuffle)."""
     max_tiles: int = Field(default=16, gt=0)
     """Most tiles of a canvas, the whole view not counted."""
-
-    @property
-    def side(self) -> int:
-        """Tokens along a view's side."""
-        return self.tile // self.patch // self.merge
-
-    @model_validator(mode="after")
-    def _tile_has_tokens(self) -> Self:
-        if not self.side:
-            raise ValueError(
-                f"tile is {self.tile}; at least one token ({self.patch * self.merge} pixels) expected; raise it"
-            )
-        return self
 
     def plan(self, width: int, height: int, tokens: Mapping[str, str], place: Place = ALONE) -> SlicePlan:  # noqa: ARG002 - every image alike
         """The tiles row-major, `col_break` between those of a row, `row_break` after each row; last the `whole` view.

@@ -4,45 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import Field
 
 from operators.slicing.layout import ALONE, enclosed
-from operators.slicing.tiles import tile_views, whole_view
+from operators.slicing.tiles import SquareTiles, tile_views, whole_view
 from pipeline.errors import InputError, Reason
 from pipeline.types import Canvas, Modality, Place, Run, SlicePlan, View
 
 WHITE = 0xFFFFFF
 
 
-class Phi35VConfig(BaseModel, frozen=True, extra="forbid"):
+class Phi35VConfig(SquareTiles):
     """Numbers of one Phi-3-vision or Phi-3.5-vision checkpoint."""
 
     scheme: Literal["phi3_5_v"] = "phi3_5_v"
     tile: int = Field(default=336, gt=0)
-    """Side of a tile and of the whole view, in pixels."""
     patch: int = Field(default=14, gt=0)
-    """Side of a vision patch, in pixels."""
     merge: int = Field(default=2, gt=0)
-    """Patches per token along each side."""
     max_tiles: int = Field(default=16, gt=0)
     """Most tiles of a document's only picture (`num_crops`)."""
     max_tiles_of_many: int = Field(default=4, gt=0)
     """Most tiles of each picture where a document has several."""
-
-    @property
-    def side(self) -> int:
-        """Tokens along a view's side."""
-        return self.tile // self.patch // self.merge
-
-    @model_validator(mode="after")
-    def _tile_has_tokens(self) -> Self:
-        if not self.side:
-            raise ValueError(
-                f"tile is {self.tile}; at least one token ({self.patch * self.merge} pixels) expected; raise it"
-            )
-        return self
 
     def plan(self, width: int, height: int, tokens: Mapping[str, str], place: Place = ALONE) -> SlicePlan:
         """The tiles row by row through their stitched tokens, one separator, then the `whole` view's rows.

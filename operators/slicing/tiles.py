@@ -4,8 +4,35 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from typing import Self
+
+from pydantic import BaseModel, Field, model_validator
 
 from pipeline.types import Canvas, View
+
+
+class SquareTiles(BaseModel, frozen=True, extra="forbid"):
+    """Numbers of a family whose tiles and whole view are squares of one size."""
+
+    tile: int = Field(gt=0)
+    """Side of a tile and of the whole view, in pixels."""
+    patch: int = Field(gt=0)
+    """Side of a vision patch, in pixels."""
+    merge: int = Field(gt=0)
+    """Patches per token along each side (pixel shuffle, `scale_factor`)."""
+
+    @property
+    def side(self) -> int:
+        """Tokens along a view's side."""
+        return self.tile // self.patch // self.merge
+
+    @model_validator(mode="after")
+    def _tile_has_tokens(self) -> Self:
+        if not self.side:
+            raise ValueError(
+                f"tile is {self.tile}; at least one token ({self.patch * self.merge} pixels) expected; raise it"
+            )
+        return self
 
 
 def whole_view(
