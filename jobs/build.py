@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Generator
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -15,10 +15,11 @@ import pyarrow as pa
 from jobs.chain import Resolved, build_chain
 from jobs.spec import absolute
 from pipeline import storage
-from pipeline.local_runner import run_local
+from pipeline.closing import read_closing, units_to_close
+from pipeline.local_runner import run_local, write_local
 from pipeline.planning import Plan, make_plan
 from pipeline.sink import Sink
-from pipeline.units import canonical_json
+from pipeline.units import canonical_json, closing_id
 
 
 class Progress(Protocol):
@@ -55,22 +56,16 @@ def run_job(
     _record(output, resolved, {shard.name: shard.url for shard in resolved.shards}, started)
     sink = Sink(output, plan, job.limits.max_reject_ratio)
 
-    def on_reports(table: pa.Table) -> set[int]:
-        left = sink.add(table)
-        progress.commit(len(left))
-        return left
-
-    rounds = 0
-    if plan.todo:
-        rounds = _drive(resolved, plan, on_reports, local=local, workers=workers, progress=progress)
+    builder = _Builder(resolved, plan, sink, workers, progress)
+    (builder.build_local if local else builder.build_on_ray)()
     number, version, is_new = sink.finish()
     return {
         "name": job.name,
         "output": job.output,
         "version": number,
         "new_version": is_new,
-        "units": {"built": len(plan.todo), "kept": len(plan.done)},
-        "rounds": rounds,
+        "units": {"built": len(sink.manifests), "kept": len(version["units"]) - len(sink.manifests)},
+        "rounds": builder.rounds,
         "seconds": round(time.time() - started, 1),
         "sequence_length": job.sequence_length,
         "added_embeddings": resolved.vocabulary.num_added,
@@ -78,26 +73,63 @@ def run_job(
     }
 
 
-def _drive(
-    resolved: Resolved,
-    plan: Plan,
-    on_reports: Callable[[pa.Table], set[int]],
-    *,
-    local: bool,
-    workers: int | None,
-    progress: Progress,
-) -> int:
-    """Runs the units that are left; returns in how many rounds they came through."""
-    chain = build_chain(resolved)
-    if local:
-        with closing(run_local(chain, plan.todo, progress.advance)) as all_reports:
-            for reports in all_reports:
-                on_reports(reports)
-        return 1
-    from pipeline import ray_runner  # starting Ray costs seconds that a local run need not pay
+class _Builder:
+    """Drives the units of a plan that are left, and then the closing unit, into the sink."""
 
-    with ray_runner.cluster(resolved.job.address, show_progress=True):
-        return ray_runner.run_ray(chain, plan.todo, workers, on_reports)
+    def __init__(self, resolved: Resolved, plan: Plan, sink: Sink, workers: int | None, progress: Progress) -> None:
+        self._resolved, self._plan, self._sink = resolved, plan, sink
+        self._workers, self._progress = workers, progress
+        self._chain = build_chain(resolved)
+        self.rounds = 0
+        """That the units took; 1 unless something was lost on the way."""
+
+    def build_local(self) -> None:
+        self.rounds = int(bool(self._plan.todo))
+        self._take(run_local(self._chain, self._plan.todo, self._progress.advance))
+        if tasks := self._closing_tasks():
+            self._take(write_local(self._chain, tasks, self._progress.advance))
+
+    def build_on_ray(self) -> None:
+        if not self._plan.todo and not self._has_closing_left():
+            return
+        from pipeline import ray_runner  # starting Ray costs seconds that a local run need not pay
+
+        with ray_runner.cluster(self._resolved.job.address, show_progress=True):
+            self.rounds = ray_runner.run_ray(self._chain, self._plan.todo, self._workers, self._on_reports)
+            if tasks := self._closing_tasks():
+                ray_runner.write_ray(self._chain, tasks, self._workers, self._on_reports)
+
+    def _take(self, reports: Generator[pa.Table]) -> None:
+        with closing(reports):
+            for table in reports:
+                self._on_reports(table)
+
+    def _on_reports(self, table: pa.Table) -> set[int]:
+        left = self._sink.add(table)
+        self._progress.commit(len(left))
+        return left
+
+    def _has_closing_left(self) -> bool:
+        """Whether units hand documents on and no closing unit has them; one that is committed is kept."""
+        if not self._resolved.job.pack.closing:
+            return False
+        closes = units_to_close(self._sink.units)
+        if not closes:
+            return False
+        identity = closing_id(closes, self._plan.recipe_id)
+        is_there = storage.exists(storage.join(absolute(self._resolved.job.output), "manifests", f"{identity}.json"))
+        if is_there:
+            self._sink.keep(identity)
+        return not is_there
+
+    def _closing_tasks(self) -> list[pa.Table]:
+        """The tasks of the closing unit, if it is to be built; the sink is told to wait for it."""
+        if not self._has_closing_left():
+            return []
+        urls = {shard.name: shard.url for shard in self._resolved.shards}
+        found = read_closing(absolute(self._resolved.job.output), self._plan.recipe_id, self._sink.units, urls)
+        self._sink.expect(found.number, found.shards)
+        return list(self._chain.close(found))
 
 
 def _record(output: str, resolved: Resolved, urls: dict[str, str], started: float) -> None:

@@ -10,11 +10,13 @@ from functools import partial
 from importlib.metadata import version
 from typing import Any
 
+import pyarrow as pa
 from PIL import features
 
 from jobs.spec import NOT_RECIPE, Job, PoolSection, absolute
+from operators.closing import close
 from operators.decode import Decode
-from operators.fitting import PackConfig
+from operators.fitting import Fitter, PackConfig
 from operators.pack import Pack
 from operators.pack_rows import WriteConfig
 from operators.profiles import Profile, load_profile
@@ -28,6 +30,7 @@ from operators.weights import SCORE_VERSION
 from operators.write import Write
 from pipeline import storage
 from pipeline.chain import Chain, Pool, Stage
+from pipeline.closing import Closing
 from pipeline.errors import ConfigError, StorageError
 from pipeline.operator import Operator
 from pipeline.read import READ_VERSION
@@ -116,6 +119,7 @@ def build_chain(resolved: Resolved) -> Chain:
         stages=tuple(stages),
         pack=partial(_pack, job.pack, job.sequence_length, resolved.vocabulary, recipe_hash(resolved.recipe)),
         pack_pool=_required(resources.pack),
+        close=partial(_close, job.pack, job.sequence_length, resolved.vocabulary),
         write=Stage("write", partial(_write, config), _required(resources.write)),
     )
 
@@ -182,6 +186,10 @@ def _score(*arguments: Any) -> Operator:
 
 def _write(config: WriteConfig) -> Operator:
     return Write(config)
+
+
+def _close(config: PackConfig, sequence_length: int, vocabulary: Vocabulary, closing: Closing) -> Iterator[pa.Table]:
+    return close(closing, Fitter(config, sequence_length, vocabulary))
 
 
 def _pack(config: PackConfig, sequence_length: int, vocabulary: Vocabulary, recipe: str, units: Sequence[Unit]) -> Pack:

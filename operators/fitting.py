@@ -46,6 +46,8 @@ class PackConfig(BaseModel):
     """A document longer than a sequence: split at a segment border, never inside an image or a text; or reject."""
     align: int = Field(1, ge=1)
     """Documents begin at multiples of this, with padding behind them: for context and tensor parallel training."""
+    closing: bool = False
+    """Documents of each unit's last, part-filled sequence are packed together, by a closing unit after all others."""
 
 
 @dataclass(frozen=True, slots=True)

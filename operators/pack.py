@@ -13,15 +13,13 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from operators.fitting import PATCHES, Document, Fitter, PackConfig
-from operators.ordering import order_by_load
-from operators.packing import bound, pack_items
+from operators.assign import assign, data_tasks, index_task, num_files, summary_task
+from operators.fitting import Document, Fitter, PackConfig
 from operators.vocabulary import Vocabulary
 from pipeline import ledger
 from pipeline.errors import InputError, StorageError
 from pipeline.operator import Row
 from pipeline.schema import MEASURED, RELEVANCES
-from pipeline.tasks import DATA, INDEX, PACKS_PER_FILE, SUMMARY, TASK, task
 from pipeline.types import Rejection
 from pipeline.units import unit_id
 
@@ -62,6 +60,7 @@ class Pack:
         takes: in a limited run, for each unit number the samples taken of each of its shards.
         """
         self._fitter = Fitter(config, sequence_length, vocabulary)
+        self._carries = config.closing
         self._units = units
         self._recipe = recipe
         self._takes = takes or {}
@@ -103,9 +102,11 @@ class Pack:
         table = pa.concat_tables(gathering.tables).sort_by([("shard_number", "ascending"), ("ordinal", "ascending")])
         rejects: list[Row] = []
         documents: list[Document] = []
-        counts = {ledger.SAMPLE: {"read": 0, "withheld": 0}, ledger.SEGMENT: {"read": 0, "withheld": 0}}
-        for number, row in enumerate(_lengths_only(table)):
+        counts = {level: dict.fromkeys(("read", "withheld", "carried"), 0) for level in (ledger.SAMPLE, ledger.SEGMENT)}
+        num_segments: list[int] = []
+        for number, row in enumerate(with_loads(table)):
             outcome = self._judge(number, row)
+            num_segments.append(len(row["segments"]))
             for level, amount in ((ledger.SAMPLE, 1), (ledger.SEGMENT, len(row["segments"]))):
                 counts[level]["read"] += amount
                 counts[level]["withheld"] += amount if row["withheld"] else 0
@@ -113,32 +114,22 @@ class Pack:
                 documents.append(outcome)
             elif outcome is not None:
                 rejects += ledger.reject_rows(row, outcome)
-        items = [(document, i) for document in documents for i in range(len(document.parts))]
-        sizes = [document.sizes[i] for document, i in items]
-        packs = pack_items(sizes, self._fitter.limits)
-        loads = [sum(sizes[i][PATCHES] for i in pack) for pack in packs]
-        packs = [packs[number] for number in order_by_load(loads, PACKS_PER_FILE, identity)]
+        assigned = assign(documents, self._fitter.limits, identity, carries=self._carries)
+        for document in assigned.carried:
+            counts[ledger.SAMPLE]["carried"] += 1
+            counts[ledger.SEGMENT]["carried"] += num_segments[document.row]
         summary: Row = {
             "inputs": [_input(name, end) for name, end in zip(names, ends, strict=True)],
             "counts": counts,
             "rejects": rejects,
-            "packs": {
-                "planned": len(packs),
-                "bound": bound(sizes, self._fitter.limits),
-                "split": sum(len(d.parts) > 1 for d in documents),
-            },
-            "reports": 2 + -(-len(packs) // PACKS_PER_FILE),
+            "packs": assigned.figures,
+            "reports": 2 + num_files(assigned),
         }
         if take is not None:
             summary["inputs"] = [entry | {"take": n} for entry, n in zip(summary["inputs"], take, strict=True)]
-        shards = dict(self._units[unit])
-        for start in range(0, len(packs), PACKS_PER_FILE):
-            chunk = [[items[i] for i in pack] for pack in packs[start : start + PACKS_PER_FILE]]
-            yield _one(self._data_task(unit, identity, start, chunk, table, shards))
-        chosen = table.take(pa.array([document.row for document in documents], pa.int64()))
-        note = {"lengths": [document.total() for document in documents]}
-        yield _one(task(unit, identity, INDEX, 0, note, chosen))
-        yield _one(task(unit, identity, SUMMARY, 0, summary, chosen.slice(0, 0)))
+        yield from data_tasks(unit, identity, table, assigned, dict(self._units[unit]))
+        yield index_task(unit, identity, table, documents, assigned)
+        yield summary_task(unit, identity, summary, table)
 
     def _judge(self, number: int, row: Row) -> Document | Rejection | Row | None:
         """What becomes of one row: a document with its parts, a rejection, or None if it is withheld."""
@@ -150,31 +141,6 @@ class Pack:
             return self._fitter.fit(number, row)
         except InputError as error:
             return Rejection.from_error(self.name, error)
-
-    def _data_task(
-        self,
-        unit: int,
-        identity: str,
-        first: int,
-        packs: list[list[tuple[Document, int]]],
-        table: pa.Table,
-        shards: dict[str, str],
-    ) -> Row:
-        rows = sorted({document.row for pack in packs for document, _ in pack})
-        place = {row: i for i, row in enumerate(rows)}
-        note = {
-            "first": first,
-            "packs": [
-                [
-                    [place[document.row], part.first, part.last, part.number, part.count]
-                    for document, i in pack
-                    for part in [document.parts[i]]
-                ]
-                for pack in packs
-            ],
-            "shards": shards,
-        }
-        return task(unit, identity, DATA, first // PACKS_PER_FILE, note, table.take(pa.array(rows, pa.int64())))
 
 
 def _input(name: str, end: Row) -> Row:
@@ -195,8 +161,8 @@ def _measured(table: pa.Table) -> pa.Table:
     return table.select(MEASURED.names)
 
 
-def _lengths_only(table: pa.Table) -> Iterator[Row]:
-    """Rows with what lengths need, in small batches, so that a large unit is never one Python object."""
+def with_loads(table: pa.Table) -> Iterator[Row]:
+    """Rows with the patches and tiles of each image, in small batches: a large unit is never one Python object."""
     for batch in table.to_batches(max_chunksize=256):
         for row in batch.to_pylist():
             row["patches"] = [
@@ -204,7 +170,3 @@ def _lengths_only(table: pa.Table) -> Iterator[Row]:
             ]
             row["tiles"] = [len(plan["views"]) for plan in row["plans"]]
             yield row
-
-
-def _one(row: Row) -> pa.Table:
-    return pa.Table.from_pylist([row], schema=TASK)

@@ -51,15 +51,16 @@ class Write:
 
     def _write_index(self, row: Row) -> tuple[Row, list[Row]]:
         documents = from_stream(row["payload"])
-        lengths = note_of(row)["lengths"]
+        note = note_of(row)
+        known = list(zip(note["lengths"], note["carried"], strict=True))
 
         def batches() -> Iterator[list[Row]]:
             done = 0
             for batch in documents.to_batches(max_chunksize=INDEX_ROW_GROUP):
                 rows = batch.to_pylist()
                 yield [
-                    self._index_row(document, size)
-                    for document, size in zip(rows, lengths[done : done + len(rows)], strict=True)
+                    self._index_row(document, size) | {"carried": is_carried}
+                    for document, (size, is_carried) in zip(rows, known[done : done + len(rows)], strict=True)
                 ]
                 done += len(rows)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from pipeline import storage
+from pipeline.closing import Closing
 from pipeline.formats import FORMATS
 from pipeline.operator import Gatherer, Operator
 from pipeline.read import read_shard
@@ -52,6 +53,8 @@ class Chain:
     stages: tuple[Stage, ...]
     pack: Callable[[Sequence[Unit]], Gatherer]
     pack_pool: Pool
+    close: Callable[[Closing], Iterator[pa.Table]]
+    """The tasks of a closing unit."""
     write: Stage
 
     def pools(self) -> list[tuple[Pool, tuple[Stage, ...]]]:

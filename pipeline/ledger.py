@@ -1,4 +1,8 @@
-"""Where every sample and segment went: read + derived + repeated = packed + rejected + withheld."""
+"""Where every sample and segment went: read + derived + repeated = packed + rejected + withheld.
+
+A unit also counts what it `carried`: handed on to the closing unit, which counts the same below zero and packs it.
+Both come to nothing in the sum of all units.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from pipeline.operator import Row
 from pipeline.types import Rejection
 
 SAMPLE, SEGMENT = "sample", "segment"
-COUNTS = ("read", "derived", "repeated", "packed", "rejected", "withheld")
+COUNTS = ("read", "derived", "repeated", "packed", "rejected", "withheld", "carried")
 
 
 def reject_rows(row: Row, rejection: Rejection | Row) -> list[Row]:
@@ -56,8 +60,8 @@ def close_counts(counts: dict[str, dict[str, int]], rejects: Iterable[Row]) -> d
     closed: dict[str, dict[str, int]] = {}
     for level, found in counts.items():
         total = {name: found.get(name, 0) for name in COUNTS} | {"rejected": rejected[level]}
-        total["packed"] = (
-            sum(total[name] for name in ("read", "derived", "repeated")) - total["rejected"] - total["withheld"]
+        total["packed"] = sum(total[name] for name in ("read", "derived", "repeated")) - sum(
+            total[name] for name in ("rejected", "withheld", "carried")
         )
         closed[f"{level}s"] = total
     return closed

@@ -33,6 +33,24 @@ def run_local(chain: Chain, units: Sequence[Unit], on_progress: Callable[[str, i
                 break
 
 
+def write_local(
+    chain: Chain, tables: Sequence[pa.Table], on_progress: Callable[[str, int], None]
+) -> Generator[pa.Table]:
+    """The reports of `write` for tasks that are there already. StorageError after MAX_ATTEMPTS of one of them."""
+    write = chain.write.build()
+    for tasks in tables:
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            try:
+                reports = write(tasks)
+            except StorageError:
+                if attempt == MAX_ATTEMPTS:
+                    raise
+            else:
+                on_progress("write", tasks.num_rows)
+                yield reports
+                break
+
+
 def _run_unit(
     chain: Chain,
     unit: Unit,

@@ -163,6 +163,23 @@ def run_ray(
     return rounds
 
 
+def write_ray(
+    chain: Chain, tables: Sequence[pa.Table], workers: int | None, on_reports: Callable[[pa.Table], set[int]]
+) -> None:
+    """Writes tasks that are there already. StorageError, or what `write` raised, after MAX_IDLE_ROUNDS attempts."""
+    pools = _sized_pools(chain, workers)
+    for attempt in range(1, MAX_IDLE_ROUNDS + 1):
+        dataset = ray.data.from_arrow([table.combine_chunks() for table in tables])
+        try:
+            for reports in _batches(_map(dataset, _Operators, ((chain.write,),), WRITE, pools[WRITE])):
+                on_reports(reports)
+        except ray.exceptions.RayError as error:
+            if attempt == MAX_IDLE_ROUNDS:
+                raise _cause(error) from None
+        else:
+            return
+
+
 def _sized_pools(chain: Chain, workers: int | None) -> dict[str, Pool]:
     """The pools by name, within what the cluster offers now."""
     nodes = [
@@ -196,6 +213,10 @@ def _round(chain: Chain, units: Sequence[Unit], pools: dict[str, Pool]) -> Itera
         dataset = _map(dataset, _Operators, (stages,), stages[0].name, pools[stages[0].name])
     dataset = _map(dataset, _Packer, (chain, units), PACK, pools[PACK])
     dataset = _map(dataset, _Operators, ((chain.write,),), WRITE, pools[WRITE])
+    yield from _batches(dataset)
+
+
+def _batches(dataset: Any) -> Iterator[pa.Table]:
     yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
 
 

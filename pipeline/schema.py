@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raised when a column of the output changes its name, type or meaning."""
 
 
@@ -197,10 +197,11 @@ INDEX = pa.schema(
         ("id", SAMPLE_ID),
         ("lengths", LENGTHS),
         ("num_parts", pa.int32()),
+        ("carried", pa.bool_()),
         ("segments", pa.list_(INDEX_SEGMENT)),
     ]
 )
-"""One row per measured sample, in the order of shards and ordinals."""
+"""One row per measured sample, in the order of shards and ordinals; `carried`: packed by the closing unit."""
 
 REJECTS = pa.schema(
     [

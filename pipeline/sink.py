@@ -7,7 +7,7 @@ is its one commit; a version, created exclusively after all manifests, names the
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,9 +50,29 @@ class Sink:
         self._open: dict[tuple[int, str], _Open] = {}
         self._urls = {unit.number: {shard.name: shard.url for shard in unit.shards} for unit in plan.todo}
         self._left = set(self._urls)
+        self._kept = [*plan.done]
         self._totals: dict[str, Any] = {}
         """Counts of this run's units."""
+        self._older: dict[str, dict[str, Any]] = {}
+        """Manifests of units that were committed before, once they are read."""
         self.manifests: dict[str, dict[str, Any]] = {}
+        """Of the units that this run commits."""
+
+    def keep(self, unit: str) -> None:
+        """Names a unit that is committed already: it belongs to the version."""
+        self._kept.append(unit)
+
+    def expect(self, number: int, urls: Mapping[str, str]) -> None:
+        """One more unit to be committed: its number, and the URL of each of its shards by name in order."""
+        self._urls[number] = dict(urls)
+        self._left.add(number)
+
+    @property
+    def units(self) -> list[dict[str, Any]]:
+        """Manifests of the version's units so far, in the order of their ids. StorageError if units are missing."""
+        if self._left:
+            raise StorageError(f"{len(self._left)} units are not committed; run again to resume")
+        return [self._manifest(unit) for unit in sorted({*self._kept, *self.manifests})]
 
     @property
     def left(self) -> set[int]:
@@ -77,7 +97,7 @@ class Sink:
         self._check_unchanged(number)
         notes = [note_of(row) for _, row in sorted(reports.items())]
         late = [reject for _, row in sorted(reports.items()) for reject in from_stream(row["payload"]).to_pylist()]
-        order = {entry["shard"]: i for i, entry in enumerate(summary["inputs"])}
+        order = {name: i for i, name in enumerate(self._urls[number])}
         rejects = ledger.sort_rejects(summary["rejects"] + late, order)
         counts = ledger.close_counts(summary["counts"], rejects)
         tokens: dict[str, int] = {}
@@ -91,11 +111,13 @@ class Sink:
             "recipe_id": self._plan.recipe_id,
             "recipe": self._plan.recipe,
             "inputs": summary["inputs"],
+            **({"closes": summary["closes"]} if "closes" in summary else {}),
             "files": sorted(files, key=lambda file: str(file["path"])),
             "counts": counts | {"tokens": tokens, "packs": summary["packs"]},
             "reasons": dict(Counter(row["reason"] for row in rejects if row["level"] == ledger.SAMPLE)),
         }
-        self._remember_hashes(number, identity, summary["inputs"])
+        if summary["inputs"]:
+            self._remember_hashes(number, identity, summary["inputs"])
         storage.create_exclusive(storage.join(self._output, "manifests", f"{identity}.json"), canonical_json(manifest))
         self.manifests[identity] = manifest
         self._left.discard(number)
@@ -123,13 +145,10 @@ class Sink:
 
         StorageError if units are missing, or if more samples were rejected than the job allows.
         """
-        if self._left:
-            raise StorageError(f"{len(self._left)} units are not committed; run again to resume")
-        units = sorted({*self._plan.done, *self.manifests})
         totals: dict[str, Any] = {}
         reasons: dict[str, int] = {}
-        for unit in units:
-            manifest = self._manifest(unit)
+        units = [manifest["unit"] for manifest in self.units]
+        for manifest in self.units:
             totals = ledger.add_counts(totals, manifest["counts"])
             reasons = ledger.add_counts(reasons, manifest["reasons"])
         self._check_rejects(units, totals)
@@ -154,7 +173,9 @@ class Sink:
         return storage.join(self._output, "versions", f"{number:06d}.json")
 
     def _manifest(self, unit: str) -> dict[str, Any]:
-        return self.manifests.get(unit) or read_json(storage.join(self._output, "manifests", f"{unit}.json"))
+        if unit not in self.manifests and unit not in self._older:
+            self._older[unit] = read_json(storage.join(self._output, "manifests", f"{unit}.json"))
+        return self.manifests.get(unit) or self._older[unit]
 
     def _check_rejects(self, units: list[str], totals: dict[str, Any]) -> None:
         taken, rejected = _taken(totals), totals.get("samples", {}).get("rejected", 0)

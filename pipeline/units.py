@@ -155,6 +155,11 @@ def unit_id(shards: Sequence[tuple[str, str]], recipe: str, take: Sequence[int] 
     return hashlib.sha256(canonical_json([entries, recipe])).hexdigest()[:HASH_DIGITS]
 
 
+def closing_id(closes: Sequence[str], recipe: str) -> str:
+    """The id of the closing unit from the ids of the units that it closes, in order, and the recipe hash."""
+    return hashlib.sha256(canonical_json([["closing", *closes], recipe])).hexdigest()[:HASH_DIGITS]
+
+
 def recipe_difference(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """What two recipes differ in, a line a field: `a.b: old -> new`. Empty only if their hashes are equal."""
 

@@ -31,7 +31,7 @@ def explain(output: Output, wanted: str) -> dict[str, Any]:
     """
     found = find_sample(output, wanted)
     files = output.files(found.unit) if found.unit else {}
-    row = next(output.rows(files["index"][0], INDEX_COLUMNS, found.index_row)) if found.index_row is not None else None
+    row = next(output.rows(found.index[0], INDEX_COLUMNS, found.index[1])) if found.index else None
     rejects = _rejects(output, files["rejects"][0], found.id) if found.is_rejected else []
     parts, starts = _places(output, files["data"], found.id) if row else ([], {})
     tokenizer, why = load_tokenizer(output) if row else (None, "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -38,20 +39,30 @@ class SampleId(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One sample, and where its unit's files have it; a withheld one has no unit."""
+    """One sample, and where the files of its units have it; a withheld one has no unit."""
 
     id: SampleId
     unit: str | None = None
-    index_row: int | None = None
-    """Its row in the unit's index; None if it was not measured."""
+    """That packed or rejected it."""
+    index: tuple[str, int] | None = None
+    """The path of the index that has it and its row there; None if it was not measured."""
     is_rejected: bool = False
 
 
 def find_sample(output: Output, wanted: str) -> Found:
     """The one sample called KEY, SHARD/KEY or SHARD/KEY#ORDINAL. ConfigError if there is none, or more than one."""
     with ThreadPoolExecutor(READING_THREADS) as threads:
-        units = threads.map(lambda unit: _search(output, unit, wanted), output.units)
-        found = [sample for samples in units for sample in samples]
+        parts = list(threads.map(lambda unit: _search(output, unit, wanted), output.units))
+    closing = {closed: part.unit for part in parts for closed in part.closes}
+    places = {name: (part, place) for part in parts for name, place in part.indexed.items()}
+    rejected = {name: part.unit for part in parts for name in part.rejected}
+    found: list[Found] = []
+    for name in sorted(places.keys() | rejected.keys()):
+        part, place = places.get(name, (None, None))
+        unit = rejected.get(name)
+        if unit is None and part is not None:
+            unit = closing[part.unit] if name in part.carried else part.unit
+        found.append(Found(name, unit, place, name in rejected))
     found = found or _search_withheld(output, wanted)
     if len(found) > 1:
         names = sorted(sample.id for sample in found)
@@ -69,14 +80,32 @@ def which_are(ids: pa.StructArray, wanted: str) -> pa.BooleanArray:
     return pc.or_(pc.or_(pc.equal(key, wanted), pc.equal(middle, wanted)), pc.equal(full, wanted))
 
 
-def _search(output: Output, unit: str, wanted: str) -> list[Found]:
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What one unit knows of the samples of a name; a closing unit has no index."""
+
+    unit: str
+    closes: Sequence[str]
+    indexed: dict[SampleId, tuple[str, int]]
+    carried: set[SampleId]
+    rejected: set[SampleId]
+
+
+def _search(output: Output, unit: str, wanted: str) -> _Part:
     files = output.files(unit)
-    ids = output.read(files["index"][0], ["id"])["id"].combine_chunks()
-    indexed = {SampleId(**ids[i].as_py()): i for i in pc.indices_nonzero(which_are(ids, wanted)).to_pylist()}
+    indexed: dict[SampleId, tuple[str, int]] = {}
+    carried: set[SampleId] = set()
+    for path in files["index"]:
+        table = output.read(path, ["id", "carried"])
+        ids = table["id"].combine_chunks()
+        for i in pc.indices_nonzero(which_are(ids, wanted)).to_pylist():
+            name = SampleId(**ids[i].as_py())
+            indexed[name] = path, i
+            carried |= {name} if table["carried"][i].as_py() else set()
     table = output.read(files["rejects"][0], ["level", "id"])
     ids = table.filter(pc.equal(table["level"], ledger.SAMPLE))["id"].combine_chunks()
     rejected = {SampleId(**row) for row in ids.filter(which_are(ids, wanted)).to_pylist()}
-    return [Found(name, unit, indexed.get(name), name in rejected) for name in sorted(indexed.keys() | rejected)]
+    return _Part(unit, output.manifest(unit).get("closes", ()), indexed, carried, rejected)
 
 
 def _search_withheld(output: Output, wanted: str) -> list[Found]:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pyarrow as pa
 from pydantic import ValidationError
 
 from jobs.verify.check import Check
+from jobs.verify.closing import check_closes, check_handed_on
 from jobs.verify.data import check_packs
 from jobs.verify.files import check_files, check_records, list_orphans, open_version
 from jobs.verify.findings import Finding, Report
@@ -24,6 +26,7 @@ from jobs.verify.takes import check_takes
 from jobs.verify.text import open_text
 from jobs.verify.units import read_unit
 from pipeline.errors import ConfigError
+from pipeline.schema import INDEX
 
 __all__ = ["Finding", "Report", "verify"]
 
@@ -47,12 +50,19 @@ def verify(output: str, inputs: Sequence[str] = (), tokenizer: str | None = None
     text = open_text(address, recipe)
     takes = check_takes(manifests, version, recipe.job.limit, report)
     check = Check(output, recipe, text, Planner(version.recipe, text.tokenizer), urls, takes)
-    for manifest in manifests:
+    check_closes(f"versions/{number:06d}.json", manifests, recipe.job.pack, report)
+    handed_on = [INDEX.empty_table()]
+    for manifest in sorted(manifests, key=lambda manifest: manifest.closes is not None):
         if not check_files(output, manifest, recipe, report):
             report.notes.append(f"unit {manifest.unit} was not looked into, because its files are not sound")
             continue
-        unit = read_unit(output, manifest, report)
-        check_inputs(unit, check, report)
+        if manifest.closes is None:
+            unit = read_unit(output, manifest, report)
+            check_inputs(unit, check, report)
+            handed_on.append(unit.index.filter(unit.index["carried"]))
+        else:
+            unit = read_unit(output, manifest, report, pa.concat_tables(handed_on))
+            check_handed_on(unit, report)
         check_index(unit, check, report)
         check_packs(unit, check, report)
     _note_strays(output, version, names, record.get("shards", {}), report)

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from jobs.verify.findings import Report
-from jobs.verify.records import File, Manifest, Recipe, Record, Version, recipe_id, unit_id
+from jobs.verify.records import File, Manifest, Recipe, Record, Version, closing_id, recipe_id, unit_id
 from jobs.verify.structure import structure_faults
 from pipeline import storage
 from pipeline.errors import ConfigError, StorageError
@@ -73,7 +73,11 @@ def check_records(output: str, number: int, version: Version, report: Report) ->
 
 def _check_manifest(path: str, unit: str, manifest: Manifest, version: Version, report: Report) -> None:
     report.expect(path, "unit", manifest.unit, unit)
-    report.expect(path, "unit", manifest.unit, unit_id(manifest.inputs, manifest.recipe_id))
+    if manifest.closes is None:
+        report.expect(path, "unit", manifest.unit, unit_id(manifest.inputs, manifest.recipe_id))
+    else:
+        report.expect(path, "unit", manifest.unit, closing_id(manifest.closes, manifest.recipe_id))
+        report.expect(path, "inputs of a closing unit", manifest.inputs, ())
     report.expect(path, "schema_version", manifest.schema_version, SCHEMA_VERSION)
     report.expect(path, "recipe_id", manifest.recipe_id, version.recipe_id)
     if manifest.recipe != version.recipe:
@@ -103,7 +107,8 @@ def check_files(output: str, manifest: Manifest, recipe: Recipe, report: Report)
     )
     schemas = {"data": data, "index": INDEX, "rejects": REJECTS}
     kinds = {kind: len(manifest.paths(kind)) for kind in ("index", "rejects")}
-    report.expect(manifest.where, "number of index and rejects files", kinds, {"index": 1, "rejects": 1})
+    expected = {"index": int(manifest.closes is None), "rejects": 1}
+    report.expect(manifest.where, "number of index and rejects files", kinds, expected)
     for kind in KINDS:
         for number, file in enumerate(manifest.paths(kind)):
             middle = f"-{number:04d}" if kind == "data" else ""

@@ -76,15 +76,15 @@ def _state(unit: Contents, identity: Id, sample: Found, report: Report, *, is_wi
     """What became of a sample, which is exactly one of packed, rejected and withheld."""
     name = name_of(identity, sample.key)
     rejected, packed = unit.rejected.get(identity), unit.packed.get(identity)
-    places = [place for place, held in (("packed", packed), ("rejected", rejected)) if held is not None]
+    states = {"packed": packed is not None, "rejected": rejected is not None, "carried": identity in unit.carried}
+    places = [place for place, is_held in states.items() if is_held]
     if is_withheld:
         if places or identity in unit.rows:
             report.add(name, f"is beyond the limit, yet {' and '.join(places) or 'in the index'}; withheld expected")
         return "withheld"
     if len(places) != 1:
-        report.add(
-            name, f"is {'packed and rejected' if places else 'neither packed nor rejected'}; one of both expected"
-        )
+        found = " and ".join(places) or "neither packed nor rejected"
+        report.add(name, f"is {found}; one of packed, rejected and carried expected")
     for entry in (rejected, packed):
         if entry is not None and entry.key != sample.key:
             report.add(name, f"is recorded under the key {entry.key}")
@@ -99,7 +99,7 @@ def _state(unit: Contents, identity: Id, sample: Found, report: Report, *, is_wi
             report.add(name, "was rejected by read, but its members are sound")
     if sample.fault and packed is not None:
         report.add(name, f"{sample.fault}, but was packed; a reject expected")
-    is_measured = packed is not None or (rejected is not None and rejected.operator == LATE)
+    is_measured = packed is not None or states["carried"] or (rejected is not None and rejected.operator == LATE)
     if is_measured != (identity in unit.rows):
         report.add(name, f"is {'' if is_measured else 'not '}measured and {'not ' if is_measured else ''}in the index")
     return places[0] if places else "lost"
@@ -158,8 +158,8 @@ def _check_counts(unit: Contents, recounted: dict[str, Counter[str]], report: Re
     """The manifest's counts against what was found: read + derived + repeated = packed + rejected + withheld."""
     for level in LEVELS:
         counts, found = unit.manifest.counts.get(level, {}), recounted[level]
-        for name in ("read", "packed", "rejected", "withheld"):
+        for name in ("read", "packed", "rejected", "withheld", "carried"):
             report.expect(unit.manifest.where, f"counts.{level}.{name}", counts.get(name), found[name])
         before = sum(counts.get(name, 0) for name in ("read", "derived", "repeated"))
-        after = sum(counts.get(name, 0) for name in ("packed", "rejected", "withheld"))
+        after = sum(counts.get(name, 0) for name in ("packed", "rejected", "withheld", "carried"))
         report.expect(unit.manifest.where, f"read + derived + repeated of {level}", before, after)

@@ -77,6 +77,7 @@ class PackSection(Record):
 
     limits: PackLimits
     align: int
+    closing: bool
 
 
 class Placement(Record):
@@ -153,6 +154,8 @@ class Manifest(Record):
     recipe_id: str
     recipe: dict[str, Any]
     inputs: tuple[Input, ...]
+    closes: tuple[str, ...] | None = None
+    """Of a closing unit: the units whose documents it takes. It has no inputs and no index of its own."""
     files: tuple[File, ...]
     counts: dict[str, dict[str, int]]
     reasons: dict[str, int]
@@ -186,6 +189,11 @@ def unit_id(inputs: Sequence[Input], recipe: str) -> str:
     """The id that a unit of these shards, or of what a limited run takes of them, must have."""
     entries = [[entry.shard, entry.sha256, *([] if entry.take is None else [entry.take])] for entry in inputs]
     return _hash([entries, recipe])
+
+
+def closing_id(closes: Sequence[str], recipe: str) -> str:
+    """The id that the closing unit of these units must have."""
+    return _hash([["closing", *closes], recipe])
 
 
 def _hash(value: Any) -> str:

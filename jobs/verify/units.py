@@ -62,6 +62,8 @@ class Contents:
     rows: dict[Id, int]
     rejected: dict[Id, Rejected]
     packed: dict[Id, Packed]
+    carried: frozenset[Id]
+    """Samples that the unit hands on to the closing unit."""
 
     def row(self, identity: Id) -> Row | None:
         """The sample's row of the index, if it was measured."""
@@ -74,12 +76,19 @@ def name_of(identity: Id, key: str) -> str:
     return f"{identity[0]} sample {identity[1]} ({key})"
 
 
-def read_unit(output: str, manifest: Manifest, report: Report) -> Contents:
-    """The contents of a unit whose files are sound; what contradicts itself in them is a finding."""
-    (index_file,), (rejects_file,) = manifest.paths("index"), manifest.paths("rejects")
-    index = _read_table(output, index_file.path)
+def read_unit(output: str, manifest: Manifest, report: Report, handed_on: pa.Table | None = None) -> Contents:
+    """The contents of a unit whose files are sound; what contradicts itself in them is a finding.
+
+    handed_on: for a closing unit, the index rows of the documents that other units hand on.
+    """
+    (rejects_file,) = manifest.paths("rejects")
+    if handed_on is None:
+        (index_file,) = manifest.paths("index")
+        index = _read_table(output, index_file.path)
+    else:
+        index = handed_on
     ids = [_id(row) for row in index["id"].to_pylist()]
-    if len(set(ids)) < len(ids) or ids != sorted(ids):
+    if handed_on is None and (len(set(ids)) < len(ids) or ids != sorted(ids)):
         report.add(index_file.path, "rows are not in the order of shard and ordinal, each once")
     rejected = _read_rejects(output, rejects_file.path, manifest, report)
     packed: dict[Id, Packed] = {}
@@ -91,7 +100,9 @@ def read_unit(output: str, manifest: Manifest, report: Report) -> Contents:
             found = f"parts {sorted(entry.lengths)} are packed; 0 to {entry.num_parts - 1} expected, each once"
             report.add(name_of(identity, entry.key), found)
     rows = {identity: number for number, identity in enumerate(ids)}
-    return Contents(manifest, index, rows, rejected, packed)
+    flags = index["carried"].to_pylist() if handed_on is None else [False] * len(ids)
+    carried = frozenset(identity for identity, flag in zip(ids, flags, strict=True) if flag)
+    return Contents(manifest, index, rows, rejected, packed, carried)
 
 
 def _read_table(output: str, path: str) -> pa.Table:

@@ -142,8 +142,24 @@ def test_every_document_is_packed_once_or_rejected_and_counts_close():
     assert sorted(keys) == ["0-0", "0-1", "0-3", "1-0", "1-1"]
     rejects = [(r["id"]["key"], r["reason"]) for r in summary["rejects"] if r["level"] == "sample"]
     assert rejects == [("0-2", Reason.NO_LOSS), ("0-4", Reason.TOO_LONG)]
-    assert counts["samples"] == {"read": 7, "derived": 0, "repeated": 0, "packed": 5, "rejected": 2, "withheld": 0}
-    assert counts["segments"] == {"read": 10, "derived": 0, "repeated": 0, "packed": 8, "rejected": 2, "withheld": 0}
+    assert counts["samples"] == {
+        "read": 7,
+        "derived": 0,
+        "repeated": 0,
+        "packed": 5,
+        "rejected": 2,
+        "withheld": 0,
+        "carried": 0,
+    }
+    assert counts["segments"] == {
+        "read": 10,
+        "derived": 0,
+        "repeated": 0,
+        "packed": 8,
+        "rejected": 2,
+        "withheld": 0,
+        "carried": 0,
+    }
 
 
 def test_unit_is_named_by_content_and_recipe():
@@ -236,8 +252,24 @@ def test_unit_of_rejected_rows_alone_closes_with_its_rejects():
     tasks = run([*rows, end_of(0, 2), end_of(1, 0)])
     summary, counts = closed(tasks)
     assert [task["kind"] for task in tasks] == [INDEX, SUMMARY]
-    assert counts["samples"] == {"read": 2, "derived": 0, "repeated": 0, "packed": 0, "rejected": 2, "withheld": 0}
-    assert counts["segments"] == {"read": 2, "derived": 0, "repeated": 0, "packed": 0, "rejected": 2, "withheld": 0}
+    assert counts["samples"] == {
+        "read": 2,
+        "derived": 0,
+        "repeated": 0,
+        "packed": 0,
+        "rejected": 2,
+        "withheld": 0,
+        "carried": 0,
+    }
+    assert counts["segments"] == {
+        "read": 2,
+        "derived": 0,
+        "repeated": 0,
+        "packed": 0,
+        "rejected": 2,
+        "withheld": 0,
+        "carried": 0,
+    }
     assert [(r["level"], r["reason"], r["member"], r["offset"]) for r in summary["rejects"]] == [
         ("sample", "decode-error", "m1", 1024),
         ("segment", "sample-rejected", "m0", 512),
@@ -251,8 +283,24 @@ def test_withheld_rows_are_counted_and_packed_nowhere():
     tasks = run(rows)
     _, counts = closed(tasks)
     assert [key for pack in placed(tasks) for key, _ in pack] == ["0-0"]
-    assert counts["samples"] == {"read": 2, "derived": 0, "repeated": 0, "packed": 1, "rejected": 0, "withheld": 1}
-    assert counts["segments"] == {"read": 3, "derived": 0, "repeated": 0, "packed": 1, "rejected": 0, "withheld": 2}
+    assert counts["samples"] == {
+        "read": 2,
+        "derived": 0,
+        "repeated": 0,
+        "packed": 1,
+        "rejected": 0,
+        "withheld": 1,
+        "carried": 0,
+    }
+    assert counts["segments"] == {
+        "read": 3,
+        "derived": 0,
+        "repeated": 0,
+        "packed": 1,
+        "rejected": 0,
+        "withheld": 2,
+        "carried": 0,
+    }
 
 
 def test_long_document_is_split_at_segment_borders_as_full_as_can_be():

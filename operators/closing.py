@@ -1,0 +1,34 @@
+"""Packs what units handed on: the documents of their last, part-filled sequences, once every unit is committed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from operators.assign import assign, data_tasks, num_files, summary_task
+from operators.fitting import Fitter
+from operators.measured import measured_from_index
+from operators.pack import with_loads
+from pipeline import ledger
+from pipeline.closing import Closing
+
+
+def close(closing: Closing, fitter: Fitter) -> Iterator[pa.Table]:
+    """The tasks of a closing unit. It reads no shard: its documents come from the indexes of the units it closes."""
+    numbers = {name: number for number, name in enumerate(closing.shards)}
+    table = measured_from_index(closing.rows, closing.number, numbers)
+    rows = [(fitter.fit(number, row), len(row["segments"])) for number, row in enumerate(with_loads(table))]
+    documents = [document for document, _ in rows]
+    assigned = assign(documents, fitter.limits, closing.unit_id, carries=False)
+    taken = {ledger.SAMPLE: len(rows), ledger.SEGMENT: sum(segments for _, segments in rows)}
+    summary = {
+        "inputs": [],
+        "closes": list(closing.closes),
+        "counts": {level: {"carried": -amount} for level, amount in taken.items()},
+        "rejects": [],
+        "packs": assigned.figures,
+        "reports": 1 + num_files(assigned),
+    }
+    yield from data_tasks(closing.number, closing.unit_id, table, assigned, dict(closing.shards))
+    yield summary_task(closing.number, closing.unit_id, summary, table)
