@@ -27,6 +27,8 @@ class Progress(Protocol):
 
     def start(self, plan: Plan) -> None: ...
 
+    def close(self, documents: int) -> None: ...
+
     def advance(self, operator: str, rows: int) -> None: ...
 
     def commit(self, left: int) -> None: ...
@@ -129,6 +131,7 @@ class _Builder:
         urls = {shard.name: shard.url for shard in self._resolved.shards}
         found = read_closing(absolute(self._resolved.job.output), self._plan.recipe_id, self._sink.units, urls)
         self._sink.expect(found.number, found.shards)
+        self._progress.close(found.rows.num_rows)
         return list(self._chain.close(found))
 
 

@@ -42,7 +42,14 @@ class Screen:
             shards = sum(len(unit.shards) for unit in plan.todo)
             kept = f", {len(plan.done)} committed before" if plan.done else ""
             self._console.print(f"to build: {len(plan.todo)} unit(s) of {shards} shard(s){kept}")
-            self._tasks["units"] = self._bars.add_task("units", total=len(plan.todo))
+            self._tasks["units"] = self._bars.add_task("units", total=self._units)
+
+    def close(self, documents: int) -> None:
+        self._console.print(f"to build: the closing unit of {documents} document(s)")
+        self._units += 1
+        if "units" not in self._tasks:
+            self._tasks["units"] = self._bars.add_task("units")
+        self._bars.update(self._tasks["units"], total=self._units)
 
     def advance(self, operator: str, rows: int) -> None:
         if operator not in self._tasks:

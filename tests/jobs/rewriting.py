@@ -15,8 +15,12 @@ class Output:
     def __init__(self, root):
         self.root = root
         self.units = json.loads((root / "versions/000001.json").read_bytes())["units"]
-        # The unit of a.tar, which has a reject and a document in parts.
-        self.units.sort(key=lambda unit: self.load(f"manifests/{unit}.json")["inputs"][0]["shard"])
+        # First the unit of a.tar, which has a reject and a document in parts; last a closing unit, which has no shard.
+        self.units.sort(key=self._first_shard)
+
+    def _first_shard(self, unit):
+        inputs = self.load(f"manifests/{unit}.json")["inputs"]
+        return (not inputs, inputs[0]["shard"] if inputs else "")
 
     def load(self, path):
         return json.loads((self.root / path).read_bytes())
@@ -27,15 +31,15 @@ class Output:
         change(record)
         (self.root / path).write_bytes(canonical_json(record))
 
-    def manifest(self, change):
-        self.record(f"manifests/{self.units[0]}.json", change)
+    def manifest(self, change, unit=0):
+        self.record(f"manifests/{self.units[unit]}.json", change)
 
     def version(self, change):
         self.record("versions/000001.json", change)
 
-    def table(self, kind, change):
+    def table(self, kind, change, unit=0):
         """Changes the file of a kind: `change` gets its rows, or its table if it asks for one by name."""
-        path = f"manifests/{self.units[0]}.json"
+        path = f"manifests/{self.units[unit]}.json"
         entry = next(file for file in self.load(path)["files"] if file["kind"] == kind)
         old = self.root / entry["path"]
         if change.__code__.co_varnames[0] == "table":
