@@ -16,6 +16,8 @@ from jobs.spec import load_job
 ROOT = Path(__file__).resolve().parents[1]
 QUICKSTART = ROOT / "jobs" / "quickstart.yaml"
 SAMPLES = sorted((ROOT / "jobs" / "samples").glob("*.tar"))
+BUCKET = "lode"
+"""Of the S3 server that the fixture `store` starts."""
 REPRODUCIBLE = ("data", "index", "rejects", "manifests", "versions")
 
 SPREAD = (

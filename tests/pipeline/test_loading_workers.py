@@ -14,8 +14,7 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 
 from pipeline.loading import PackedDataset
 from pipeline.loading.ahead import ahead
-from tests.support import build, write_small_shards
-from tests.test_object_store import BUCKET, store  # noqa: F401 - the fixture
+from tests.support import BUCKET, build, write_small_shards
 
 SIZES = (9, 1, 12, 5)
 
@@ -93,7 +92,7 @@ def test_errors_of_reading_ahead_come_in_their_place():
 
 
 @pytest.mark.parametrize("method", [None, pytest.param("spawn", marks=pytest.mark.slow), "fork"])
-def test_outputs_in_s3_are_read_as_local_ones(store, tmp_path, method):  # noqa: F811 - the fixture
+def test_outputs_in_s3_are_read_as_local_ones(store, tmp_path, method):
     local = numbered(tmp_path, *SIZES)
     store.put(local, f"{BUCKET}/packs-{method}", recursive=True)
     data = PackedDataset(f"s3://{BUCKET}/packs-{method}", shuffle=True)
