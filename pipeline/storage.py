@@ -44,6 +44,10 @@ PERMANENT = (
     NoCredentialsError,
     PartialCredentialsError,
 )
+_OPENED: dict[int, Any] = {}
+"""Every file system that was used here, by its id, so that none is ever collected. At a fork fsspec drops those of the
+parent from its cache. When the child collects one, s3fs closes its connections, and with them unregisters the parent's
+from the epoll that both share: the parent hears no more of them and waits for read_timeout."""
 TEMPORARY = "runs/tmp"
 """Where a local output keeps files that have no name yet: the same file system, outside the reproducible tree."""
 
@@ -77,6 +81,7 @@ def _filesystem(url: str) -> tuple[Any, str]:
         fs, path = fsspec.core.url_to_fs(url, **options)
     except (ValueError, ImportError) as error:
         raise StorageError(f"cannot open {url}: {error}; use a local path, file:// or s3://") from error
+    _OPENED[id(fs)] = fs
     return fs, str(path)
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gc
+import time
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import pytest
 import s3fs
+from fsspec.asyn import get_loop, sync
 
 from pipeline import storage
 from pipeline.errors import StorageError
@@ -57,3 +61,25 @@ def test_ranges_are_those_of_the_object(store: s3fs.S3FileSystem) -> None:
 def test_a_missing_object_is_one_clear_error() -> None:
     with pytest.raises(StorageError, match="s3://lode/nothing"):
         storage.read_bytes(f"s3://{BUCKET}/nothing")
+
+
+def test_a_forked_process_leaves_the_connections_of_its_parent_open(store: s3fs.S3FileSystem) -> None:
+    url = f"s3://{BUCKET}/forks"
+    store.pipe_file(f"{BUCKET}/forks", b"content")
+
+    def read_and_collect() -> None:
+        async def collect() -> None:  # in the thread that serves the connections, where chance may let it run
+            gc.collect()
+
+        assert storage.read_bytes(url) == b"content"
+        sync(get_loop(), collect)
+
+    for turn in range(3):
+        assert storage.read_bytes(url) == b"content"
+        child = get_context("fork").Process(target=read_and_collect)
+        child.start()
+        child.join(20)
+        assert child.exitcode == 0, turn
+        begun = time.monotonic()
+        assert storage.read_bytes(url) == b"content"
+        assert time.monotonic() - begun < 20, turn  # a stall is storage's read_timeout, 60 s

@@ -42,8 +42,7 @@ class PackedDataset(IterableDataset[dict[str, Any]]):
     Memory: `buffer` row groups of 8 packs if shuffled, else one, and ROWS_AHEAD rows, which a thread reads ahead; in
     each worker. A row group is read by each rank and worker that needs a row of it: at most 8 times an epoch.
 
-    S3 with workers: `multiprocessing_context="spawn"` or "forkserver". s3fs is not safe to fork: forked workers read
-    well, but what the parent asks S3 next may wait for its timeout, a minute.
+    Workers may be started by fork, forkserver or spawn, on S3 too.
 
     State: `state_dict` after any row, `load_state_dict` before the pass that goes on there. It is exact with as many
     ranks and workers. A state of one process (not of one of several workers) also goes on with other numbers of
