@@ -30,6 +30,12 @@ ATTEMPTS = 5
 CHUNK_BYTES = 1 << 20
 COALESCE_BYTES = 1 << 20
 """Ranges closer than this are fetched as one: a gap of 1 MiB costs less than another request to an object store."""
+PART_BYTES = 1 << 24
+"""A file of two parts or more goes to S3 in parts, which nobody sees before the last one is there."""
+PARTS_AT_ONCE = 4
+"""64 MiB in memory; s3fs by itself would hold ten parts of 50 MiB."""
+MAX_PARTS = 10_000
+"""S3 takes no more; a file of over 156 GiB has larger parts."""
 S3_OPTIONS = {"config_kwargs": {"connect_timeout": 10, "read_timeout": 60, "retries": {"max_attempts": 1}}}
 """Finite timeouts: an unbounded dead socket wedges a unit for ever instead of failing it into a retry. One layer
 retries, ours: botocore's five times our five would keep a user waiting for minutes."""
@@ -70,13 +76,17 @@ def local_path(url: str) -> Path:
     return Path(url.removeprefix("file://"))
 
 
+def _is_s3(url: str) -> bool:
+    return url.startswith(("s3://", "s3a://"))
+
+
 def join(root: str, *parts: str) -> str:
     """`root` and `parts` with single slashes between them."""
     return "/".join([root.rstrip("/"), *parts])
 
 
 def _filesystem(url: str) -> tuple[Any, str]:
-    options: dict[str, Any] = S3_OPTIONS if url.startswith(("s3://", "s3a://")) else {}
+    options: dict[str, Any] = S3_OPTIONS if _is_s3(url) else {}
     try:
         fs, path = fsspec.core.url_to_fs(url, **options)
     except (ValueError, ImportError) as error:
@@ -230,15 +240,11 @@ def _fsync(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def put_by_content(root: str, folder: str, stem: str, suffix: str, source: Path) -> Stored:
-    """Moves the finished file `source` to `root/folder/stem-<sha8>suffix`; putting the same bytes twice is harmless."""
-    digest = hashlib.sha256()
-    with source.open("rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            digest.update(chunk)
-    sha256 = digest.hexdigest()
-    size = source.stat().st_size
-    path = f"{folder}/{stem}-{sha256[:8]}{suffix}"
+def put_file(root: str, path: str, source: Path) -> None:
+    """Moves the finished local file `source` to `root/path`, where it appears whole or not at all; memory is bounded.
+
+    A local `root` must be on the file system of `source`: its temporary_path, say.
+    """
     target = join(root, path)
     if is_local(root):
 
@@ -248,10 +254,22 @@ def put_by_content(root: str, folder: str, stem: str, suffix: str, source: Path)
             source.replace(local_path(target))
 
         _attempt(target, place)
-    else:
-        fs, remote = _filesystem(target)
-        _attempt(target, lambda: fs.put_file(str(source), remote))
-        source.unlink()
+        return
+    fs, remote = _filesystem(target)
+    options = {}
+    if _is_s3(target):
+        part_bytes = max(PART_BYTES, -(-source.stat().st_size // MAX_PARTS))
+        options = {"chunksize": part_bytes, "max_concurrency": PARTS_AT_ONCE}
+    _attempt(target, lambda: fs.put_file(str(source), remote, **options))
+    source.unlink()
+
+
+def put_by_content(root: str, folder: str, stem: str, suffix: str, source: Path) -> Stored:
+    """Moves the finished file `source` to `root/folder/stem-<sha8>suffix`; putting the same bytes twice is harmless."""
+    sha256 = hash_file(str(source))
+    size = source.stat().st_size
+    path = f"{folder}/{stem}-{sha256[:8]}{suffix}"
+    put_file(root, path, source)
     return Stored(path, sha256, size)
 
 

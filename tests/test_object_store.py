@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import random
 import time
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
@@ -48,6 +49,19 @@ def test_of_many_creators_of_one_object_exactly_one_wins(store: s3fs.S3FileSyste
         won = list(threads.map(lambda i: storage.create_exclusive(url, f"{i}".encode()), range(8)))
     assert won.count(True) == 1
     assert store.cat_file(f"{BUCKET}/race/manifest.json") == f"{won.index(True)}".encode()
+
+
+@pytest.mark.parametrize(("size", "num_parts"), [(0, 0), (5, 0), (11 << 20, 3)])
+def test_a_file_goes_up_whole_in_parts_if_it_is_large(
+    store: s3fs.S3FileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, num_parts: int
+) -> None:
+    monkeypatch.setattr(storage, "PART_BYTES", 5 << 20)
+    source, data = tmp_path / "source", random.Random(0).randbytes(size)
+    source.write_bytes(data)
+    storage.put_file(f"s3://{BUCKET}/put", f"folder/{size}", source)
+    assert store.cat_file(f"{BUCKET}/put/folder/{size}") == data
+    assert store.info(f"{BUCKET}/put/folder/{size}")["ETag"].strip('"').endswith(f"-{num_parts}") == (num_parts > 0)
+    assert not source.exists()
 
 
 def test_ranges_are_those_of_the_object(store: s3fs.S3FileSystem) -> None:

@@ -18,6 +18,7 @@ import sqlite3
 import struct
 import tarfile
 import uuid
+from array import array
 from collections.abc import Iterator
 from contextlib import closing
 from hashlib import sha256
@@ -80,26 +81,24 @@ def write_energon(export: Export) -> list[Shard]:
 
 def _index(database: sqlite3.Connection, shard: int, path: Path) -> bytes:
     """Enters a tar's samples and members; gives the .idx of it: where each sample starts and the last ends, uint64."""
+    borders = array("Q", [0])
     with tarfile.open(path) as tar:
-        samples = list(_samples(tar))
-        end = tar.offset
-    starts = [members[0].offset for _, members in samples] + [end]
-    rows = [
-        (shard, key, number, starts[number], starts[number + 1] - starts[number])
-        for number, (key, _) in enumerate(samples)
-    ]
-    parts = [
-        (shard, number, member.name.removeprefix(f"{key}."), member.offset_data, member.size)
-        for number, (key, members) in enumerate(samples)
-        for member in members
-    ]
-    database.executemany("INSERT INTO samples VALUES (?, ?, ?, ?, ?)", rows)
-    database.executemany("INSERT INTO sample_parts VALUES (?, ?, ?, ?, ?)", parts)
+        for number, (key, members) in enumerate(_samples(tar)):
+            last = members[-1]
+            borders.append(last.offset_data + -(-last.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE)
+            sample = (shard, key, number, borders[-2], borders[-1] - borders[-2])
+            parts = [
+                (shard, number, member.name.removeprefix(f"{key}."), member.offset_data, member.size)
+                for member in members
+            ]
+            database.execute("INSERT INTO samples VALUES (?, ?, ?, ?, ?)", sample)
+            database.executemany("INSERT INTO sample_parts VALUES (?, ?, ?, ?, ?)", parts)
     database.commit()
-    return struct.pack(f"<{len(starts)}Q", *starts)
+    return struct.pack(f"<{len(borders)}Q", *borders)
 
 
 def _samples(tar: tarfile.TarFile) -> Iterator[tuple[str, list[tarfile.TarInfo]]]:
-    """Keys and their members; keys have no dot."""
+    """Keys and their members, one sample in memory; keys have no dot."""
     for key, members in groupby(tar, key=lambda member: member.name.partition(".")[0]):
         yield key, list(members)
+        tar.members.clear()  # type: ignore[attr-defined]  # 460 bytes a member, which would grow with the shard

@@ -7,8 +7,10 @@ Source: the formats of MDSWriter and of the encodings `str`, `ndarray`, `json` a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,7 +30,7 @@ MAX_BYTES = 1 << 32
 
 
 def write_mds(export: Export) -> list[Shard]:
-    """Writes shards, lodepack.json and, when all are there, index.json; one shard is in memory.
+    """Writes shards, lodepack.json and, when all are there, index.json.
 
     ConfigError for shards, or a pack, of 4 GiB or more.
     """
@@ -53,9 +55,8 @@ def write_mds(export: Export) -> list[Shard]:
     for number, rows in enumerate(split(sized, export.shard_bytes - len(head) - 8)):
         name = f"shard.{number:05d}.mds"
         path = export.target.scratch / name
-        samples = list(rows)
-        path.write_bytes(_shard(samples, head, name))
-        shard = Shard(name, len(samples), path.stat().st_size, storage.hash_file(str(path)))
+        num_samples = _write_shard(path, rows, head)
+        shard = Shard(name, num_samples, path.stat().st_size, storage.hash_file(str(path)))
         export.target.put(name, path)
         shards.append(shard)
         raw = {"basename": name, "bytes": shard.num_bytes, "hashes": {"sha256": shard.sha256}}
@@ -65,12 +66,24 @@ def write_mds(export: Export) -> list[Shard]:
     return shards
 
 
-def _shard(rows: Sequence[bytes], head: bytes, name: str) -> bytes:
-    """Number of samples, the offset of each and of the end (uint32), the configuration, the samples."""
-    offsets = list(accumulate(map(len, rows), initial=4 + 4 * (len(rows) + 1) + len(head)))
+def _write_shard(path: Path, rows: Iterable[bytes], head: bytes) -> int:
+    """Number of samples, the offset of each and of the end (uint32), the configuration, the samples; their number.
+
+    The samples wait in a file of their own, because what stands before them is known after the last one.
+    """
+    waiting = path.with_suffix(".samples")
+    with waiting.open("wb") as stream:
+        sizes = [stream.write(row) for row in rows]
+    offsets = list(accumulate(sizes, initial=4 + 4 * (len(sizes) + 1) + len(head)))
     if offsets[-1] >= MAX_BYTES:
-        raise ConfigError(f"{name} has a pack that makes it {offsets[-1]} bytes; mds holds 4 GiB: export to webdataset")
-    return b"".join([np.array([len(rows), *offsets], "<u4").tobytes(), head, *rows])
+        raise ConfigError(
+            f"{path.name} has a pack that makes it {offsets[-1]} bytes; mds holds 4 GiB: export to webdataset"
+        )
+    with path.open("wb") as shard, waiting.open("rb") as stream:
+        shard.write(np.array([len(sizes), *offsets], "<u4").tobytes() + head)
+        shutil.copyfileobj(stream, shard, storage.CHUNK_BYTES)
+    waiting.unlink()
+    return len(sizes)
 
 
 def _row(sample: Sample, names: Sequence[str]) -> bytes:

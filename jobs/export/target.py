@@ -23,13 +23,7 @@ class Target:
 
     def put(self, name: str, source: Path) -> None:
         """Moves the finished file `source`, of `scratch`, to `name` below the target; StorageError if it cannot."""
-        if storage.is_local(self.url):
-            path = storage.local_path(storage.join(self.url, name))
-            path.parent.mkdir(exist_ok=True)
-            source.replace(path)
-        else:
-            storage.overwrite(self.url, name, source.read_bytes())
-            source.unlink()
+        storage.put_file(self.url, name, source)
 
     def put_bytes(self, name: str, data: bytes) -> None:
         """Writes a file that is in memory."""

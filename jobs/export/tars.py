@@ -53,6 +53,7 @@ def write_tars(export: Export) -> Iterator[tuple[Shard, Path]]:
         with path.open("wb") as stream, writer(stream, encoder=False, mtime=0, user="", group="") as tar:
             for members in shard:
                 tar.write(members)
+                tar.tarstream.members.clear()  # 340 bytes a member, which would grow with the shard
                 num_samples += 1
         yield Shard(name, num_samples, path.stat().st_size, storage.hash_file(str(path))), path
 

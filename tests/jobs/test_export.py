@@ -1,5 +1,6 @@
 """Exports hold what the packs hold: read back by each format's own reader, column for column and byte for byte."""
 
+import gc
 import importlib.util
 import io
 import json
@@ -7,7 +8,9 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tracemalloc
 import venv
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -20,12 +23,16 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from jobs.cli import app
-from jobs.export.command import export_packs
-from jobs.export.shards import split
+from jobs.export.command import WRITERS, export_packs
+from jobs.export.samples import Pixels, column_types, read_samples
+from jobs.export.shards import Export, split
+from jobs.export.target import open_target
 from jobs.progress import Screen
+from pipeline import storage
 from pipeline.errors import ConfigError, LodepackError, StorageError
+from pipeline.loading.packs import open_packs
 from tests.jobs.exported import read_webdataset
-from tests.support import build, write_small_shards
+from tests.support import BUCKET, build, write_small_shards
 
 READER = Path(__file__).with_name("exported.py")
 SMALL = ("sequence_length=1024", "unit.target_shards=2")
@@ -150,6 +157,28 @@ def test_a_url_gets_the_bytes_of_a_folder_and_is_refused_when_it_holds_something
     assert found == tree(tmp_path / "local")
     with pytest.raises(ConfigError, match="is not empty"):
         export(outputs("encoded"), to, url)
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize("to", ["energon", "mds", "webdataset"])
+def test_memory_of_an_export_to_s3_does_not_grow_with_its_shards(to, outputs, monkeypatch):
+    monkeypatch.setattr(storage, "PART_BYTES", 5 << 20)  # S3 takes no smaller ones
+    monkeypatch.setattr(storage, "PARTS_AT_ONCE", 1)
+    opened = open_packs(str(outputs("encoded")))
+    first = next(read_samples(opened))
+    pixels = tuple(Pixels("jpeg", bytes(1 << 18), ()) for _ in first.pixels)
+    samples = [replace(first, key=f"k{number}", pixels=pixels) for number in range((1 << 25) // (len(pixels) << 18))]
+    peaks = []
+    for shard_bytes in (1 << 23, 1 << 27):
+        with open_target(f"s3://{BUCKET}/memory/{to}-{shard_bytes}") as target:
+            gc.collect()
+            tracemalloc.start()
+            written = WRITERS[to](Export(opened, samples, column_types(first), target, shard_bytes))
+            peaks.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+    assert [shard.num_samples for shard in written] == [len(samples)]
+    assert written[0].num_bytes > 1 << 24
+    assert peaks[1] < peaks[0] + (1 << 22), peaks
 
 
 def test_shards_are_cut_before_they_are_too_large_and_no_sample_is_cut():

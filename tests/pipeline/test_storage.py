@@ -63,6 +63,14 @@ def test_file_is_put_under_the_name_of_its_content(tmp_path):
     assert not source.exists()
 
 
+def test_file_is_put_under_a_plain_name_and_replaces_what_had_it(tmp_path):
+    for content in (b"first", b"second"):
+        source = temporary(tmp_path, content)
+        storage.put_file(str(tmp_path), "some/folder/shard.tar", source)
+        assert (tmp_path / "some/folder/shard.tar").read_bytes() == content
+        assert not source.exists()
+
+
 def test_putting_the_same_content_twice_is_harmless(tmp_path):
     first, second = (storage.put_by_content(str(tmp_path), "data", "u", ".x", temporary(tmp_path)) for _ in range(2))
     assert first == second
