@@ -7,11 +7,10 @@ The JSON is LLaVA's, {"conversations": [{"from": "human", "value": "<image>What 
 
 from __future__ import annotations
 
-import json
 import re
 
 from pipeline.errors import InputError, Reason
-from pipeline.formats.fields import IMAGE_FIELDS
+from pipeline.formats.fields import IMAGE_FIELDS, invalid, read_json
 from pipeline.formats.interleaved import Interleaved
 from pipeline.tar import Member
 from pipeline.types import Rejection, Sample, Segment, SegmentKind
@@ -47,15 +46,15 @@ class Conversations:
             number, _, extension = field.rpartition(".")
             if field == "json":
                 if turns is not None:
-                    raise _invalid(member, f"{member.name} and {turns.name} are both json of {key}")
+                    raise invalid(member, f"{member.name} and {turns.name} are both json of {key}")
                 turns = member
             elif extension in IMAGE_FIELDS:
                 number = number.lstrip("0") or "0"
                 other = pictures.setdefault(number, member)
                 if other is not member:
-                    raise _invalid(member, f"{member.name} and {other.name} are both image {number} of {key}")
+                    raise invalid(member, f"{member.name} and {other.name} are both image {number} of {key}")
         if turns is None:
-            raise _invalid(members[0], f"{key} has no json; it has the turns", reason=Reason.FIELD_MISSING)
+            raise invalid(members[0], f"{key} has no json; it has the turns", reason=Reason.FIELD_MISSING)
         segments: list[Segment] = []
         errors: list[InputError] = []
         num_marks = 0
@@ -66,17 +65,17 @@ class Conversations:
                     num_marks += 1
                 if _SURROGATE.search(text):
                     detail = f"turn {turn} has a lone surrogate"
-                    errors.append(_invalid(turns, detail, len(segments), Reason.TEXT_INVALID))
+                    errors.append(invalid(turns, detail, len(segments), Reason.TEXT_INVALID))
                 segments.append(
                     Segment(SegmentKind.TEXT, turns.name, turns.offset, turns.size, text=text, role=role, turn=turn)
                 )
         if num_marks != len(pictures):
             reason = Reason.FIELD_MISSING if num_marks > len(pictures) else Reason.FIELD_INVALID
             detail = f"{turns.name} has {num_marks} {MARK} and {key} has {len(pictures)} images; as many of each"
-            errors.append(_invalid(turns, detail, reason=reason))
+            errors.append(invalid(turns, detail, reason=reason))
         elif gap := [number for number in range(num_marks) if str(number) not in pictures]:
             detail = f"{key} has {num_marks} images and none of number {gap[0]}; number them from 0 without a gap"
-            errors.append(_invalid(turns, detail, reason=Reason.FIELD_MISSING))
+            errors.append(invalid(turns, detail, reason=Reason.FIELD_MISSING))
         rejection = Rejection.from_error("read", errors[0]) if errors else None
         num_used = 1 + sum(segment.data is not None for segment in segments)
         return Sample(key, tuple(segments), rejection), len(members) - num_used
@@ -84,30 +83,24 @@ class Conversations:
 
 def _read_turns(member: Member) -> list[tuple[str, str]]:
     """(role, value) of each turn: at least one, roles that we know, and the system at most once and first."""
-    try:
-        index = json.loads((member.data or b"").decode("utf-8"))
-    except UnicodeDecodeError as error:
-        detail = f"{member.name} is not UTF-8 from its byte {error.start} on"
-        raise _invalid(member, detail, reason=Reason.TEXT_INVALID) from error
-    except (ValueError, RecursionError) as error:
-        raise _invalid(member, f"{member.name} is no JSON that can be read: {error}") from error
+    index = read_json(member)
     shapes = [name for name in SHAPES if isinstance(index, dict) and index.get(name) is not None]
     if len(shapes) != 1:
-        raise _invalid(member, f"{member.name} must be an object with one of {', '.join(SHAPES)}")
+        raise invalid(member, f"{member.name} must be an object with one of {', '.join(SHAPES)}")
     found = index[shapes[0]]
     if not isinstance(found, list) or not found:
-        raise _invalid(member, f"{shapes[0]} of {member.name} must be a list of at least one turn")
+        raise invalid(member, f"{shapes[0]} of {member.name} must be a list of at least one turn")
     turns: list[tuple[str, str]] = []
     role_name, value_name = SHAPES[shapes[0]]
     for place, turn in enumerate(found):
         speaker, value = (turn.get(role_name), turn.get(value_name)) if isinstance(turn, dict) else (None, None)
         if not isinstance(speaker, str) or not isinstance(value, str):
-            raise _invalid(member, f"turn {place} of {member.name} needs two texts, {role_name} and {value_name}")
+            raise invalid(member, f"turn {place} of {member.name} needs two texts, {role_name} and {value_name}")
         role = ROLES.get(speaker)
         if role is None:
-            raise _invalid(member, f"turn {place} of {member.name} is from {speaker!r}; one of {', '.join(ROLES)}")
+            raise invalid(member, f"turn {place} of {member.name} is from {speaker!r}; one of {', '.join(ROLES)}")
         if role == "system" and place:
-            raise _invalid(member, f"turn {place} of {member.name} is the system's, which speaks once and first")
+            raise invalid(member, f"turn {place} of {member.name} is the system's, which speaks once and first")
         turns.append((role, value))
     return turns
 
@@ -117,9 +110,3 @@ def _image(picture: Member | None, name: str, role: str, turn: int) -> Segment:
         return Segment(SegmentKind.IMAGE, name, 0, 0, role=role, turn=turn)
     place = (picture.name, picture.offset, picture.size)
     return Segment(SegmentKind.IMAGE, *place, data=picture.data, role=role, turn=turn)
-
-
-def _invalid(
-    member: Member, detail: str, segment: int | None = None, reason: Reason = Reason.FIELD_INVALID
-) -> InputError:
-    return InputError(reason, detail, member=member.name, offset=member.offset, size=member.size, segment=segment)

@@ -1,9 +1,11 @@
-"""What every format agrees on: how names give keys and fields, what is one sample, and which fields nobody opens."""
+"""What all formats agree on: how names give keys and fields, what is one sample, what nobody opens, how JSON reads."""
 
 from __future__ import annotations
 
-from typing import Protocol
+import json
+from typing import Any, Protocol
 
+from pipeline.errors import InputError, Reason
 from pipeline.tar import Member
 from pipeline.types import Sample
 
@@ -63,3 +65,21 @@ def join_keys(one: str, other: str) -> str | None:
     shorter, longer = sorted((one, other), key=len)
     rest = longer[len(shorter) :]
     return shorter if longer.startswith(shorter) and (not rest or (rest[0] == "." and "/" not in rest)) else None
+
+
+def invalid(
+    member: Member, detail: str, segment: int | None = None, reason: Reason = Reason.FIELD_INVALID
+) -> InputError:
+    """What makes a sample's member, or the segment of that number in it, unfit."""
+    return InputError(reason, detail, member=member.name, offset=member.offset, size=member.size, segment=segment)
+
+
+def read_json(member: Member) -> Any:
+    """The value that a JSON member holds. InputError if it is not UTF-8 or no JSON."""
+    try:
+        return json.loads((member.data or b"").decode("utf-8"))
+    except UnicodeDecodeError as error:
+        detail = f"{member.name} is not UTF-8 from its byte {error.start} on"
+        raise invalid(member, detail, reason=Reason.TEXT_INVALID) from error
+    except (ValueError, RecursionError) as error:
+        raise invalid(member, f"{member.name} is no JSON that can be read: {error}") from error

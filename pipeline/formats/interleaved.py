@@ -6,12 +6,11 @@ of them is not null (the OBELICS layout). Further keys are passed over.
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
 from pipeline.errors import InputError, Reason
-from pipeline.formats.fields import IMAGE_FIELDS, split_extension
+from pipeline.formats.fields import IMAGE_FIELDS, invalid, read_json, split_extension
 from pipeline.tar import Member
 from pipeline.types import Rejection, Sample, Segment, SegmentKind
 
@@ -40,10 +39,10 @@ class Interleaved:
         for member in members:
             field = (self.split_name(member.name) or ("", ""))[1]
             if fields.setdefault(field, member) is not member and self.wanted(field):
-                raise _invalid(member, f"{member.name} and {fields[field].name} are both {field} of {key}")
+                raise invalid(member, f"{member.name} and {fields[field].name} are both {field} of {key}")
         if "json" not in fields:
             detail = f"{key} has no json; it says the order of texts and images"
-            raise _invalid(members[0], detail, reason=Reason.FIELD_MISSING)
+            raise invalid(members[0], detail, reason=Reason.FIELD_MISSING)
         index = fields["json"]
         texts, images = _read_index(index)
         unused = {field: member for field, member in fields.items() if _is_image(field)}
@@ -52,7 +51,7 @@ class Interleaved:
         for place, (text, image) in enumerate(zip(texts, images, strict=True)):
             if text is not None:
                 if _SURROGATE.search(text):
-                    errors.append(_invalid(index, f"text {place} has a lone surrogate", place, Reason.TEXT_INVALID))
+                    errors.append(invalid(index, f"text {place} has a lone surrogate", place, Reason.TEXT_INVALID))
                 segments.append(Segment(SegmentKind.TEXT, index.name, index.offset, index.size, text=text))
                 continue
             # Each picture once: a list that names one picture a million times would fill the memory.
@@ -62,7 +61,7 @@ class Interleaved:
                 is_repeated = name in fields and _is_image(name)
                 reason = Reason.FIELD_INVALID if is_repeated else Reason.FIELD_MISSING
                 what = "is named twice" if is_repeated else "is not there"
-                errors.append(_invalid(index, f"image {place}, {key}.{image}, {what}", place, reason))
+                errors.append(invalid(index, f"image {place}, {key}.{image}, {what}", place, reason))
                 segments.append(Segment(SegmentKind.IMAGE, f"{key}.{image}", 0, 0))
             else:
                 segments.append(
@@ -75,32 +74,20 @@ class Interleaved:
 
 def _read_index(member: Member) -> tuple[list[str | None], list[Any]]:
     """Texts and images of the JSON, checked: equal lengths, at least one place, one string at each."""
-    try:
-        index = json.loads((member.data or b"").decode("utf-8"))
-    except UnicodeDecodeError as error:
-        detail = f"{member.name} is not UTF-8 from its byte {error.start} on"
-        raise _invalid(member, detail, reason=Reason.TEXT_INVALID) from error
-    except (ValueError, RecursionError) as error:
-        raise _invalid(member, f"{member.name} is no JSON that can be read: {error}") from error
+    index = read_json(member)
     if not isinstance(index, dict):
-        raise _invalid(member, f"{member.name} holds no object with texts and images")
+        raise invalid(member, f"{member.name} holds no object with texts and images")
     texts, images = index.get("texts"), index.get("images")
     if not isinstance(texts, list) or not isinstance(images, list):
-        raise _invalid(member, f"{member.name} must have two lists, texts and images")
+        raise invalid(member, f"{member.name} must have two lists, texts and images")
     if len(texts) != len(images) or not texts:
-        raise _invalid(
+        raise invalid(
             member, f"{member.name} has {len(texts)} texts and {len(images)} images; as many of each, at least one"
         )
     for place, entry in enumerate(zip(texts, images, strict=True)):
         if [type(value) for value in entry if value is not None] != [str]:
-            raise _invalid(member, f"place {place} of {member.name} needs a text or an image, and not both", place)
+            raise invalid(member, f"place {place} of {member.name} needs a text or an image, and not both", place)
     return texts, images
-
-
-def _invalid(
-    member: Member, detail: str, segment: int | None = None, reason: Reason = Reason.FIELD_INVALID
-) -> InputError:
-    return InputError(reason, detail, member=member.name, offset=member.offset, size=member.size, segment=segment)
 
 
 def _is_image(field: str) -> bool:
