@@ -44,15 +44,14 @@ def run_job(
     storage.sweep_temporaries(output)
     plan = make_plan(
         output,
-        resolved.shards,
+        resolved.inputs,
         resolved.recipe,
         target_shards=job.unit.target_shards,
-        format_name=job.input.format,
         limit=job.limit,
         rebuild=rebuild,
     )
     progress.start(plan)
-    _record(output, resolved, {shard.name: shard.url for shard in resolved.shards}, started)
+    _record(output, resolved, {shard.name: shard.url for _, shards in resolved.inputs for shard in shards}, started)
     sink = Sink(output, plan, job.limits.max_reject_ratio)
 
     def on_reports(table: pa.Table) -> set[int]:
@@ -74,7 +73,7 @@ def run_job(
         "seconds": round(time.time() - started, 1),
         "sequence_length": job.sequence_length,
         "added_embeddings": resolved.vocabulary.num_added,
-        **{name: version[name] for name in ("totals", "reasons", "withheld_shards")},
+        **{name: version[name] for name in ("totals", "sources", "reasons", "withheld_shards")},
     }
 
 

@@ -8,16 +8,19 @@ closes nothing it did not see whole, and the runner runs the unit again.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from operators.fitting import PATCHES, Document, Fitter, PackConfig
+from operators.layout import Part
 from operators.ordering import order_by_load
-from operators.packing import bound, pack_items
+from operators.packing import bound
+from operators.packing.apart import Item, pack_apart
 from operators.vocabulary import Vocabulary
 from pipeline import ledger
+from pipeline.copies import num_copies
 from pipeline.errors import InputError, StorageError
 from pipeline.operator import Row
 from pipeline.schema import MEASURED, RELEVANCES
@@ -46,7 +49,7 @@ class Pack:
     """Emits the tasks of a unit (files to write, and a summary) once the unit is whole."""
 
     name = "pack"
-    version = 4
+    version = 5
 
     def __init__(
         self,
@@ -54,17 +57,20 @@ class Pack:
         sequence_length: int,
         vocabulary: Vocabulary,
         units: Mapping[int, Mapping[str, str]],
-        recipe: str,
+        recipes: Mapping[int, str],
         takes: Mapping[int, Sequence[int]] | None = None,
+        weights: Mapping[int, float] | None = None,
     ) -> None:
-        """units: for each unit number the URL of each of its shards, by name in order; recipe: its hash.
+        """units: for each unit number the URL of each of its shards, by name in order; recipes: the hash of its recipe.
 
-        takes: in a limited run, for each unit number the samples taken of each of its shards.
+        takes: in a limited run, for each unit number the samples taken of each of its shards. weights: for each unit
+        number that of its source; absent: 1.
         """
         self._fitter = Fitter(config, sequence_length, vocabulary)
         self._units = units
-        self._recipe = recipe
+        self._recipes = recipes
         self._takes = takes or {}
+        self._weights = weights or {}
         self._gathering: dict[int, _Gathering] = {}
         self._closed: set[int] = set()
 
@@ -99,23 +105,34 @@ class Pack:
         ends = [gathering.ends[number] for number in range(len(names))]
         take = self._takes.get(unit)
         hashes = [(name, end["sha256"]) for name, end in zip(names, ends, strict=True)]
-        identity = unit_id(hashes, self._recipe, take)
+        identity = unit_id(hashes, self._recipes[unit], take)
         table = pa.concat_tables(gathering.tables).sort_by([("shard_number", "ascending"), ("ordinal", "ascending")])
         rejects: list[Row] = []
         documents: list[Document] = []
-        counts = {ledger.SAMPLE: {"read": 0, "withheld": 0}, ledger.SEGMENT: {"read": 0, "withheld": 0}}
+        copies: dict[int, int] = {}
+        counts = {level: dict.fromkeys(("read", "withheld", "repeated"), 0) for level in (ledger.SAMPLE, ledger.SEGMENT)}
         for number, row in enumerate(_lengths_only(table)):
             outcome = self._judge(number, row)
+            more = 0
+            if isinstance(outcome, Document):
+                documents.append(outcome)
+                copies[number] = num_copies(row["shard"], row["ordinal"], self._weights.get(unit, 1.0))
+                more = copies[number] - 1
+            elif outcome is not None:
+                rejects += ledger.reject_rows(row, outcome)
             for level, amount in ((ledger.SAMPLE, 1), (ledger.SEGMENT, len(row["segments"]))):
                 counts[level]["read"] += amount
                 counts[level]["withheld"] += amount if row["withheld"] else 0
-            if isinstance(outcome, Document):
-                documents.append(outcome)
-            elif outcome is not None:
-                rejects += ledger.reject_rows(row, outcome)
-        items = [(document, i) for document in documents for i in range(len(document.parts))]
-        sizes = [document.sizes[i] for document, i in items]
-        packs = pack_items(sizes, self._fitter.limits)
+                counts[level]["repeated"] += amount * more
+        items = [
+            (document, replace(part, copy=copy), size)
+            for document in documents
+            for copy in range(copies[document.row])
+            for part, size in zip(document.parts, document.sizes, strict=True)
+        ]
+        sizes = [size for *_, size in items]
+        owners = [Item(document.row, part.copy) for document, part, _ in items]
+        packs = pack_apart(owners, sizes, self._fitter.limits, identity)
         loads = [sum(sizes[i][PATCHES] for i in pack) for pack in packs]
         packs = [packs[number] for number in order_by_load(loads, PACKS_PER_FILE, identity)]
         summary: Row = {
@@ -133,7 +150,7 @@ class Pack:
             summary["inputs"] = [entry | {"take": n} for entry, n in zip(summary["inputs"], take, strict=True)]
         shards = dict(self._units[unit])
         for start in range(0, len(packs), PACKS_PER_FILE):
-            chunk = [[items[i] for i in pack] for pack in packs[start : start + PACKS_PER_FILE]]
+            chunk = [[items[i][:2] for i in pack] for pack in packs[start : start + PACKS_PER_FILE]]
             yield _one(self._data_task(unit, identity, start, chunk, table, shards))
         chosen = table.take(pa.array([document.row for document in documents], pa.int64()))
         note = {"lengths": [document.total() for document in documents]}
@@ -156,7 +173,7 @@ class Pack:
         unit: int,
         identity: str,
         first: int,
-        packs: list[list[tuple[Document, int]]],
+        packs: list[list[tuple[Document, Part]]],
         table: pa.Table,
         shards: dict[str, str],
     ) -> Row:
@@ -166,9 +183,8 @@ class Pack:
             "first": first,
             "packs": [
                 [
-                    [place[document.row], part.first, part.last, part.number, part.count]
-                    for document, i in pack
-                    for part in [document.parts[i]]
+                    [place[document.row], part.first, part.last, part.number, part.count, part.copy]
+                    for document, part in pack
                 ]
                 for pack in packs
             ],

@@ -21,7 +21,8 @@ from pipeline.parquet import write_parquet
 from pipeline.planning import HASHES, Plan, latest_version, read_json
 from pipeline.schema import REJECTS, SCHEMA_VERSION
 from pipeline.tasks import SUMMARY, from_stream, note_of
-from pipeline.units import canonical_json
+from pipeline.types import ONLY_SOURCE, Source
+from pipeline.units import canonical_json, recipe_hash, unit_recipe
 
 EXAMPLES = 3
 """Rejected samples named when a job stops for having too many."""
@@ -48,6 +49,7 @@ class Sink:
         self._plan = plan
         self._max_reject_ratio = max_reject_ratio
         self._open: dict[tuple[int, str], _Open] = {}
+        self._sources = {unit.number: unit.source for unit in plan.todo}
         self._urls = {unit.number: {shard.name: shard.url for shard in unit.shards} for unit in plan.todo}
         self._left = set(self._urls)
         self._totals: dict[str, Any] = {}
@@ -76,10 +78,13 @@ class Sink:
         summary, identity = note_of(summary_row), summary_row["unit_id"]
         self._check_unchanged(number)
         notes = [note_of(row) for _, row in sorted(reports.items())]
-        late = [reject for _, row in sorted(reports.items()) for reject in from_stream(row["payload"]).to_pylist()]
+        found = [reject for _, row in sorted(reports.items()) for reject in from_stream(row["payload"]).to_pylist()]
         order = {entry["shard"]: i for i, entry in enumerate(summary["inputs"])}
+        late = ledger.sort_rejects(found, order)
         rejects = ledger.sort_rejects(summary["rejects"] + late, order)
-        counts = ledger.close_counts(summary["counts"], rejects)
+        source = self._sources[number]
+        counts = ledger.close_counts(ledger.without_copies(summary["counts"], late, source.weight), rejects)
+        recipe = unit_recipe(self._plan.recipe, source)
         tokens: dict[str, int] = {}
         for note in notes:
             tokens = ledger.add_counts(tokens, note["counts"])
@@ -88,8 +93,8 @@ class Sink:
         manifest = {
             "schema_version": SCHEMA_VERSION,
             "unit": identity,
-            "recipe_id": self._plan.recipe_id,
-            "recipe": self._plan.recipe,
+            "recipe_id": recipe_hash(recipe),
+            "recipe": recipe,
             "inputs": summary["inputs"],
             "files": sorted(files, key=lambda file: str(file["path"])),
             "counts": counts | {"tokens": tokens, "packs": summary["packs"]},
@@ -126,11 +131,15 @@ class Sink:
         if self._left:
             raise StorageError(f"{len(self._left)} units are not committed; run again to resume")
         units = sorted({*self._plan.done, *self.manifests})
+        sources = {source.label: _entry(source) for source in self._plan.sources}
         totals: dict[str, Any] = {}
         reasons: dict[str, int] = {}
         for unit in units:
             manifest = self._manifest(unit)
             totals = ledger.add_counts(totals, manifest["counts"])
+            source = sources[manifest["recipe"]["source"].get("name", ONLY_SOURCE)]
+            source["units"].append(unit)
+            source["totals"] = ledger.add_counts(source["totals"], manifest["counts"])
             reasons = ledger.add_counts(reasons, manifest["reasons"])
         self._check_rejects(units, totals)
         version = {
@@ -138,6 +147,7 @@ class Sink:
             "recipe_id": self._plan.recipe_id,
             "recipe": self._plan.recipe,
             "units": units,
+            "sources": sources,
             "totals": totals,
             "reasons": reasons,
             "withheld_shards": list(self._plan.withheld_shards),
@@ -177,6 +187,17 @@ class Sink:
         table = pq.read_table(pa.BufferReader(storage.read_bytes(storage.join(self._output, path))))
         rows = table.select(["level", "id"]).to_pylist()
         return [f"{row['id']['shard']}/{row['id']['key']}" for row in rows if row["level"] == ledger.SAMPLE]
+
+
+def _entry(source: Source) -> dict[str, Any]:
+    """A source as the version lists it, before its units are added."""
+    return {
+        "format": source.format,
+        "weight": source.weight,
+        "max_samples": source.max_samples,
+        "units": [],
+        "totals": {},
+    }
 
 
 def _taken(totals: dict[str, Any]) -> int:

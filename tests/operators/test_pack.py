@@ -100,7 +100,7 @@ def table_of(rows):
 
 
 def packer(config=None, length=LENGTH, vocabulary=VOCABULARY, units=None):
-    return Pack(config or PackConfig(), length, vocabulary, units or UNITS, RECIPE)
+    return Pack(config or PackConfig(), length, vocabulary, units or UNITS, dict.fromkeys(units or UNITS, RECIPE))
 
 
 def run(rows, **options):
