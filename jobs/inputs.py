@@ -1,4 +1,4 @@
-"""Where a job's samples come from: one source, or a mixture of several, each with a format, weight and cap of its own."""
+"""Where a job's samples come from: one source, or a mixture of several, each with its own format, weight and cap."""
 
 from __future__ import annotations
 
@@ -104,9 +104,7 @@ Input = Annotated[
 
 def sections_by_source(given: InputSection | MixtureSection) -> list[tuple[Source, InputSection]]:
     """Each source as the pipeline knows it, with its section, in the order of the job."""
-    sections: Mapping[str | None, InputSection] = (
-        {name: section for name, section in given.sources.items()}
-        if isinstance(given, MixtureSection)
-        else {None: given}
+    found: list[tuple[str | None, InputSection]] = (
+        list(given.sources.items()) if isinstance(given, MixtureSection) else [(None, given)]
     )
-    return [(Source(one.format, one.weight, one.max_samples, name), one) for name, one in sections.items()]
+    return [(Source(one.format, one.weight, one.max_samples, name), one) for name, one in found]

@@ -110,7 +110,8 @@ class Pack:
         rejects: list[Row] = []
         documents: list[Document] = []
         copies: dict[int, int] = {}
-        counts = {level: dict.fromkeys(("read", "withheld", "repeated"), 0) for level in (ledger.SAMPLE, ledger.SEGMENT)}
+        levels = (ledger.SAMPLE, ledger.SEGMENT)
+        counts = {level: dict.fromkeys(("read", "withheld", "repeated"), 0) for level in levels}
         for number, row in enumerate(_lengths_only(table)):
             outcome = self._judge(number, row)
             more = 0
@@ -120,7 +121,7 @@ class Pack:
                 more = copies[number] - 1
             elif outcome is not None:
                 rejects += ledger.reject_rows(row, outcome)
-            for level, amount in ((ledger.SAMPLE, 1), (ledger.SEGMENT, len(row["segments"]))):
+            for level, amount in zip(levels, (1, len(row["segments"])), strict=True):
                 counts[level]["read"] += amount
                 counts[level]["withheld"] += amount if row["withheld"] else 0
                 counts[level]["repeated"] += amount * more

@@ -51,9 +51,7 @@ def sort_rejects(rows: Iterable[Row], shard_order: dict[str, int]) -> list[Row]:
     return [unique[key] for key in sorted(unique)]
 
 
-def without_copies(
-    counts: dict[str, dict[str, int]], late: Iterable[Row], weight: float
-) -> dict[str, dict[str, int]]:
+def without_copies(counts: dict[str, dict[str, int]], late: Iterable[Row], weight: float) -> dict[str, dict[str, int]]:
     """Counts of a unit that repeat nothing of the rejects found while it was written, each given once."""
     kept = {level: dict(found) for level, found in counts.items()}
     for row in late:

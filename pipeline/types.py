@@ -110,7 +110,8 @@ class Source:
     @property
     def recipe(self) -> dict[str, str | float]:
         """What changes the bytes of this source's units and of no other's. max_samples acts through `Unit.take`."""
-        return {"format": self.format, "weight": self.weight} | ({"name": self.name} if self.name else {})
+        named: dict[str, str | float] = {"name": self.name} if self.name else {}
+        return named | {"format": self.format, "weight": self.weight}
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,9 +101,7 @@ def _files(pattern: str) -> list[str]:
     if any(c in pattern for c in "*?["):
         return [url for url in storage.expand_glob(pattern) if not _is_local_folder(url)]
     if not storage.exists(pattern):
-        raise ConfigError(
-            f": no such file: {pattern}{from_here(pattern)}; check the folder and the numbers in braces"
-        )
+        raise ConfigError(f": no such file: {pattern}{from_here(pattern)}; check the folder and the numbers in braces")
     if _is_folder(pattern):
         raise ConfigError(f": {pattern} is a folder; write {storage.join(pattern, '*.tar')}")
     return [pattern]

@@ -7,6 +7,7 @@ from operator import mul
 from typing import Any
 
 from jobs.verify.check import Check
+from jobs.verify.copies import Copies
 from jobs.verify.documents import Document, read_document
 from jobs.verify.findings import Report
 from jobs.verify.packs import aligned
@@ -27,6 +28,7 @@ def check_index(unit: Contents, check: Check, report: Report) -> None:
     totals = dict.fromkeys([*DIMENSIONS, "aligned", "squares"], 0)
     num_split = 0
     recipe, special = check.recipe, check.text.special
+    weight = check.sources[unit.manifest.unit].weight
     for identity in unit.rows:
         row = unit.row(identity)
         if row is None:
@@ -35,12 +37,13 @@ def check_index(unit: Contents, check: Check, report: Report) -> None:
         name = name_of(identity, row["id"]["key"])
         for fault in [*_row_faults(row, document, recipe, special, check.planner), *_part_faults(unit, row, document)]:
             report.add(name, f"in the index {fault}")
+        num_copies = Copies(identity[0], weight).of(identity[1])
         for dimension in DIMENSIONS:
-            totals[dimension] += row["lengths"][dimension]
+            totals[dimension] += num_copies * row["lengths"][dimension]
         num_split += row["num_parts"] > 1
         for length in unit.packed[identity].lengths.values() if identity in unit.packed else [row["lengths"]["tokens"]]:
-            totals["aligned"] += aligned(length, recipe)
-            totals["squares"] += aligned(length, recipe) ** 2
+            totals["aligned"] += num_copies * aligned(length, recipe)
+            totals["squares"] += num_copies * aligned(length, recipe) ** 2
         report.checked["segments"] += len(row["segments"])
     limits = recipe.job.pack.limits
     most = limits.model_dump() | {"aligned": recipe.job.sequence_length}
