@@ -103,8 +103,8 @@ Input = Annotated[
 
 
 def sections_by_source(given: InputSection | MixtureSection) -> list[tuple[Source, InputSection]]:
-    """Each source as the pipeline knows it, with its section, in the order of the job."""
+    """Each source as the pipeline knows it, with its section, by name: the order of a job file decides nothing."""
     found: list[tuple[str | None, InputSection]] = (
-        list(given.sources.items()) if isinstance(given, MixtureSection) else [(None, given)]
+        sorted(given.sources.items()) if isinstance(given, MixtureSection) else [(None, given)]
     )
     return [(Source(one.format, one.weight, one.max_samples, name), one) for name, one in found]

@@ -49,7 +49,7 @@ def test_the_check_counts_as_the_build_does(shard, weight, ordinal):
 
 
 def test_a_tenth_is_a_tenth_and_not_the_float_nearest_to_it():
-    # Ten million samples on, the float's error of 5.5e-18 a sample could still not show; at 10**18 it would.
+    # The float nearest to a tenth is 5.5e-18 too large: after 10**18 samples that is five copies more.
     assert copies_before(10**18, 0.1, 0) == 10**17
     assert int(10**18 * Fraction(0.1)) != 10**17
 

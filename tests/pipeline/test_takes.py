@@ -31,7 +31,7 @@ def counted():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module.storage, "open_input", Opened)
-        patch.setattr(module, "count_samples", lambda stream, _, format: stream)
+        patch.setattr(module, "count_samples", lambda stream, _, **__: stream)
         yield
 
 
@@ -114,6 +114,6 @@ def test_what_one_source_lacks_goes_to_the_others_and_the_remainder_to_the_first
 
 def test_shards_behind_the_last_sample_are_not_opened(monkeypatch):
     opened = []
-    monkeypatch.setattr(module, "count_samples", lambda stream, _, format: opened.append(stream) or stream)
+    monkeypatch.setattr(module, "count_samples", lambda stream, _, **__: opened.append(stream) or stream)
     module.take_samples(inputs_of([([5, 6, 7], None), ([8, 9], 8)]), 10)
     assert sorted(opened) == [5, 8]
