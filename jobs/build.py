@@ -15,11 +15,11 @@ import pyarrow as pa
 from jobs.chain import Resolved, build_chain
 from jobs.spec import absolute
 from pipeline import storage
-from pipeline.closing import read_closing, units_to_close
+from pipeline.closing import Closing, closings, read_handed_on
 from pipeline.local_runner import run_local, write_local
 from pipeline.planning import Plan, make_plan
 from pipeline.sink import Sink
-from pipeline.units import canonical_json, closing_id
+from pipeline.units import canonical_json
 
 
 class Progress(Protocol):
@@ -47,15 +47,14 @@ def run_job(
     storage.sweep_temporaries(output)
     plan = make_plan(
         output,
-        resolved.shards,
+        resolved.inputs,
         resolved.recipe,
         target_shards=job.unit.target_shards,
-        format_name=job.input.format,
         limit=job.limit,
         rebuild=rebuild,
     )
     progress.start(plan)
-    _record(output, resolved, {shard.name: shard.url for shard in resolved.shards}, started)
+    _record(output, resolved, {shard.name: shard.url for _, shards in resolved.inputs for shard in shards}, started)
     sink = Sink(output, plan, job.limits.max_reject_ratio)
 
     builder = _Builder(resolved, plan, sink, workers, progress)
@@ -71,7 +70,7 @@ def run_job(
         "seconds": round(time.time() - started, 1),
         "sequence_length": job.sequence_length,
         "added_embeddings": resolved.vocabulary.num_added,
-        **{name: version[name] for name in ("totals", "reasons", "withheld_shards")},
+        **{name: version[name] for name in ("totals", "sources", "reasons", "withheld_shards")},
     }
 
 
@@ -81,6 +80,7 @@ class _Builder:
     def __init__(self, resolved: Resolved, plan: Plan, sink: Sink, workers: int | None, progress: Progress) -> None:
         self._resolved, self._plan, self._sink = resolved, plan, sink
         self._workers, self._progress = workers, progress
+        self._output = absolute(resolved.job.output)
         self._chain = build_chain(resolved)
         self.rounds = 0
         """That the units took; 1 unless something was lost on the way."""
@@ -92,7 +92,7 @@ class _Builder:
             self._take(write_local(self._chain, tasks, self._progress.advance))
 
     def build_on_ray(self) -> None:
-        if not self._plan.todo and not self._has_closing_left():
+        if not self._plan.todo and not self._closings_left():
             return
         from pipeline import ray_runner  # starting Ray costs seconds that a local run need not pay
 
@@ -111,28 +111,28 @@ class _Builder:
         self._progress.commit(len(left))
         return left
 
-    def _has_closing_left(self) -> bool:
-        """Whether units hand documents on and no closing unit has them; one that is committed is kept."""
+    def _closings_left(self) -> list[Closing]:
+        """Closing units that are to be built; those that are committed already are kept."""
         if not self._resolved.job.pack.closing:
-            return False
-        closes = units_to_close(self._sink.units)
-        if not closes:
-            return False
-        identity = closing_id(closes, self._plan.recipe_id)
-        is_there = storage.exists(storage.join(absolute(self._resolved.job.output), "manifests", f"{identity}.json"))
-        if is_there:
-            self._sink.keep(identity)
-        return not is_there
+            return []
+        left = []
+        for unit in closings(self._sink.units, self._plan.recipe, self._plan.sources):
+            if storage.exists(storage.join(self._output, "manifests", f"{unit.unit_id}.json")):
+                self._sink.keep(unit.unit_id)
+            else:
+                left.append(unit)
+        return left
 
     def _closing_tasks(self) -> list[pa.Table]:
-        """The tasks of the closing unit, if it is to be built; the sink is told to wait for it."""
-        if not self._has_closing_left():
-            return []
-        urls = {shard.name: shard.url for shard in self._resolved.shards}
-        found = read_closing(absolute(self._resolved.job.output), self._plan.recipe_id, self._sink.units, urls)
-        self._sink.expect(found.number, found.shards)
-        self._progress.close(found.rows.num_rows)
-        return list(self._chain.close(found))
+        """The tasks of the closing units that are to be built; the sink is told to wait for them."""
+        urls = {shard.name: shard.url for _, shards in self._resolved.inputs for shard in shards}
+        tasks: list[pa.Table] = []
+        for unit in self._closings_left():
+            found = read_handed_on(self._output, unit, urls)
+            self._sink.expect(unit.number, found.shards, unit.source)
+            self._progress.close(found.rows.num_rows)
+            tasks += self._chain.close(unit, found)
+        return tasks
 
 
 def _record(output: str, resolved: Resolved, urls: dict[str, str], started: float) -> None:

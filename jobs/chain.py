@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 from PIL import features
 
+from jobs.inputs import sections_by_source
 from jobs.spec import NOT_RECIPE, Job, PoolSection, absolute
 from operators.closing import close
 from operators.decode import Decode
@@ -30,13 +31,13 @@ from operators.weights import SCORE_VERSION
 from operators.write import Write
 from pipeline import storage
 from pipeline.chain import Chain, Pool, Stage
-from pipeline.closing import Closing
+from pipeline.closing import Closing, HandedOn
 from pipeline.errors import ConfigError, StorageError
 from pipeline.operator import Operator
 from pipeline.read import READ_VERSION
 from pipeline.schema import SCHEMA_VERSION
-from pipeline.types import Shard, Unit
-from pipeline.units import from_here, list_shards, recipe_hash
+from pipeline.types import Shard, Source, Unit
+from pipeline.units import from_here, list_shards, recipe_hash, unit_recipe
 
 NUMERIC_LIBRARIES = ("pillow", "pyarrow", "numpy")
 
@@ -49,7 +50,9 @@ class Resolved:
     profile: Profile
     vocabulary: Vocabulary
     recipe: dict[str, Any]
-    shards: tuple[Shard, ...]
+    """What the units of all sources have in common."""
+    inputs: tuple[tuple[Source, tuple[Shard, ...]], ...]
+    """Each source with its shards, sorted by name."""
 
 
 def resolve_job(job: Job) -> Resolved:
@@ -63,11 +66,14 @@ def resolve_job(job: Job) -> Resolved:
         url = absolute(job.tokenizer)
         model = _read_tokenizer(url)
         tokenizer = _open_tokenizer(model, profile, url)
-    with _noted(mistakes):
-        shards = list_shards([absolute(pattern) for pattern in job.input.shards])
+    inputs: list[tuple[Source, tuple[Shard, ...]]] = []
+    for source, section in sections_by_source(job.input):
+        with _noted(mistakes):
+            shards = list_shards([absolute(pattern) for pattern in section.shards], source.name)
+            inputs.append((source, tuple(shards)))
     if mistakes:
         raise ConfigError("\n".join(mistakes))
-    return Resolved(job, profile, resolve(profile, tokenizer), _recipe(job, profile, model, tokenizer), tuple(shards))
+    return Resolved(job, profile, resolve(profile, tokenizer), _recipe(job, profile, model, tokenizer), tuple(inputs))
 
 
 @contextmanager
@@ -113,11 +119,10 @@ def build_chain(resolved: Resolved) -> Chain:
         align=job.pack.align,
     )
     return Chain(
-        format=job.input.format,
         max_member_bytes=job.limits.max_member_bytes,
         read_cpus=resources.read_cpus,
         stages=tuple(stages),
-        pack=partial(_pack, job.pack, job.sequence_length, resolved.vocabulary, recipe_hash(resolved.recipe)),
+        pack=partial(_pack, job.pack, job.sequence_length, resolved.vocabulary, resolved.recipe),
         pack_pool=_required(resources.pack),
         close=partial(_close, job.pack, job.sequence_length, resolved.vocabulary),
         write=Stage("write", partial(_write, config), _required(resources.write)),
@@ -139,7 +144,7 @@ def _recipe(job: Job, profile: Profile, model: bytes, tokenizer: Tokenizer) -> d
     operators = {kind.name: kind.version for kind in (Decode, Slice, Tokenize, Pack, Write)}
     return {
         "schema_version": SCHEMA_VERSION,
-        "job": fields | {"format": job.input.format},
+        "job": fields,
         "profile": profile.model_dump(mode="json", exclude={"about"}),
         "tokenizer": {"sha256": hashlib.sha256(model).hexdigest(), "special_tokens": dict(tokenizer.special_ids)},
         "operators": operators | {"read": READ_VERSION, "score": SCORE_VERSION},
@@ -188,11 +193,17 @@ def _write(config: WriteConfig) -> Operator:
     return Write(config)
 
 
-def _close(config: PackConfig, sequence_length: int, vocabulary: Vocabulary, closing: Closing) -> Iterator[pa.Table]:
-    return close(closing, Fitter(config, sequence_length, vocabulary))
+def _close(
+    config: PackConfig, sequence_length: int, vocabulary: Vocabulary, closing: Closing, found: HandedOn
+) -> Iterator[pa.Table]:
+    return close(closing, found, Fitter(config, sequence_length, vocabulary))
 
 
-def _pack(config: PackConfig, sequence_length: int, vocabulary: Vocabulary, recipe: str, units: Sequence[Unit]) -> Pack:
+def _pack(
+    config: PackConfig, sequence_length: int, vocabulary: Vocabulary, recipe: dict[str, Any], units: Sequence[Unit]
+) -> Pack:
     shards = {unit.number: {shard.name: shard.url for shard in unit.shards} for unit in units}
     takes = {unit.number: unit.take for unit in units if unit.take is not None}
-    return Pack(config, sequence_length, vocabulary, shards, recipe, takes)
+    recipes = {unit.number: recipe_hash(unit_recipe(recipe, unit.source)) for unit in units}
+    weights = {unit.number: unit.source.weight for unit in units}
+    return Pack(config, sequence_length, vocabulary, shards, recipes, takes, weights)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Self
 
 from rich.console import Console
@@ -10,6 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.planning import Plan
+from pipeline.types import ONLY_SOURCE
+
+SAMPLE_COUNTS = ("read", "repeated", "packed", "rejected", "withheld")
 
 
 class Screen:
@@ -91,12 +95,30 @@ def print_summary(summary: dict[str, Any]) -> None:
     for name, value in rows.items():
         table.add_row(name, value)
     console.print(table)
+    if list(summary["sources"]) != [ONLY_SOURCE]:
+        console.print(_sources(summary["sources"]))
     for reason, count in sorted(summary["reasons"].items(), key=lambda item: -item[1]):
         console.print(f"rejected {reason}: {count}", markup=False, emoji=False)
     if summary["withheld_shards"]:
-        console.print(f"withheld by --limit: {len(summary['withheld_shards'])} further shards, not read")
+        console.print(f"withheld by a limit: {len(summary['withheld_shards'])} further shards, not read")
     console.print(f"check it: lodepack verify {summary['output']}", markup=False, emoji=False, highlight=False)
 
 
+def _sources(sources: Mapping[str, Any]) -> Table:
+    """A line a source: what became of its samples, and its share of the tokens."""
+    table = Table(title="sources", title_justify="left")
+    for name in ("source", "weight", *SAMPLE_COUNTS, "tokens", "share"):
+        table.add_column(name, justify="left" if name == "source" else "right")
+    tokens = {name: source["totals"].get("tokens", {}).get("tokens", 0) for name, source in sources.items()}
+    for name, source in sources.items():
+        samples = source["totals"].get("samples", {})
+        counts = (f"{samples.get(count, 0):,}" for count in SAMPLE_COUNTS)
+        share = tokens[name] / max(1, sum(tokens.values()))
+        table.add_row(name, f"{source['weight']:g}", *counts, f"{tokens[name]:,}", f"{share:.1%}")
+    return table
+
+
 def _counts(found: dict[str, int]) -> str:
-    return ", ".join(f"{found.get(name, 0):,} {name}" for name in ("read", "packed", "rejected", "withheld"))
+    """What became of samples or segments; copies are told of where there are any."""
+    shown = [name for name in SAMPLE_COUNTS if name != "repeated" or found.get(name)]
+    return ", ".join(f"{found.get(name, 0):,} {name}" for name in shown)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import fsspec
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from jobs.inputs import MIXTURE, ONE, Input, Section, Url, sections_by_source
 from operators.budget import LEVELS, BudgetConfig
 from operators.fitting import PackConfig
 from operators.pack_rows import LossWeights, Pixels
@@ -20,52 +20,6 @@ from operators.slicing.qwen import QwenConfig
 from operators.weights import ScoreConfig
 from pipeline import storage
 from pipeline.errors import ConfigError, StorageError
-from pipeline.formats import FORMATS
-
-
-def _openable(url: str) -> str:
-    """`url`, if it is a path or has a scheme that is known and installed."""
-    if not url.strip():
-        raise ValueError("empty; a path or URL is expected")
-    if not storage.is_local(url):
-        try:
-            fsspec.get_filesystem_class(url.partition("://")[0])
-        except (ValueError, ImportError) as error:
-            raise ValueError(f"{error}; use a local path, file:// or s3://") from error
-    return url
-
-
-Url = Annotated[str, AfterValidator(_openable)]
-
-
-class Section(BaseModel):
-    """No unknown field, no change after reading."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class InputSection(Section):
-    """Where the samples are."""
-
-    shards: tuple[Url, ...]
-    """Paths or URLs with {000000..000007} or * in them; one, or a list."""
-    format: str = "interleaved"
-    """interleaved (KEY.json with texts and images, KEY.N.png), pairs (KEY.jpg, KEY.txt) or conversations (KEY.json
-    with turns, KEY.N.png)."""
-
-    @field_validator("shards", mode="before")
-    @classmethod
-    def _listed(cls, value: Any) -> Any:
-        if not value:
-            raise ValueError("empty; a path or URL is expected, or a list of them")
-        return (value,) if isinstance(value, str) else value
-
-    @field_validator("format")
-    @classmethod
-    def _known(cls, value: str) -> str:
-        if value not in FORMATS:
-            raise ValueError(f"{value!r} is no format; choose one of {', '.join(sorted(FORMATS))}")
-        return value
 
 
 class UnitSection(Section):
@@ -150,7 +104,8 @@ class Job(Section):
 
     name: str = Field(min_length=1)
     """For people; changes no byte."""
-    input: InputSection
+    input: Input
+    """One source, or `sources: {name: section}` of several."""
     output: Url
     """Folder or URL of the data set."""
     profile: str
@@ -222,7 +177,8 @@ class Job(Section):
             wrong.append("budget needs scores: give score its weights, or say budget: none")
         if self.budget is not None and not isinstance(load_profile(self.profile).slicing, QwenConfig):
             wrong.append(f"profile {self.profile} has fixed tiles, which no budget can shrink: say budget: none")
-        if self.input.format == "conversations" and load_profile(self.profile).chat is None:
+        formats = {source.format for source, _ in sections_by_source(self.input)}
+        if "conversations" in formats and load_profile(self.profile).chat is None:
             wrong.append(f"profile {self.profile} has no chat template: choose another profile, or another format")
         if wrong:
             raise ValueError("; ".join(wrong))
@@ -254,6 +210,8 @@ def load_job(path: str, overrides: list[str], **options: Any) -> Job:
         _override(raw, override)
     for name, value in options.items():
         if value is not None:
+            if name == "input__shards":
+                _refuse_mixture(raw, path)
             _put(raw, name.split("__"), value)
     return check_job(raw, path)
 
@@ -283,6 +241,18 @@ def _override(raw: dict[str, Any], override: str) -> None:
     _put(raw, path, value)
 
 
+def _refuse_mixture(raw: dict[str, Any], path: str) -> None:
+    """ConfigError where --input cannot say of which source the shards are."""
+    given = raw.get("input")
+    if isinstance(given, dict) and "sources" in given:
+        names = list(given["sources"]) if isinstance(given["sources"], dict) else []
+        example = names[0] if names else "NAME"
+        raise ConfigError(
+            f"--input: {path} mixes sources ({', '.join(map(str, names))}), and --input names the shards of an only "
+            f"one; say --set 'input.sources.{example}.shards=URL'"
+        )
+
+
 def _put(raw: dict[str, Any], path: list[str], value: Any) -> None:
     for depth, name in enumerate(path[:-1], 1):
         if isinstance(raw.get(name), list):
@@ -299,7 +269,7 @@ def _one_line(error: Exception) -> str:
 
 
 def _where(location: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in location) or "job"
+    return ".".join(str(part) for part in location if part not in {ONE, MIXTURE}) or "job"
 
 
 def _what(problem: Any) -> str:

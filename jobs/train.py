@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from jobs.inputs import sections_by_source
 from jobs.spec import Job, absolute, local_target, writing
 from operators.profiles import load_profile
 from operators.tokenizers import sentencepiece
@@ -14,14 +15,15 @@ from operators.tokenizers.opening import open_tokenizer
 from operators.tokenizers.wordpiece import train_wordpiece
 from pipeline.chain import read
 from pipeline.errors import ConfigError
-from pipeline.types import SegmentKind, Shard, Unit
+from pipeline.takes import Inputs, take_samples
+from pipeline.types import SegmentKind, Unit
 from pipeline.units import list_shards
 
 KINDS = ("unigram", "bpe", "wordpiece")
 
 
 def train_tokenizer(job: Job, *, kind: str, vocab_size: int, target: str, lowercase: bool = False) -> dict[str, Any]:
-    """Trains on every sound sample, or the first `limit`, with the profile's special tokens as guarded ids.
+    """Trains on every sound sample that a build would pack, once, with the profile's special tokens as guarded ids.
 
     kind: `unigram` writes a SentencePiece model, `bpe` (byte-level) and `wordpiece` a tokenizer.json; all but
     wordpiece are lossless. lowercase: of wordpiece alone. target: a local path where no file is yet.
@@ -33,13 +35,16 @@ def train_tokenizer(job: Job, *, kind: str, vocab_size: int, target: str, lowerc
     if lowercase and kind != "wordpiece":
         raise ConfigError(f"--lowercase: a {kind} model is lossless and keeps capitals; leave it out")
     path = local_target(target)
-    shards = tuple(list_shards([absolute(pattern) for pattern in job.input.shards]))
+    inputs = [
+        (source, list_shards([absolute(pattern) for pattern in section.shards], source.name))
+        for source, section in sections_by_source(job.input)
+    ]
     specials = load_profile(job.profile).tokens.literals()
     with writing(path):
         if path.exists():
             raise ConfigError(f"{path} exists; choose another --output or remove it")
         path.parent.mkdir(parents=True, exist_ok=True)
-        _train(_texts(job, shards), path, kind, vocab_size, specials, lowercase=lowercase)
+        _train(_texts(job, inputs), path, kind, vocab_size, specials, lowercase=lowercase)
         trained = open_tokenizer(path.read_bytes(), specials, str(path))
     return {
         "model": str(path),
@@ -64,15 +69,11 @@ def _train(
     path.write_text(file, "utf-8")  # only now: a failed training leaves nothing behind
 
 
-def _texts(job: Job, shards: tuple[Shard, ...]) -> Iterator[str]:
-    unit = Unit(0, shards)
-    left = job.limit
-    for number in range(len(shards)):
-        for table in read(unit, number, job.input.format, job.limits.max_member_bytes):
-            for row in table.select(["segments", "rejection", "shard_end"]).to_pylist():
-                if row["rejection"] is not None or row["shard_end"] is not None:
-                    continue
-                if left == 0:
-                    return
-                left = left - 1 if left is not None else None
-                yield from (s["text"] for s in row["segments"] if s["kind"] == SegmentKind.TEXT)
+def _texts(job: Job, inputs: Inputs) -> Iterator[str]:
+    for taken in take_samples(inputs, job.limit):
+        unit = Unit(0, taken.shards, taken.source, taken.takes)
+        for number in range(len(unit.shards)):
+            for table in read(unit, number, job.limits.max_member_bytes):
+                for row in table.select(["segments", "withheld", "rejection"]).to_pylist():
+                    if row["rejection"] is None and not row["withheld"]:
+                        yield from (s["text"] for s in row["segments"] if s["kind"] == SegmentKind.TEXT)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
 
-from operators.fitting import PATCHES, TOKENS, Document
+from operators.fitting import PATCHES, TOKENS, Document, Size
+from operators.layout import Part
 from operators.ordering import order_by_load
-from operators.packing import bound, pack_items
+from operators.packing import bound
+from operators.packing.apart import Item as Owner
+from operators.packing.apart import pack_apart
 from pipeline.operator import Row
 from pipeline.tasks import DATA, INDEX, PACKS_PER_FILE, SUMMARY, TASK, task
 
-Item = tuple[Document, int]
-"""A document and the number of one of its parts."""
+Item = tuple[Document, Part]
+"""A document and one part of one of its copies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,18 +31,26 @@ class Assigned:
     figures: dict[str, int]
 
 
-def assign(documents: Sequence[Document], limits: tuple[int, ...], identity: str, *, carries: bool) -> Assigned:
-    """Every part of every document in one pack, or, where `carries`, whole documents among the carried.
+def assign(
+    documents: Sequence[Document], copies: Mapping[int, int], limits: tuple[int, ...], identity: str, *, carries: bool
+) -> Assigned:
+    """Every part of every copy of a document in one pack, or, where `carries`, whole documents among the carried.
 
-    What is carried is the emptiest pack, if it has room left and nothing in it is part of a split document: a sample
-    is packed by one unit alone.
+    copies: of each document, by its row. What is carried is the emptiest pack, if it has room left and every document
+    in it is there whole and once: a sample is packed by one unit alone.
     """
-    items = [(document, i) for document in documents for i in range(len(document.parts))]
-    sizes = [document.sizes[i] for document, i in items]
-    packs = pack_items(sizes, limits)
+    items: list[Item] = []
+    sizes: list[Size] = []
+    for document in documents:
+        for copy in range(copies[document.row]):
+            items += [(document, replace(part, copy=copy)) for part in document.parts]
+            sizes += document.sizes
+    packs = pack_apart([Owner(document.row, part.copy) for document, part in items], sizes, limits, identity)
     carried: list[int] = []
-    if carries and packs and _may_be_carried([items[i] for i in packs[-1]], limits):
-        carried = packs.pop()
+    if carries and packs and sum(sizes[i][TOKENS] for i in packs[-1]) < limits[TOKENS]:
+        emptiest = [items[i][0] for i in packs[-1]]
+        if all(copies[document.row] == len(document.parts) == 1 for document in emptiest):
+            carried = packs.pop()
     loads = [sum(sizes[i][PATCHES] for i in pack) for pack in packs]
     ordered = [packs[number] for number in order_by_load(loads, PACKS_PER_FILE, identity)]
     return Assigned(
@@ -51,11 +62,6 @@ def assign(documents: Sequence[Document], limits: tuple[int, ...], identity: str
             "split": sum(len(document.parts) > 1 for document in documents),
         },
     )
-
-
-def _may_be_carried(pack: Sequence[Item], limits: tuple[int, ...]) -> bool:
-    used = sum(document.sizes[i][TOKENS] for document, i in pack)
-    return used < limits[TOKENS] and all(len(document.parts) == 1 for document, _ in pack)
 
 
 def data_tasks(
@@ -103,9 +109,8 @@ def _data_task(
         "first": first,
         "packs": [
             [
-                [place[document.row], part.first, part.last, part.number, part.count]
-                for document, i in pack
-                for part in [document.parts[i]]
+                [place[document.row], part.first, part.last, part.number, part.count, part.copy]
+                for document, part in pack
             ]
             for pack in packs
         ],

@@ -11,16 +11,16 @@ from operators.fitting import Fitter
 from operators.measured import measured_from_index
 from operators.pack import with_loads
 from pipeline import ledger
-from pipeline.closing import Closing
+from pipeline.closing import Closing, HandedOn
 
 
-def close(closing: Closing, fitter: Fitter) -> Iterator[pa.Table]:
+def close(closing: Closing, found: HandedOn, fitter: Fitter) -> Iterator[pa.Table]:
     """The tasks of a closing unit. It reads no shard: its documents come from the indexes of the units it closes."""
-    numbers = {name: number for number, name in enumerate(closing.shards)}
-    table = measured_from_index(closing.rows, closing.number, numbers)
+    numbers = {name: number for number, name in enumerate(found.shards)}
+    table = measured_from_index(found.rows, closing.number, numbers)
     rows = [(fitter.fit(number, row), len(row["segments"])) for number, row in enumerate(with_loads(table))]
     documents = [document for document, _ in rows]
-    assigned = assign(documents, fitter.limits, closing.unit_id, carries=False)
+    assigned = assign(documents, dict.fromkeys(range(len(documents)), 1), fitter.limits, closing.unit_id, carries=False)
     taken = {ledger.SAMPLE: len(rows), ledger.SEGMENT: sum(segments for _, segments in rows)}
     summary = {
         "inputs": [],
@@ -30,5 +30,5 @@ def close(closing: Closing, fitter: Fitter) -> Iterator[pa.Table]:
         "packs": assigned.figures,
         "reports": 1 + num_files(assigned),
     }
-    yield from data_tasks(closing.number, closing.unit_id, table, assigned, dict(closing.shards))
+    yield from data_tasks(closing.number, closing.unit_id, table, assigned, dict(found.shards))
     yield summary_task(closing.number, closing.unit_id, summary, table)

@@ -21,12 +21,13 @@ IGNORE = -100
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Segments first..last-1 of a document; the whole of it when it is part 0 of 1."""
+    """Segments first..last-1 of a copy of a document; the whole of it when it is part 0 of 1."""
 
     first: int
     last: int
     number: int = 0
     count: int = 1
+    copy: int = 0
 
     @property
     def is_start(self) -> bool:

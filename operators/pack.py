@@ -17,6 +17,7 @@ from operators.assign import assign, data_tasks, index_task, num_files, summary_
 from operators.fitting import Document, Fitter, PackConfig
 from operators.vocabulary import Vocabulary
 from pipeline import ledger
+from pipeline.copies import num_copies
 from pipeline.errors import InputError, StorageError
 from pipeline.operator import Row
 from pipeline.schema import MEASURED, RELEVANCES
@@ -44,7 +45,7 @@ class Pack:
     """Emits the tasks of a unit (files to write, and a summary) once the unit is whole."""
 
     name = "pack"
-    version = 4
+    version = 5
 
     def __init__(
         self,
@@ -52,18 +53,21 @@ class Pack:
         sequence_length: int,
         vocabulary: Vocabulary,
         units: Mapping[int, Mapping[str, str]],
-        recipe: str,
+        recipes: Mapping[int, str],
         takes: Mapping[int, Sequence[int]] | None = None,
+        weights: Mapping[int, float] | None = None,
     ) -> None:
-        """units: for each unit number the URL of each of its shards, by name in order; recipe: its hash.
+        """units: for each unit number the URL of each of its shards, by name in order; recipes: the hash of its recipe.
 
-        takes: in a limited run, for each unit number the samples taken of each of its shards.
+        takes: in a limited run, for each unit number the samples taken of each of its shards. weights: for each unit
+        number that of its source; absent: 1.
         """
         self._fitter = Fitter(config, sequence_length, vocabulary)
         self._carries = config.closing
         self._units = units
-        self._recipe = recipe
+        self._recipes = recipes
         self._takes = takes or {}
+        self._weights = weights or {}
         self._gathering: dict[int, _Gathering] = {}
         self._closed: set[int] = set()
 
@@ -98,23 +102,29 @@ class Pack:
         ends = [gathering.ends[number] for number in range(len(names))]
         take = self._takes.get(unit)
         hashes = [(name, end["sha256"]) for name, end in zip(names, ends, strict=True)]
-        identity = unit_id(hashes, self._recipe, take)
+        identity = unit_id(hashes, self._recipes[unit], take)
         table = pa.concat_tables(gathering.tables).sort_by([("shard_number", "ascending"), ("ordinal", "ascending")])
         rejects: list[Row] = []
         documents: list[Document] = []
-        counts = {level: dict.fromkeys(("read", "withheld", "carried"), 0) for level in (ledger.SAMPLE, ledger.SEGMENT)}
+        copies: dict[int, int] = {}
         num_segments: list[int] = []
+        levels = (ledger.SAMPLE, ledger.SEGMENT)
+        counts = {level: dict.fromkeys(("read", "withheld", "repeated", "carried"), 0) for level in levels}
         for number, row in enumerate(with_loads(table)):
             outcome = self._judge(number, row)
-            num_segments.append(len(row["segments"]))
-            for level, amount in ((ledger.SAMPLE, 1), (ledger.SEGMENT, len(row["segments"]))):
-                counts[level]["read"] += amount
-                counts[level]["withheld"] += amount if row["withheld"] else 0
+            more = 0
             if isinstance(outcome, Document):
                 documents.append(outcome)
+                copies[number] = num_copies(row["shard"], row["ordinal"], self._weights.get(unit, 1.0))
+                more = copies[number] - 1
             elif outcome is not None:
                 rejects += ledger.reject_rows(row, outcome)
-        assigned = assign(documents, self._fitter.limits, identity, carries=self._carries)
+            num_segments.append(len(row["segments"]))
+            for level, amount in zip(levels, (1, num_segments[-1]), strict=True):
+                counts[level]["read"] += amount
+                counts[level]["withheld"] += amount if row["withheld"] else 0
+                counts[level]["repeated"] += amount * more
+        assigned = assign(documents, copies, self._fitter.limits, identity, carries=self._carries)
         for document in assigned.carried:
             counts[ledger.SAMPLE]["carried"] += 1
             counts[ledger.SEGMENT]["carried"] += num_segments[document.row]

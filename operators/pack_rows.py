@@ -79,7 +79,14 @@ def pack_row(
         "cu_seqlens_unpadded": np.cumsum([0, *sizes, *([tail] if tail else [])]),
         "modality": modality,
         "samples": [
-            {"id": identity(row), "part": part.number, "num_parts": part.count, "start": start, "length": size}
+            {
+                "id": identity(row),
+                "copy": part.copy,
+                "part": part.number,
+                "num_parts": part.count,
+                "start": start,
+                "length": size,
+            }
             for (row, part), start, size in zip(members, starts, sizes, strict=False)
         ],
         "views": views,

@@ -30,7 +30,7 @@ class Write:
     """Turns tasks into reports: the file written, its counts, and the rows of REJECTS found while writing it."""
 
     name = "write"
-    version = 2
+    version = 3
 
     def __init__(self, config: WriteConfig) -> None:
         self._config = config

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from pipeline import storage
-from pipeline.closing import Closing
+from pipeline.closing import Closing, HandedOn
 from pipeline.formats import FORMATS
 from pipeline.operator import Gatherer, Operator
 from pipeline.read import read_shard
@@ -46,14 +46,13 @@ class Stage:
 class Chain:
     """Everything a runner needs beside the units."""
 
-    format: str
     max_member_bytes: int
     read_cpus: float
     """CPUs kept for reading, always: without them a full set of actors starves its own input."""
     stages: tuple[Stage, ...]
     pack: Callable[[Sequence[Unit]], Gatherer]
     pack_pool: Pool
-    close: Callable[[Closing], Iterator[pa.Table]]
+    close: Callable[[Closing, HandedOn], Iterator[pa.Table]]
     """The tasks of a closing unit."""
     write: Stage
 
@@ -69,7 +68,7 @@ class Chain:
         return groups
 
 
-def read(unit: Unit, shard_number: int, format_name: str, max_member_bytes: int) -> Iterator[pa.Table]:
+def read(unit: Unit, shard_number: int, max_member_bytes: int) -> Iterator[pa.Table]:
     """The rows of one shard of a unit, in small tables; the last row closes the shard."""
     shard = unit.shards[shard_number]
     with storage.open_input(shard.url) as (stream, size):
@@ -79,7 +78,8 @@ def read(unit: Unit, shard_number: int, format_name: str, max_member_bytes: int)
             shard_name=shard.name,
             unit=unit.number,
             shard_number=shard_number,
-            format=FORMATS[format_name],
+            format=FORMATS[unit.source.format],
             max_member_bytes=max_member_bytes,
             take=unit.take[shard_number] if unit.take else None,
+            weight=unit.source.weight,
         )

@@ -5,7 +5,7 @@ Its name follows from the units that it closes, so that it is built anew exactly
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,49 +15,69 @@ import pyarrow.parquet as pq
 
 from pipeline import storage
 from pipeline.schema import INDEX
-from pipeline.units import closing_id
+from pipeline.types import Source
+from pipeline.units import closing_id, recipe_hash, unit_recipe
 
-NUMBER = -1
-"""Of the closing unit among the units of a run."""
 CARRIED = "carried"
 
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """A closing unit that is to be built."""
+    """The closing unit of one source, by the units whose documents it takes."""
 
+    number: int
+    """Among the units of a run: below zero, as it is known only after them."""
     unit_id: str
+    source: Source
     closes: tuple[str, ...]
-    """Ids of the units whose documents it takes."""
+    """Ids of these units, in order."""
+    indexes: tuple[str, ...]
+    """Paths of their indexes."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOn:
+    """What a closing unit is made of."""
+
     rows: pa.Table
-    """INDEX: these documents, by shard and ordinal."""
+    """INDEX, by shard and ordinal."""
     shards: Mapping[str, str]
     """URL of each shard that they lie in, by name in order."""
-    number: int = NUMBER
 
 
-def units_to_close(manifests: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
-    """Ids of the units that hand documents on, in order."""
-    return tuple(sorted(m["unit"] for m in manifests if m["counts"]["samples"][CARRIED] > 0))
+def closings(
+    manifests: Sequence[Mapping[str, Any]], recipe: dict[str, Any], sources: Sequence[Source]
+) -> list[Closing]:
+    """The closing units that these units need: one a source, none where nothing is handed on."""
+    found = []
+    for place, source in enumerate(sources):
+        own = unit_recipe(recipe, source)
+        closed = {
+            manifest["unit"]: path
+            for manifest in manifests
+            if manifest["recipe"]["source"] == own["source"] and manifest["counts"]["samples"][CARRIED] > 0
+            for path in [file["path"] for file in manifest["files"] if file["kind"] == "index"]
+        }
+        if closed:
+            units = tuple(sorted(closed))
+            identity = closing_id(units, recipe_hash(own))
+            found.append(Closing(-1 - place, identity, source, units, tuple(closed[unit] for unit in units)))
+    return found
 
 
-def read_closing(
-    output: str, recipe_id: str, manifests: Sequence[Mapping[str, Any]], urls: Mapping[str, str]
-) -> Closing:
-    """The closing unit of units by their manifests, some of which carry something. urls: of every shard by name."""
-    closes = units_to_close(manifests)
-    rows = pa.concat_tables([_carried(output, m["files"]) for m in manifests if m["unit"] in closes])
+def read_handed_on(output: str, closing: Closing, urls: Mapping[str, str]) -> HandedOn:
+    """The documents of a closing unit, out of the indexes. urls: of every shard by name."""
+    rows = pa.concat_tables([_carried(storage.join(output, path)) for path in closing.indexes])
     keys = {name: pc.struct_field(rows["id"], name) for name in ("shard", "ordinal")}
     rows = rows.take(pc.sort_indices(pa.table(keys), [(name, "ascending") for name in keys]))
     names = sorted(set(pc.struct_field(rows["id"], "shard").to_pylist()))
-    return Closing(closing_id(closes, recipe_id), closes, rows, {name: urls[name] for name in names})
+    return HandedOn(rows, {name: urls[name] for name in names})
 
 
-def _carried(output: str, files: Iterable[Mapping[str, Any]]) -> pa.Table:
-    """The carried rows of a unit's index, of which only the row groups that hold some are read."""
-    (path,) = (file["path"] for file in files if file["kind"] == "index")
+def _carried(url: str) -> pa.Table:
+    """The carried rows of an index, of which only the row groups that hold some are read."""
     found = []
-    with storage.open_input(storage.join(output, path)) as (stream, _), pq.ParquetFile(stream) as index:
+    with storage.open_input(url) as (stream, _), pq.ParquetFile(stream) as index:
         for group in range(index.num_row_groups):
             chosen = index.read_row_group(group, columns=[CARRIED])[CARRIED]
             if pc.any(chosen).as_py():

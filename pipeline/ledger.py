@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
+from pipeline.copies import num_copies
 from pipeline.errors import Reason
 from pipeline.operator import Row
 from pipeline.types import Rejection
@@ -52,6 +53,14 @@ def sort_rejects(rows: Iterable[Row], shard_order: dict[str, int]) -> list[Row]:
         (shard_order[r["shard"]], r["id"]["ordinal"], -1 if r["segment"] is None else r["segment"]): r for r in rows
     }
     return [unique[key] for key in sorted(unique)]
+
+
+def without_copies(counts: dict[str, dict[str, int]], late: Iterable[Row], weight: float) -> dict[str, dict[str, int]]:
+    """Counts of a unit that repeat nothing of the rejects found while it was written, each given once."""
+    kept = {level: dict(found) for level, found in counts.items()}
+    for row in late:
+        kept[row["level"]]["repeated"] -= num_copies(row["shard"], row["id"]["ordinal"], weight) - 1
+    return kept
 
 
 def close_counts(counts: dict[str, dict[str, int]], rejects: Iterable[Row]) -> dict[str, dict[str, int]]:

@@ -60,7 +60,7 @@ def _run_unit(
 ) -> Generator[pa.Table]:
     pack = chain.pack([unit])
     for number in range(len(unit.shards)):
-        for table in read(unit, number, chain.format, chain.max_member_bytes):
+        for table in read(unit, number, chain.max_member_bytes):
             rows = table
             on_progress("read", rows.num_rows)
             for name, operator in operators:

@@ -9,15 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any, cast
 
 from pipeline import storage
 from pipeline.errors import ConfigError
-from pipeline.formats import FORMATS
-from pipeline.read import count_samples
-from pipeline.types import Shard, Unit
-from pipeline.units import group_shards, recipe_difference, recipe_hash, unit_id
+from pipeline.takes import Inputs, Taken, take_samples
+from pipeline.types import Source, Unit
+from pipeline.units import group_shards, recipe_difference, recipe_hash, unit_id, unit_recipe
 
 HASHES = "runs/shards"
 HASHING_THREADS = 8
@@ -28,23 +28,24 @@ class Plan:
     """Units by what is left to do with them."""
 
     recipe: dict[str, Any]
+    """What all units have in common."""
     recipe_id: str
+    sources: tuple[Source, ...]
     todo: tuple[Unit, ...]
     done: tuple[str, ...]
     """Ids of units that are committed already."""
     fingerprints: dict[str, str]
     """Of each shard's URL, taken before the run."""
     withheld_shards: tuple[str, ...]
-    """Names of shards that a limited run does not read."""
+    """Names of shards that a limited run, or a source's max_samples, does not read."""
 
 
 def make_plan(
     output: str,
-    shards: Sequence[Shard],
+    inputs: Inputs,
     recipe: dict[str, Any],
     *,
     target_shards: int,
-    format_name: str,
     limit: int | None,
     rebuild: bool,
 ) -> Plan:
@@ -53,26 +54,39 @@ def make_plan(
     manifests = {name.removesuffix(".json") for name in storage.list_names(storage.join(output, "manifests"))}
     if manifests and not rebuild:
         _refuse_other_recipe(output, recipe, min(manifests))
-    taken, takes = _limited(shards, format_name, limit)
-    fingerprints = _map(storage.fingerprint, [shard.url for shard in taken])
+    taken = take_samples(inputs, limit)
+    urls = [shard.url for one in taken for shard in one.shards]
+    fingerprints = _map(storage.fingerprint, urls)
     known = _known_hashes(output, fingerprints) if manifests else {}
     if manifests:
-        unknown = [shard.url for shard in taken if shard.url not in known]
-        known |= _map(storage.hash_file, unknown)
+        known |= _map(storage.hash_file, [url for url in urls if url not in known])
     todo: list[Unit] = []
     done: list[str] = []
-    start = 0
-    for number, group in enumerate(group_shards(taken, target_shards)):
-        take = takes[start : start + len(group)] if takes is not None else None
-        start += len(group)
-        if all(shard.url in known for shard in group):
-            identity = unit_id([(shard.name, known[shard.url]) for shard in group], recipe_id, take)
+    for unit in _units(taken, target_shards):
+        if all(shard.url in known for shard in unit.shards):
+            hashes = [(shard.name, known[shard.url]) for shard in unit.shards]
+            identity = unit_id(hashes, recipe_hash(unit_recipe(recipe, unit.source)), unit.take)
             if identity in manifests:
                 done.append(identity)
                 continue
-        todo.append(Unit(number, group, take))
-    withheld = tuple(shard.name for shard in shards[len(taken) :])
-    return Plan(recipe, recipe_id, tuple(todo), tuple(done), fingerprints, withheld)
+        todo.append(unit)
+    sources = tuple(source for source, _ in inputs)
+    withheld = tuple(shard.name for one in taken for shard in one.withheld)
+    return Plan(recipe, recipe_id, sources, tuple(todo), tuple(done), fingerprints, withheld)
+
+
+def _units(taken: Sequence[Taken], target_shards: int) -> list[Unit]:
+    """Units of all sources in the order of work: when half of them are done, half of each source is."""
+    found: list[tuple[Fraction, Unit]] = []
+    for one in taken:
+        groups = group_shards(one.shards, target_shards)
+        start = 0
+        for i, group in enumerate(groups):
+            take = one.takes[start : start + len(group)] if one.takes is not None else None
+            start += len(group)
+            found.append((Fraction(2 * i + 1, 2 * len(groups)), Unit(0, group, one.source, take)))
+    ordered = sorted(found, key=lambda entry: entry[0])
+    return [replace(unit, number=number) for number, (_, unit) in enumerate(ordered)]
 
 
 def latest_version(output: str) -> tuple[int, dict[str, Any] | None]:
@@ -90,30 +104,13 @@ def read_json(url: str) -> dict[str, Any]:
 def _refuse_other_recipe(output: str, recipe: dict[str, Any], any_unit: str) -> None:
     _, version = latest_version(output)
     old = (version or read_json(storage.join(output, "manifests", f"{any_unit}.json")))["recipe"]
+    old = {name: value for name, value in old.items() if name != "source"}  # a manifest's has its source's beside
     difference = recipe_difference(old, recipe)
     if difference:
         raise ConfigError(
             f"{output} was built with another recipe ({'; '.join(difference)}); "
             "choose another output, or say --rebuild to build it anew beside the old"
         )
-
-
-def _limited(
-    shards: Sequence[Shard], format_name: str, limit: int | None
-) -> tuple[Sequence[Shard], tuple[int, ...] | None]:
-    """The shards that hold the first `limit` samples, and how many of each to take."""
-    if limit is None:
-        return shards, None
-    takes: list[int] = []
-    left = limit
-    for shard in shards:
-        if left <= 0:
-            break
-        with storage.open_input(shard.url) as (stream, size):
-            samples = count_samples(stream, size, format=FORMATS[format_name])
-        takes.append(min(left, samples))
-        left -= samples
-    return shards[: len(takes)], tuple(takes)
 
 
 def _known_hashes(output: str, fingerprints: dict[str, str]) -> dict[str, str]:

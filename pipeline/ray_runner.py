@@ -204,7 +204,7 @@ def _round(chain: Chain, units: Sequence[Unit], pools: dict[str, Pool]) -> Itera
     def read_shards(table: pa.Table) -> Iterator[pa.Table]:
         for item in table.to_pylist():
             unit = units[item["unit"]]
-            yield from read(unit, item["shard"], chain.format, chain.max_member_bytes)
+            yield from read(unit, item["shard"], chain.max_member_bytes)
 
     dataset = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
         read_shards, batch_size=1, batch_format="pyarrow", num_cpus=chain.read_cpus, max_retries=MAX_DEATHS

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
+from pipeline.copies import num_copies
 from pipeline.errors import InputError, Reason, StorageError
 from pipeline.formats import Format
 from pipeline.formats.fields import UNSAFE_FIELDS, join_keys, split_extension
@@ -47,12 +48,14 @@ def read_shard(
     format: Format,  # noqa: A002
     max_member_bytes: int,
     take: int | None,
+    weight: float = 1.0,
     batch_rows: int = 64,
     batch_bytes: int = 16 << 20,
 ) -> Iterator[pa.Table]:
     """Tables in schema READ whose rows, put together, depend on the shard's bytes alone.
 
-    size: bytes of the stream where known. take: samples from that ordinal on are withheld, whatever else they are.
+    size: bytes of the stream where known. take: samples from that ordinal on are withheld, whatever else they are;
+    so are those of which the source's `weight` leaves no copy.
     Rejected and withheld rows have no texts and payloads; they keep their segments where the format knows them.
     A table ends after `batch_rows` rows, or when its texts and payloads reach `batch_bytes`; only one sample may
     go over. Raises StorageError if the stream had not `size` bytes.
@@ -63,11 +66,12 @@ def read_shard(
     ordinal, num_ignored, num_bytes = 0, 0, 0
     for item in _groups(reader, size, format, max_member_bytes=max_member_bytes, is_read=True):
         sample, ignored = (item, 0) if isinstance(item, Sample) else _to_sample(item, format)
-        row, weight = _to_row(sample, is_withheld=take is not None and ordinal >= take)
+        is_withheld = (take is not None and ordinal >= take) or not num_copies(shard_name, ordinal, weight)
+        row, row_bytes = _to_row(sample, is_withheld=is_withheld)
         rows.append(place | {"ordinal": ordinal, "shard_end": None} | row)
         ordinal += 1
         num_ignored += ignored
-        num_bytes += weight
+        num_bytes += row_bytes
         if len(rows) >= batch_rows or num_bytes >= batch_bytes:
             yield table_from_rows(rows, READ)
             rows, num_bytes = [], 0

@@ -132,7 +132,10 @@ MEASURED = ROW.append(PICTURES).append(PLANS).append(TOKENS).append(TRAINED).app
 SAMPLE_ID = _struct(shard=pa.string(), key=pa.string(), ordinal=pa.int64())
 PIXELS = _struct(data=pa.large_binary(), format=pa.string(), shard=pa.string(), offset=pa.int64(), size=pa.int64())
 """encoded: data and format (png, webp, jpeg); patches: data and format `patches`; source: shard, offset, size."""
-PACK_SAMPLE = _struct(id=SAMPLE_ID, part=pa.int32(), num_parts=pa.int32(), start=pa.int32(), length=pa.int32())
+PACK_SAMPLE = _struct(
+    id=SAMPLE_ID, copy=pa.int32(), part=pa.int32(), num_parts=pa.int32(), start=pa.int32(), length=pa.int32()
+)
+"""copy: 0, or the number of a further copy, where the sample's source has a weight over 1."""
 PACK_VIEW = _struct(
     sample=pa.int32(),
     image=pa.int32(),

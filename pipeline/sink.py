@@ -21,7 +21,8 @@ from pipeline.parquet import write_parquet
 from pipeline.planning import HASHES, Plan, latest_version, read_json
 from pipeline.schema import REJECTS, SCHEMA_VERSION
 from pipeline.tasks import SUMMARY, from_stream, note_of
-from pipeline.units import canonical_json
+from pipeline.types import ONLY_SOURCE, Source
+from pipeline.units import canonical_json, recipe_hash, unit_recipe
 
 EXAMPLES = 3
 """Rejected samples named when a job stops for having too many."""
@@ -48,6 +49,7 @@ class Sink:
         self._plan = plan
         self._max_reject_ratio = max_reject_ratio
         self._open: dict[tuple[int, str], _Open] = {}
+        self._sources = {unit.number: unit.source for unit in plan.todo}
         self._urls = {unit.number: {shard.name: shard.url for shard in unit.shards} for unit in plan.todo}
         self._left = set(self._urls)
         self._kept = [*plan.done]
@@ -62,9 +64,10 @@ class Sink:
         """Names a unit that is committed already: it belongs to the version."""
         self._kept.append(unit)
 
-    def expect(self, number: int, urls: Mapping[str, str]) -> None:
-        """One more unit to be committed: its number, and the URL of each of its shards by name in order."""
+    def expect(self, number: int, urls: Mapping[str, str], source: Source) -> None:
+        """One more unit to be committed: its number, the URL of each of its shards by name in order, its source."""
         self._urls[number] = dict(urls)
+        self._sources[number] = source
         self._left.add(number)
 
     @property
@@ -96,10 +99,13 @@ class Sink:
         summary, identity = note_of(summary_row), summary_row["unit_id"]
         self._check_unchanged(number)
         notes = [note_of(row) for _, row in sorted(reports.items())]
-        late = [reject for _, row in sorted(reports.items()) for reject in from_stream(row["payload"]).to_pylist()]
+        found = [reject for _, row in sorted(reports.items()) for reject in from_stream(row["payload"]).to_pylist()]
         order = {name: i for i, name in enumerate(self._urls[number])}
+        late = ledger.sort_rejects(found, order)
         rejects = ledger.sort_rejects(summary["rejects"] + late, order)
-        counts = ledger.close_counts(summary["counts"], rejects)
+        source = self._sources[number]
+        counts = ledger.close_counts(ledger.without_copies(summary["counts"], late, source.weight), rejects)
+        recipe = unit_recipe(self._plan.recipe, source)
         tokens: dict[str, int] = {}
         for note in notes:
             tokens = ledger.add_counts(tokens, note["counts"])
@@ -108,8 +114,8 @@ class Sink:
         manifest = {
             "schema_version": SCHEMA_VERSION,
             "unit": identity,
-            "recipe_id": self._plan.recipe_id,
-            "recipe": self._plan.recipe,
+            "recipe_id": recipe_hash(recipe),
+            "recipe": recipe,
             "inputs": summary["inputs"],
             **({"closes": summary["closes"]} if "closes" in summary else {}),
             "files": sorted(files, key=lambda file: str(file["path"])),
@@ -145,11 +151,15 @@ class Sink:
 
         StorageError if units are missing, or if more samples were rejected than the job allows.
         """
+        sources = {source.label: _entry(source) for source in self._plan.sources}
         totals: dict[str, Any] = {}
         reasons: dict[str, int] = {}
         units = [manifest["unit"] for manifest in self.units]
         for manifest in self.units:
             totals = ledger.add_counts(totals, manifest["counts"])
+            source = sources[manifest["recipe"]["source"].get("name", ONLY_SOURCE)]
+            source["units"].append(manifest["unit"])
+            source["totals"] = ledger.add_counts(source["totals"], manifest["counts"])
             reasons = ledger.add_counts(reasons, manifest["reasons"])
         self._check_rejects(units, totals)
         version = {
@@ -157,6 +167,7 @@ class Sink:
             "recipe_id": self._plan.recipe_id,
             "recipe": self._plan.recipe,
             "units": units,
+            "sources": sources,
             "totals": totals,
             "reasons": reasons,
             "withheld_shards": list(self._plan.withheld_shards),
@@ -198,6 +209,17 @@ class Sink:
         table = pq.read_table(pa.BufferReader(storage.read_bytes(storage.join(self._output, path))))
         rows = table.select(["level", "id"]).to_pylist()
         return [f"{row['id']['shard']}/{row['id']['key']}" for row in rows if row["level"] == ledger.SAMPLE]
+
+
+def _entry(source: Source) -> dict[str, Any]:
+    """A source as the version lists it, before its units are added."""
+    return {
+        "format": source.format,
+        "weight": source.weight,
+        "max_samples": source.max_samples,
+        "units": [],
+        "totals": {},
+    }
 
 
 def _taken(totals: dict[str, Any]) -> int:

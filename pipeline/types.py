@@ -88,12 +88,42 @@ class Shard:
     url: str
 
 
+ONLY_SOURCE = "input"
+"""What a version calls the source of a job that mixes none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One input of a job: how its shards are read, and how often the data set holds each of its samples."""
+
+    format: str
+    weight: float = 1.0
+    max_samples: int | None = None
+    name: str | None = None
+    """None where the input is no mixture."""
+
+    @property
+    def label(self) -> str:
+        """The name that a version lists it by."""
+        return self.name or ONLY_SOURCE
+
+    @property
+    def recipe(self) -> dict[str, str | float]:
+        """What changes the bytes of this source's units and of no other's. max_samples acts through `Unit.take`."""
+        named: dict[str, str | float] = {"name": self.name} if self.name else {}
+        return named | {"format": self.format, "weight": self.weight}
+
+
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """Shards that are packed, written and committed together; `number` is its place in this run's plan only."""
+    """Shards of one source that are packed, written and committed together.
+
+    `number` is its place in this run's plan only.
+    """
 
     number: int
     shards: tuple[Shard, ...]
+    source: Source
     take: tuple[int, ...] | None = None
     """Samples to take of each shard when the run is limited; None takes all."""
 

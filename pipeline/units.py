@@ -17,7 +17,7 @@ import braceexpand
 
 from pipeline import storage
 from pipeline.errors import ConfigError
-from pipeline.types import Shard
+from pipeline.types import Shard, Source
 
 MIN_SHARE = 4
 """A unit has at least target / 4 shards (and one), so that its last, part-filled pack stays cheap."""
@@ -26,22 +26,26 @@ MAX_SHARE = 2
 HASH_DIGITS = 16
 
 
-def list_shards(patterns: Sequence[str]) -> list[Shard]:
+def list_shards(patterns: Sequence[str], source: str | None = None) -> list[Shard]:
     """The shards that brace and glob patterns name, sorted by name; a name is the path below its fixed folder.
+
+    source: of a mixture; it stands before the names of its shards, so that no two sources have one name.
 
     ConfigError when a pattern matches nothing, a braced file is not there or is a folder, or two shards have one
     name: a line for each pattern that is wrong.
     """
+    field = "input.shards" if source is None else f"input.sources.{source}.shards"
     shards: dict[str, Shard] = {}
     mistakes: list[str] = []
     for pattern in patterns:
         try:
             _add_shards(shards, pattern)
         except ConfigError as error:
-            mistakes.append(str(error))
+            mistakes.append(f"{field}{error}")
     if mistakes:
         raise ConfigError("\n".join(mistakes))
-    return [shards[name] for name in sorted(shards)]
+    prefix = "" if source is None else f"{source}/"
+    return [Shard(f"{prefix}{name}", shards[name].url) for name in sorted(shards)]
 
 
 def from_here(url: str) -> str:
@@ -50,12 +54,12 @@ def from_here(url: str) -> str:
 
 
 def _add_shards(shards: dict[str, Shard], pattern: str) -> None:
-    """Adds the shards of one pattern by name."""
+    """Adds the shards of one pattern by name. A ConfigError begins where the field's name ends."""
     root = _fixed_folder(pattern)
     urls = [url for part in _expand_braces(pattern) for url in _files(part)]
     if not urls:
         raise ConfigError(
-            f"input.shards matches no file: {pattern}{from_here(pattern)}; check the folder and the numbers in braces"
+            f" matches no file: {pattern}{from_here(pattern)}; check the folder and the numbers in braces"
         )
     for url in urls:
         name = _name(url, root)
@@ -66,9 +70,9 @@ def _add_shards(shards: dict[str, Shard], pattern: str) -> None:
 
 def _twice(name: str, one: str, other: str) -> str:
     if one == other:
-        return f"input.shards names {one} twice; leave one of its patterns out"
+        return f" names {one} twice; leave one of its patterns out"
     return (
-        f"input.shards names {name} twice ({one} and {other}); every shard needs its own name: "
+        f" names {name} twice ({one} and {other}); every shard needs its own name: "
         "use one pattern for both, such as /data/{p,q}/*.tar"
     )
 
@@ -83,7 +87,7 @@ def _expand_braces(pattern: str) -> list[str]:
     try:
         return list(braceexpand.braceexpand(pattern))
     except ValueError as error:
-        raise ConfigError(f"input.shards: unbalanced braces: {pattern}; write ranges as {{000000..000007}}") from error
+        raise ConfigError(f": unbalanced braces: {pattern}; write ranges as {{000000..000007}}") from error
 
 
 def _name(url: str, root: str) -> str:
@@ -97,11 +101,9 @@ def _files(pattern: str) -> list[str]:
     if any(c in pattern for c in "*?["):
         return [url for url in storage.expand_glob(pattern) if not _is_local_folder(url)]
     if not storage.exists(pattern):
-        raise ConfigError(
-            f"input.shards: no such file: {pattern}{from_here(pattern)}; check the folder and the numbers in braces"
-        )
+        raise ConfigError(f": no such file: {pattern}{from_here(pattern)}; check the folder and the numbers in braces")
     if _is_folder(pattern):
-        raise ConfigError(f"input.shards: {pattern} is a folder; write {storage.join(pattern, '*.tar')}")
+        raise ConfigError(f": {pattern} is a folder; write {storage.join(pattern, '*.tar')}")
     return [pattern]
 
 
@@ -145,6 +147,11 @@ def canonical_json(value: Any) -> bytes:
 def recipe_hash(recipe: dict[str, Any]) -> str:
     """The short hash of everything but the input's bytes that changes the output's bytes."""
     return hashlib.sha256(canonical_json(recipe)).hexdigest()[:HASH_DIGITS]
+
+
+def unit_recipe(recipe: dict[str, Any], source: Source) -> dict[str, Any]:
+    """The recipe of a source's units: the job's, and what belongs to the source alone."""
+    return recipe | {"source": source.recipe}
 
 
 def unit_id(shards: Sequence[tuple[str, str]], recipe: str, take: Sequence[int] | None = None) -> str:

@@ -65,6 +65,18 @@ def write_small_shards(folder: Path, num_shards: int, per_shard: int, mtime: int
     return str(folder / f"small-{{000000..{num_shards - 1:06d}}}.tar")
 
 
+def write_pairs(folder: Path, num_shards: int, per_shard: int) -> str:
+    """Pictures of the bundled shards with captions, in many small shards; returns their pattern."""
+    pictures = sorted({data for found in documents().values() for name, data in found.items() if name.endswith(".png")})
+    pictures.sort(key=len)
+    for number in range(num_shards):
+        members: dict[str, bytes] = {}
+        for i in range(number * per_shard, (number + 1) * per_shard):
+            members |= {f"{i:04d}.png": pictures[i], f"{i:04d}.txt": f"Picture {i} of the manual.".encode()}
+        write_shard(folder / f"pairs-{number:06d}.tar", members)
+    return str(folder / f"pairs-{{000000..{num_shards - 1:06d}}}.tar")
+
+
 def build(
     output: Path | str,
     shards: str | None = None,
@@ -73,10 +85,11 @@ def build(
     workers: int | None = None,
     **options: Any,
 ) -> dict[str, Any]:
-    """Runs the quickstart job, with its own tokenizer, in this process; its summary."""
+    """Runs the quickstart job, with its own tokenizer, in this process; its summary. An override may give `input`."""
     fields = [f"tokenizer={ROOT}/jobs/samples/tokenizer.model", *overrides]
-    shards = shards or f"{ROOT}/jobs/samples/gimp-sample-{{000000..000001}}.tar"
-    job = load_job(str(QUICKSTART), fields, input__shards=shards, output=str(output), **options)
+    if not any(field.startswith("input=") for field in overrides):
+        options["input__shards"] = shards or f"{ROOT}/jobs/samples/gimp-sample-{{000000..000001}}.tar"
+    job = load_job(str(QUICKSTART), fields, output=str(output), **options)
     with Screen(quiet=True) as screen:
         return run_job(resolve_job(job), local=local, workers=workers, rebuild=False, progress=screen)
 

@@ -24,7 +24,8 @@ PACK_COLUMNS = {
     "segment_ids": "list<element: int32>",
     "cu_seqlens": "list<element: int32>",
     "modality": "list<element: int8>",
-    "samples": f"list<element: struct<id: {SAMPLE_ID}, part: int32, num_parts: int32, start: int32, length: int32>>",
+    "samples": f"list<element: struct<id: {SAMPLE_ID}, copy: int32, part: int32, num_parts: int32, start: int32, "
+    "length: int32>>",
     "views": "list<element: struct<sample: int32, image: int32, kind: string, box: list<element: int32>, row: int16, "
     "col: int16, height: int32, width: int32, grid_t: int32, grid_h: int32, grid_w: int32, start: int32, "
     "tokens: int32, budget: int32, relevance: uint8, pixels: struct<data: large_binary, format: string, "

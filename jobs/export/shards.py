@@ -15,7 +15,7 @@ from pipeline.loading.packs import Packs
 
 T = TypeVar("T")
 ABOUT = "lodepack.json"
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 """Raised when a name or type in the samples of an export changes."""
 
 

@@ -1,4 +1,4 @@
-"""What became of one sample, and why: packed where, rejected by what, or withheld by the limit."""
+"""What became of one sample, and why: packed where, rejected by what, or withheld by a limit or its weight."""
 
 from __future__ import annotations
 
@@ -69,12 +69,12 @@ def _places(output: Output, files: Sequence[str], name: SampleId) -> tuple[list[
     for pack in (pack for path in files for pack in output.rows(path, PLACE_COLUMNS)):
         for i, sample in enumerate(pack["samples"]):
             if SampleId(**sample["id"]) == name:
-                place = {key: sample[key] for key in ("part", "num_parts", "start", "length")}
+                place = {key: sample[key] for key in ("copy", "part", "num_parts", "start", "length")}
                 parts.append({"pack_id": pack["pack_id"]} | place)
                 for view in pack["views"]:
                     if view["sample"] == i:
                         starts.setdefault(view["image"], (pack["pack_id"], view["start"]))
-    return sorted(parts, key=lambda part: int(part["part"])), starts
+    return sorted(parts, key=lambda part: (part["copy"], part["part"])), starts
 
 
 def _with_fates(segments: list[dict[str, Any]], fates: list[Row]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Which sample a name means: looked up in the index, among the rejects, and in what the limit withheld."""
+"""Which sample a name means: looked up in the index, among the rejects, and in what limits and weights withheld."""
 
 from __future__ import annotations
 
@@ -109,14 +109,20 @@ def _search(output: Output, unit: str, wanted: str) -> _Part:
 
 
 def _search_withheld(output: Output, wanted: str) -> list[Found]:
-    """Samples that the limit kept out, found by reading the shards they may be in. ConfigError if there are none."""
+    """Samples that were kept out, found by reading the shards they may be in. ConfigError if there are none.
+
+    A shard that a limit cut is read, and every other one that holds back samples if `wanted` names it.
+    """
     urls = output.newest_run().get("shards", {})
     unread = output.version["withheld_shards"]
-    manifests = [output.manifest(unit) for unit in output.units]
-    cut = [m["inputs"][-1]["shard"] for m in manifests if m["counts"]["samples"]["withheld"]]
+    cut: list[str] = []
+    thinned: list[str] = []
+    for manifest in (output.manifest(unit) for unit in output.units):
+        for entry in manifest["inputs"] if manifest["counts"]["samples"]["withheld"] else ():
+            (cut if entry.get("take", entry["samples"]) < entry["samples"] else thinned).append(entry["shard"])
     found: list[Found] = []
     hints: list[str] = []
-    for shard in [*cut, *(name for name in unread if wanted.startswith(f"{name}/"))]:
+    for shard in [*cut, *(name for name in [*unread, *thinned] if wanted.startswith(f"{name}/"))]:
         try:
             names = _names_in(output, shard, urls[shard]) if shard in urls else []
         except StorageError as error:
@@ -125,6 +131,9 @@ def _search_withheld(output: Output, wanted: str) -> list[Found]:
         found += [Found(name) for name in names if name.is_called(wanted)]
     if found:
         return found
+    if thinned:
+        which = plural(len(thinned), "shard")
+        hints.append(f"; weights leave samples out of {which}: to look in one say {thinned[0]}/KEY")
     if unread:
         hints.append(f"; the limit left {plural(len(unread), 'shard')} unread: to look in one say {unread[0]}/KEY")
     samples = output.version["totals"]["samples"]
@@ -137,7 +146,9 @@ def _search_withheld(output: Output, wanted: str) -> list[Found]:
 
 def _names_in(output: Output, shard: str, url: str) -> list[SampleId]:
     """The samples of a whole shard, named as a build names them."""
-    job = output.recipe["job"]
+    # In a mixture the source stands before the shard's name; a job that mixes none has one source alone.
+    sources = output.version["sources"]
+    source = sources.get(shard.partition("/")[0]) or next(iter(sources.values()))
     with storage.open_input(url) as (stream, size):
         tables = read_shard(
             stream,
@@ -145,8 +156,8 @@ def _names_in(output: Output, shard: str, url: str) -> list[SampleId]:
             shard_name=shard,
             unit=0,
             shard_number=0,
-            format=FORMATS[job["format"]],
-            max_member_bytes=job["limits"]["max_member_bytes"],
+            format=FORMATS[source["format"]],
+            max_member_bytes=output.recipe["job"]["limits"]["max_member_bytes"],
             take=0,
         )
         rows: list[Row] = [row for table in tables for row in table.select(["key", "ordinal", "shard_end"]).to_pylist()]

@@ -34,6 +34,7 @@ def overview(output: Output) -> dict[str, Any]:
         "num_packs": output.num_packs,
         "fill": round(tokens.get("tokens", 0) / size, 6) if size else 0.0,
         "totals": totals,
+        "sources": output.version["sources"],
         "reasons": output.version["reasons"],
         "withheld_shards": output.version["withheld_shards"],
     }
@@ -109,7 +110,7 @@ def read_pack(output: Output, number: int, row: Row) -> dict[str, Any]:
     tokenizer, why = load_tokenizer(output)
     documents = [
         sample["id"]
-        | {name: sample[name] for name in ("part", "num_parts", "start", "length")}
+        | {name: sample[name] for name in ("copy", "part", "num_parts", "start", "length")}
         | {"content": list(_content(row, i, tokenizer))}
         for i, sample in enumerate(row["samples"])
     ]

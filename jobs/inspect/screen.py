@@ -46,7 +46,7 @@ def print_overview(summary: Mapping[str, Any], packs: Iterable[tuple[Mapping[str
     for reason, amount in sorted(summary["reasons"].items(), key=lambda item: -item[1]):
         console.print(f"rejected {reason}: {amount:,}")
     if summary["withheld_shards"]:
-        console.print(f"withheld by --limit: {plural(len(summary['withheld_shards']), 'further shard')}, not read")
+        console.print(f"withheld by a limit: {plural(len(summary['withheld_shards']), 'further shard')}, not read")
     rows = list(packs)
     lines = [NUMBERS, *(_numbers(pack) for pack, _ in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -78,6 +78,7 @@ def print_pack(pack: Mapping[str, Any], row: Row) -> None:
         console.print(f"text is not shown: {pack['text_missing']}", style="yellow")
     for document in pack["documents"]:
         part = f", part {document['part'] + 1} of {document['num_parts']}" if document["num_parts"] > 1 else ""
+        part += f", copy {document['copy'] + 1}" if document["copy"] else ""
         name = SampleId(*(document[field] for field in SampleId._fields))
         console.print()
         title = printable(f"{name}{part}: {_span(document['start'], document['length'])}")
@@ -99,7 +100,7 @@ def print_explanation(found: Mapping[str, Any]) -> None:
     name = printable(str(SampleId(**found["id"])))
     why = found["rejection"]
     if found["outcome"] == "withheld":
-        console.print(f"{name}: withheld by --limit; it was not read further than its name", style="bold")
+        console.print(f"{name}: withheld by a limit or its weight; it was not read further than its name", style="bold")
     if found["outcome"] == "packed":
         console.print(f"{name}: packed", style="bold")
     if why:
@@ -111,6 +112,7 @@ def print_explanation(found: Mapping[str, Any]) -> None:
         console.print(f"measured: {plural(tokens, 'token')}, {plural(images, 'image')}, {patches:,} patches")
     for part in found["parts"]:
         which = f"part {part['part'] + 1} of {part['num_parts']}: " if part["num_parts"] > 1 else ""
+        which = f"copy {part['copy'] + 1}, {which}" if part["copy"] else which
         console.print(f"{which}pack {part['pack_id']}, {_span(part['start'], part['length'])}")
     if found["text_missing"]:
         console.print(f"text is not shown: {found['text_missing']}", style="yellow")

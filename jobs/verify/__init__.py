@@ -22,6 +22,7 @@ from jobs.verify.inputs import check_inputs
 from jobs.verify.locate import last_run, locate_shards
 from jobs.verify.records import Recipe, Version
 from jobs.verify.replan import Planner
+from jobs.verify.sources import mixes
 from jobs.verify.takes import check_takes
 from jobs.verify.text import open_text
 from jobs.verify.units import read_unit
@@ -41,27 +42,32 @@ def verify(output: str, inputs: Sequence[str] = (), tokenizer: str | None = None
     report = Report(output, number)
     recipe = _recipe(version)
     manifests = check_records(output, number, version, report)
+    is_mixture = mixes(version, manifests)
     record = last_run(output)
     names = [entry.shard for manifest in manifests for entry in manifest.inputs]
-    urls = locate_shards(names, inputs, record.get("shards", {}))
+    urls = locate_shards(names, inputs, record.get("shards", {}), version.sources if is_mixture else ())
     address = tokenizer or record.get("tokenizer")
     if address is None:
         raise ConfigError(f"{output} does not record its tokenizer; give the file with --tokenizer FILE")
     text = open_text(address, recipe)
     takes = check_takes(manifests, version, recipe.job.limit, report)
-    check = Check(output, recipe, text, Planner(version.recipe, text.tokenizer), urls, takes)
-    check_closes(f"versions/{number:06d}.json", manifests, recipe.job.pack, report)
-    handed_on = [INDEX.empty_table()]
+    sources = {unit: entry for entry in version.sources.values() for unit in entry.units}
+    check = Check(output, recipe, text, Planner(version.recipe, text.tokenizer), urls, takes, sources)
+    check_closes(f"versions/{number:06d}.json", manifests, version, recipe.job.pack, report)
+    handed_on = {manifest.unit: INDEX.empty_table() for manifest in manifests}
     for manifest in sorted(manifests, key=lambda manifest: manifest.closes is not None):
         if not check_files(output, manifest, recipe, report):
             report.notes.append(f"unit {manifest.unit} was not looked into, because its files are not sound")
             continue
+        if manifest.unit not in sources:
+            continue  # a finding already; nothing says how its shards are to be read
         if manifest.closes is None:
             unit = read_unit(output, manifest, report)
             check_inputs(unit, check, report)
-            handed_on.append(unit.index.filter(unit.index["carried"]))
+            handed_on[manifest.unit] = unit.index.filter(unit.index["carried"])
         else:
-            unit = read_unit(output, manifest, report, pa.concat_tables(handed_on))
+            closed = [handed_on[unit] for unit in manifest.closes if unit in handed_on]
+            unit = read_unit(output, manifest, report, pa.concat_tables([INDEX.empty_table(), *closed]))
             check_handed_on(unit, report)
         check_index(unit, check, report)
         check_packs(unit, check, report)

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from jobs.verify.records import Recipe
+from jobs.verify.records import Recipe, SourceEntry
 from jobs.verify.replan import Planner
 from jobs.verify.text import Text
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check of one output. urls: of each shard by name; takes: samples that a limited run takes of each shard."""
+    """One check of one output. urls: of each shard by name; takes: samples that a limited run takes of each shard.
+
+    sources: of each unit by id.
+    """
 
     output: str
     recipe: Recipe
@@ -20,3 +23,4 @@ class Check:
     planner: Planner
     urls: Mapping[str, str]
     takes: Mapping[str, int]
+    sources: Mapping[str, SourceEntry]

@@ -6,20 +6,25 @@ from collections import Counter
 from collections.abc import Sequence
 
 from jobs.verify.findings import Report
-from jobs.verify.records import Manifest, PackSection
+from jobs.verify.records import Manifest, PackSection, Version
 from jobs.verify.units import LATE, Contents, name_of
 
 CLOSING = "the closing unit"
 
 
-def check_closes(where: str, manifests: Sequence[Manifest], pack: PackSection, report: Report) -> None:
-    """One closing unit, of all units that hand documents on, exactly where the job asks for it."""
-    handing = tuple(sorted(m.unit for m in manifests if m.counts.get("samples", {}).get("carried", 0) > 0))
-    found = [manifest.closes for manifest in manifests if manifest.closes is not None]
-    if handing and not pack.closing:
-        report.add(where, f"units {', '.join(handing)} hand documents on; none expected without pack.closing")
-    if found != ([handing] if handing else []):
-        report.add(where, f"closing units of {[list(closes) for closes in found]}; one of {list(handing)} expected")
+def check_closes(
+    where: str, manifests: Sequence[Manifest], version: Version, pack: PackSection, report: Report
+) -> None:
+    """One closing unit a source, of all its units that hand documents on, exactly where the job asks for it."""
+    for name, source in version.sources.items():
+        own = [manifest for manifest in manifests if manifest.unit in source.units]
+        handing = tuple(sorted(m.unit for m in own if m.counts.get("samples", {}).get("carried", 0) > 0))
+        found = [manifest.closes for manifest in own if manifest.closes is not None]
+        if handing and not pack.closing:
+            report.add(where, f"units {', '.join(handing)} hand documents on; none expected without pack.closing")
+        if found != ([handing] if handing else []):
+            closed = [list(closes) for closes in found]
+            report.add(where, f"closing units of {closed} in source {name}; one of {list(handing)} expected")
 
 
 def check_handed_on(unit: Contents, report: Report) -> None:

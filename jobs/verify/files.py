@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TypeVar
 
 import pyarrow as pa
@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from jobs.verify.findings import Report
 from jobs.verify.records import File, Manifest, Recipe, Record, Version, closing_id, recipe_id, unit_id
+from jobs.verify.sources import add, check_sources
 from jobs.verify.structure import structure_faults
 from pipeline import storage
 from pipeline.errors import ConfigError, StorageError
@@ -55,23 +56,24 @@ def check_records(output: str, number: int, version: Version, report: Report) ->
         except (StorageError, ValueError) as error:
             report.add(path, f"no manifest, which {where} names: {_one_line(error)}")
             continue
-        _check_manifest(path, unit, manifest, version, report)
+        _check_manifest(path, unit, manifest, report)
         manifests.append(manifest)
     _check_disjoint(where, version, manifests, report)
+    check_sources(where, version, manifests, report)
     totals: dict[str, dict[str, int]] = {}
     for manifest in manifests:
         for section, counts in manifest.counts.items():
-            totals[section] = _sum(totals.get(section, {}), counts)
+            totals[section] = add(totals.get(section, {}), counts)
     reasons: dict[str, int] = {}
     for manifest in manifests:
-        reasons = _sum(reasons, manifest.reasons)
+        reasons = add(reasons, manifest.reasons)
     report.expect(where, "totals", version.totals, totals)
     report.expect(where, "reasons", version.reasons, reasons)
     report.checked["units"] = len(manifests)
     return manifests
 
 
-def _check_manifest(path: str, unit: str, manifest: Manifest, version: Version, report: Report) -> None:
+def _check_manifest(path: str, unit: str, manifest: Manifest, report: Report) -> None:
     report.expect(path, "unit", manifest.unit, unit)
     if manifest.closes is None:
         report.expect(path, "unit", manifest.unit, unit_id(manifest.inputs, manifest.recipe_id))
@@ -79,9 +81,7 @@ def _check_manifest(path: str, unit: str, manifest: Manifest, version: Version, 
         report.expect(path, "unit", manifest.unit, closing_id(manifest.closes, manifest.recipe_id))
         report.expect(path, "inputs of a closing unit", manifest.inputs, ())
     report.expect(path, "schema_version", manifest.schema_version, SCHEMA_VERSION)
-    report.expect(path, "recipe_id", manifest.recipe_id, version.recipe_id)
-    if manifest.recipe != version.recipe:
-        report.add(path, "recipe is not that of the version")
+    report.expect(path, "recipe_id", manifest.recipe_id, recipe_id(manifest.recipe))
     names = [entry.shard for entry in manifest.inputs]
     report.expect(path, "order of inputs", names, sorted(set(names)))
 
@@ -171,10 +171,6 @@ def list_orphans(output: str) -> list[str]:
 
 def _read(output: str, path: str, kind: type[R]) -> R:
     return kind.model_validate(json.loads(storage.read_bytes(storage.join(output, path))))
-
-
-def _sum(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
-    return {name: one.get(name, 0) + other.get(name, 0) for name in [*one, *(n for n in other if n not in one)]}
 
 
 def _one_line(error: Exception) -> str:

@@ -7,6 +7,7 @@ from operator import mul
 from typing import Any
 
 from jobs.verify.check import Check
+from jobs.verify.copies import Copies
 from jobs.verify.documents import Document, read_document
 from jobs.verify.findings import Report
 from jobs.verify.packs import aligned
@@ -28,6 +29,7 @@ def check_index(unit: Contents, check: Check, report: Report) -> None:
     num_split = 0
     recipe, special = check.recipe, check.text.special
     is_closing = unit.manifest.closes is not None
+    weight = check.sources[unit.manifest.unit].weight
     for identity in unit.rows:
         row = unit.row(identity)
         if row is None:
@@ -41,12 +43,13 @@ def check_index(unit: Contents, check: Check, report: Report) -> None:
         if identity in unit.carried:
             report.checked["segments"] += len(row["segments"])
             continue
+        num_copies = Copies(identity[0], weight).of(identity[1])
         for dimension in DIMENSIONS:
-            totals[dimension] += row["lengths"][dimension]
+            totals[dimension] += num_copies * row["lengths"][dimension]
         num_split += row["num_parts"] > 1
         for length in unit.packed[identity].lengths.values() if identity in unit.packed else [row["lengths"]["tokens"]]:
-            totals["aligned"] += aligned(length, recipe)
-            totals["squares"] += aligned(length, recipe) ** 2
+            totals["aligned"] += num_copies * aligned(length, recipe)
+            totals["squares"] += num_copies * aligned(length, recipe) ** 2
         report.checked["segments"] += 0 if is_closing else len(row["segments"])
     limits = recipe.job.pack.limits
     most = limits.model_dump() | {"aligned": recipe.job.sequence_length}

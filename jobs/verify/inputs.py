@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from jobs.verify.check import Check
+from jobs.verify.copies import Copies
 from jobs.verify.findings import Report
 from jobs.verify.pixels import describe_picture
 from jobs.verify.records import Input, Placement
@@ -45,15 +46,19 @@ def check_inputs(unit: Contents, check: Check, report: Report) -> None:
 def _check_shard(unit: Contents, entry: Input, check: Check, counts: dict[str, Counter[str]], report: Report) -> bool:
     """Whether the shard is the one that was packed; its last finding says so if it is not."""
     job, take = check.recipe.job, check.takes.get(entry.shard)
+    source_entry = check.sources[unit.manifest.unit]
+    copies = Copies(entry.shard, source_entry.weight)
     ordinal, num_ignored = 0, 0
     with storage.open_input(check.urls[entry.shard]) as (stream, _):
         source = Source(stream)
-        for sample in read_samples(source, job.format, job.limits.max_member_bytes):
+        for sample in read_samples(source, source_entry.format, job.limits.max_member_bytes):
             identity = (entry.shard, ordinal)
-            is_withheld = take is not None and ordinal >= take
-            state = _state(unit, identity, sample, report, is_withheld=is_withheld)
+            expected = 0 if take is not None and ordinal >= take else copies.of(ordinal)
+            state = _state(unit, identity, sample, report, expected)
+            more = expected - 1 if state == "packed" else 0
             for level, amount in zip(LEVELS, (1, len(sample.segments)), strict=True):
-                counts[level].update({"read": amount, state: amount})
+                counts[level].update({"read": amount, "repeated": amount * more})
+                counts[level][state] += amount * (1 + more)
             row = unit.row(identity)
             if row is not None and not sample.fault:
                 for fault in _content_faults(row, sample, check):
@@ -72,15 +77,19 @@ def _check_shard(unit: Contents, entry: Input, check: Check, counts: dict[str, C
     return True
 
 
-def _state(unit: Contents, identity: Id, sample: Found, report: Report, *, is_withheld: bool) -> str:
-    """What became of a sample, which is exactly one of packed, rejected and withheld."""
+def _state(unit: Contents, identity: Id, sample: Found, report: Report, num_copies: int) -> str:
+    """What became of a sample, which is exactly one of packed, rejected and withheld. No copies: it is withheld."""
     name = name_of(identity, sample.key)
     rejected, packed = unit.rejected.get(identity), unit.packed.get(identity)
     states = {"packed": packed is not None, "rejected": rejected is not None, "carried": identity in unit.carried}
     places = [place for place, is_held in states.items() if is_held]
-    if is_withheld:
+    if not num_copies:
         if places or identity in unit.rows:
-            report.add(name, f"is beyond the limit, yet {' and '.join(places) or 'in the index'}; withheld expected")
+            report.add(
+                name,
+                f"is beyond the limit or left out by its weight, yet {' and '.join(places) or 'in the index'}; "
+                "withheld expected",
+            )
         return "withheld"
     if len(places) != 1:
         found = " and ".join(places) or "neither packed nor rejected"
@@ -97,6 +106,8 @@ def _state(unit: Contents, identity: Id, sample: Found, report: Report, *, is_wi
             report.add(name, f"{sample.fault}, but was rejected by {rejected.operator}; read expected")
         if not sample.fault and rejected.operator == "read":
             report.add(name, "was rejected by read, but its members are sound")
+    if packed is not None and sorted(packed.copies) != list(range(num_copies)):
+        report.add(name, f"has the copies {sorted(packed.copies)} packed; {list(range(num_copies))} expected")
     if sample.fault and packed is not None:
         report.add(name, f"{sample.fault}, but was packed; a reject expected")
     is_measured = packed is not None or states["carried"] or (rejected is not None and rejected.operator == LATE)
@@ -158,7 +169,7 @@ def _check_counts(unit: Contents, recounted: dict[str, Counter[str]], report: Re
     """The manifest's counts against what was found: read + derived + repeated = packed + rejected + withheld."""
     for level in LEVELS:
         counts, found = unit.manifest.counts.get(level, {}), recounted[level]
-        for name in ("read", "packed", "rejected", "withheld", "carried"):
+        for name in ("read", "repeated", "packed", "rejected", "withheld", "carried"):
             report.expect(unit.manifest.where, f"counts.{level}.{name}", counts.get(name), found[name])
         before = sum(counts.get(name, 0) for name in ("read", "derived", "repeated"))
         after = sum(counts.get(name, 0) for name in ("packed", "rejected", "withheld", "carried"))

@@ -96,7 +96,6 @@ class LimitsSection(Record):
 class JobFields(Record):
     """The job as far as it says what must hold."""
 
-    format: Literal["interleaved", "pairs", "conversations"]
     limit: int | None
     limits: LimitsSection
     sequence_length: int
@@ -117,7 +116,7 @@ class TokenizerEntry(Record):
 
 
 class Recipe(Record):
-    """What every unit of a version was made by."""
+    """What every unit of a version was made by, whatever its source."""
 
     job: JobFields
     profile: Profile
@@ -168,6 +167,16 @@ class Manifest(Record):
         return [file for file in self.files if file.kind == kind]
 
 
+class SourceEntry(Record):
+    """One source of a version."""
+
+    format: Literal["interleaved", "pairs", "conversations"]
+    weight: float
+    max_samples: int | None
+    units: tuple[str, ...]
+    totals: dict[str, dict[str, int]]
+
+
 class Version(Record):
     """The units that make the data set."""
 
@@ -175,6 +184,7 @@ class Version(Record):
     recipe_id: str
     recipe: dict[str, Any]
     units: tuple[str, ...]
+    sources: dict[str, SourceEntry]
     totals: dict[str, dict[str, int]]
     reasons: dict[str, int]
     withheld_shards: tuple[str, ...]

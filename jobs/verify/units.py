@@ -36,16 +36,23 @@ class Rejected:
 
 @dataclass(slots=True)
 class Packed:
-    """The parts of one sample that packs hold: length by part, and where each lies."""
+    """The copies of one sample that packs hold."""
 
     key: str
     num_parts: int
-    lengths: dict[int, int] = field(default_factory=dict)
+    copies: dict[int, dict[int, int]] = field(default_factory=dict)
+    """For each copy, length by part."""
+
+    @property
+    def lengths(self) -> dict[int, int]:
+        """Length by part, the same in every copy of a whole sample."""
+        return next(iter(self.copies.values()), {})
 
     @property
     def is_whole(self) -> bool:
-        """Whether every part is there."""
-        return sorted(self.lengths) == list(range(self.num_parts))
+        """Whether every part of every copy is there, and no copy is cut otherwise than another."""
+        parts = list(range(self.num_parts))
+        return all(sorted(lengths) == parts and lengths == self.lengths for lengths in self.copies.values())
 
     def span(self, part: int) -> tuple[int, int]:
         """First and one past the last of the document's tokens that `part` holds."""
@@ -96,9 +103,13 @@ def read_unit(output: str, manifest: Manifest, report: Report, handed_on: pa.Tab
         for sample in samples:
             _admit(where, sample, packed, report)
     for identity, entry in packed.items():
-        if not entry.is_whole:
-            found = f"parts {sorted(entry.lengths)} are packed; 0 to {entry.num_parts - 1} expected, each once"
-            report.add(name_of(identity, entry.key), found)
+        for copy, lengths in sorted(entry.copies.items()):
+            name = name_of(identity, entry.key)
+            if sorted(lengths) != list(range(entry.num_parts)):
+                found = f"parts {sorted(lengths)}{_of(copy)} are packed"
+                report.add(name, f"{found}; 0 to {entry.num_parts - 1} expected, each once")
+            elif lengths != entry.lengths:
+                report.add(name, f"copy {copy} is cut otherwise than another; copies that are alike expected")
     rows = {identity: number for number, identity in enumerate(ids)}
     flags = index["carried"].to_pylist() if handed_on is None else [False] * len(ids)
     carried = frozenset(identity for identity, flag in zip(ids, flags, strict=True) if flag)
@@ -124,9 +135,14 @@ def _admit(where: str, sample: Row, packed: dict[Id, Packed], report: Report) ->
     name = name_of(identity, key)
     if (entry.key, entry.num_parts) != (key, sample["num_parts"]):
         report.add(where, f"{name} has {sample['num_parts']} parts; {entry.key} with {entry.num_parts} expected")
-    if sample["part"] in entry.lengths:
-        report.add(where, f"part {sample['part']} of {name} is packed twice")
-    entry.lengths[sample["part"]] = sample["length"]
+    lengths = entry.copies.setdefault(sample["copy"], {})
+    if sample["part"] in lengths:
+        report.add(where, f"part {sample['part']}{_of(sample['copy'])} of {name} is packed twice")
+    lengths[sample["part"]] = sample["length"]
+
+
+def _of(copy: int) -> str:
+    return f" of copy {copy}" if copy else ""
 
 
 def _read_rejects(output: str, path: str, manifest: Manifest, report: Report) -> dict[Id, Rejected]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from pipeline.errors import ConfigError
 from pipeline.loading.ahead import ahead
 from pipeline.loading.example import COLUMNS, VIEWS, make_example
 from pipeline.loading.inputs import Family
+from pipeline.loading.mixing import checked_weights, mixed, shares_of
 from pipeline.loading.order import Rows, shuffled
 from pipeline.loading.packs import open_packs
 from pipeline.loading.place import Place, find_rank
@@ -33,14 +34,18 @@ class PackedDataset(IterableDataset[dict[str, Any]]):
     What a row holds: `make_example` in pipeline/loading/example.py. More than one pack a batch: `collate`.
 
     Split: at step s, rank r of w gets the row s * w + r of the pass, whatever the number of workers, and every rank
-    as many rows. `drop_last`: the last len(packs) % w rows of the pass are left out (shuffled, others each epoch).
+    as many rows. `drop_last`: the last rows of the pass, n % w of its n, are left out (shuffled, others each epoch).
     Without it the last step is filled up with the first rows of the pass again, whose `repeated` is True.
 
     Order: that of units and files, or shuffled by data file, a function of seed, epoch and world size (order.py). It
-    keeps the rows of a step neighbours in a file, where they are of equal vision load.
+    keeps the rows of a step neighbours in a file, where they are of equal vision load. Of several sources each is
+    shuffled so, and any stretch of a pass holds them in proportion (mixing.py); a step is of one source, but for what
+    sources leave over. `weights` says how often a pass goes over a source: 2.5 is twice over all of its packs, and
+    over half of them, others each epoch, once more; 0 leaves it out; a source that is not named is gone over once.
 
-    Memory: `buffer` row groups of 8 packs if shuffled, else one, and ROWS_AHEAD rows, which a thread reads ahead; in
-    each worker. A row group is read by each rank and worker that needs a row of it: at most 8 times an epoch.
+    Memory: `buffer` row groups of 8 packs if shuffled, else one, both for each source, and ROWS_AHEAD rows, which a
+    thread reads ahead; in each worker. A row group is read by each rank and worker that needs a row of it: at most 8
+    times each time that a pass goes over it.
 
     Workers may be started by fork, forkserver or spawn, on S3 too.
 
@@ -61,12 +66,14 @@ class PackedDataset(IterableDataset[dict[str, Any]]):
         seed: int = 0,
         buffer: int = 4,
         drop_last: bool = True,
+        weights: Mapping[str, float] | None = None,
     ) -> None:
         """output: path or URL of a job's output; version: of the data set, absent: the newest.
 
         rank, world_size: absent: of torch.distributed if it is initialised, otherwise 0 and 1. buffer: row groups
-        among which rows are mixed; more mix better and take more memory. ConfigError if there is no such version, if
-        the packs fit no model of transformers, or, with `drop_last`, if there are fewer packs than ranks.
+        among which rows are mixed; more mix better and take more memory. weights: by source, as the job names them.
+        ConfigError if there is no such version, if the packs fit no model of transformers, for weights without
+        `shuffle` or of no source, or, with `drop_last`, if a pass has fewer packs than ranks.
         """
         super().__init__()
         if buffer < 1 or seed < 0:
@@ -74,14 +81,23 @@ class PackedDataset(IterableDataset[dict[str, Any]]):
         self._packs = open_packs(output, version)
         self._family = Family.from_recipe(self._packs.recipe)
         self._rank, self._world_size = find_rank(rank, world_size)
-        if len(self._packs) < (self._world_size if drop_last else 1):
+        self._weights = checked_weights(weights, self._packs, shuffle=shuffle)
+        self._shares = shares_of(self._packs, self._weights or {})
+        self._length = sum(share.num_rows for share in self._shares)
+        if self._length < (self._world_size if drop_last else 1):
             raise ConfigError(
-                f"{output} has {len(self._packs)} packs for {self._world_size} ranks; at least as many expected; "
-                "use fewer ranks or a shorter sequence_length"
+                f"{output} has {self._length} packs for {self._world_size} ranks in a pass; at least as many expected; "
+                "use fewer ranks, larger weights or a shorter sequence_length"
             )
         self._columns = COLUMNS if self._family.pixels == "none" else (*COLUMNS, VIEWS)
         self._shuffle, self._buffer, self._drop_last = shuffle, buffer, drop_last
-        self._kind = {"version": self._packs.number, "shuffle": shuffle, "seed": seed, "buffer": buffer}
+        self._kind = {
+            "version": self._packs.number,
+            "shuffle": shuffle,
+            "seed": seed,
+            "buffer": buffer,
+            "weights": self._weights,
+        }
         self._seed = seed
         # Shared, because workers that persist are copies that no other message reaches.
         self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
@@ -142,8 +158,8 @@ class PackedDataset(IterableDataset[dict[str, Any]]):
                     f"the state is of {name} {state[name]}, and {self._packs.url} was opened with {name} {mine}; "
                     f"open it with {name}={state[name]}"
                 )
-        if not 0 <= state["row"] <= len(self._packs) + state["group"]:
-            raise ConfigError(f"row {state['row']} of {len(self._packs)}; a state of this data set is expected")
+        if not 0 <= state["row"] <= self._length + state["group"]:
+            raise ConfigError(f"row {state['row']} of {self._length}; a state of this data set is expected")
         self._resume = self._at = Place(state["epoch"], state["group"], state["row"])
         if get_worker_info() is None:  # of several workers one may have ended its pass, and be an epoch ahead
             self._epoch[0] = state["epoch"]
@@ -153,12 +169,14 @@ class PackedDataset(IterableDataset[dict[str, Any]]):
 
     def _order(self, place: Place) -> Rows:
         if not self._shuffle:
-            return np.arange(len(self._packs))
-        blocks = [file.rows for file in self._packs.files]
-        return shuffled(blocks, group=place.group, buffer=self._buffer, seed=self._seed, epoch=place.epoch)
+            return np.arange(self._length)
+        if self._weights is None and len(self._shares) == 1:
+            blocks = [file.rows for file in self._packs.files]
+            return shuffled(blocks, group=place.group, buffer=self._buffer, seed=self._seed, epoch=place.epoch)
+        return mixed(self._shares, group=place.group, buffer=self._buffer, seed=self._seed, epoch=place.epoch)
 
     def _num_rows(self, start: int) -> int:
         """Where a pass ends that goes on at `start`: after the last row that fills a step, or the rows that fill it."""
-        left = max(0, len(self._packs) - start)
+        left = max(0, self._length - start)
         steps = left // self._world_size if self._drop_last else -(-left // self._world_size)
         return start + steps * self._world_size

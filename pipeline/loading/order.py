@@ -12,7 +12,9 @@ RUN_ROWS = 8
 """Rows that stay neighbours until the buffer mixes them: so many are in a row group, which is what is read."""
 
 
-def shuffled(blocks: Sequence[int], *, group: int, buffer: int, seed: int, epoch: int) -> Rows:
+def shuffled(
+    blocks: Sequence[int], *, group: int, buffer: int, seed: int, epoch: int, stream: tuple[int, ...] = ()
+) -> Rows:
     """Every row once, int64 [sum(blocks)]; a pure function of its arguments.
 
     blocks: rows of each data file. `pack` sorts the packs of a unit by vision load before it cuts them into files, so
@@ -22,9 +24,10 @@ def shuffled(blocks: Sequence[int], *, group: int, buffer: int, seed: int, epoch
     neighbours part, the steps of each `buffer` runs; in a step, its rows, so that no rank always has the heaviest.
     What does not fill a step of its block meets what other blocks have left over, taken at the same depth of each,
     which differs by epoch. With more ranks than rows in a block, every step is of such.
+    stream: numbers beside seed and epoch, for more than one order of the same epoch.
     Bits are drawn with PCG64.random_raw, which numpy promises never to change.
     """
-    draw = np.random.PCG64(np.random.SeedSequence([seed, epoch])).random_raw
+    draw = np.random.PCG64(np.random.SeedSequence([seed, epoch, *stream])).random_raw
     place = _ranks(draw(len(blocks)))
     firsts = np.cumsum([0, *blocks])
     depth = draw() / 2**64

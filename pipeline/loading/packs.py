@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -32,6 +32,7 @@ class PackFile:
     """In bytes."""
     first: int
     rows: int
+    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,8 @@ class Packs:
     number: int
     """Of the version."""
     recipe: dict[str, Any]
+    sources: tuple[str, ...]
+    """Names of all, those without a pack too; `input` where the job was no mixture."""
     files: tuple[PackFile, ...]
 
     def __len__(self) -> int:
@@ -51,29 +54,37 @@ class Packs:
         """The number and the columns (Arrow scalars) of each pack in `wanted`, in that order.
 
         Columns that no job asked for are left out. Row groups without a wanted pack are not read; the `keep` last
-        used are in memory. StorageError for damage, with the file's URL.
+        used of each source are in memory. StorageError for damage, with the file's URL.
         """
         firsts = [file.first for file in self.files]
-
-        @lru_cache(maxsize=keep)
-        def footer(number: int) -> tuple[pq.FileMetaData, list[int]]:
-            """Metadata of a file, and the first pack of each row group."""
-            file = self.files[number]
-            found = read_footer(file.url, file.size)
-            rows = [found.row_group(group).num_rows for group in range(found.num_row_groups)]
-            return found, list(accumulate(rows[:-1], initial=file.first))
-
-        @lru_cache(maxsize=keep)
-        def table(number: int, group: int) -> pa.Table:
-            return read_row_group(self.files[number].url, footer(number)[0], group, columns)
-
+        readers = {source: _reader(columns, keep) for source in self.sources}
         for pack in wanted:
-            number = bisect_right(firsts, pack) - 1
-            starts = footer(number)[1]
-            group = bisect_right(starts, pack) - 1
-            # A copy: a slice would keep its whole row group in memory for as long as the trainer has it.
-            row = table(number, group).take([pack - starts[group]])
-            yield pack, {name: row[name][0] for name in row.column_names}
+            file = self.files[bisect_right(firsts, pack) - 1]
+            yield pack, readers[file.source](file, pack)
+
+
+def _reader(columns: Sequence[str], keep: int) -> Callable[[PackFile, int], Row]:
+    """What gives the columns of a file's pack, and keeps the `keep` last used footers and row groups."""
+
+    @lru_cache(maxsize=keep)
+    def footer(file: PackFile) -> tuple[pq.FileMetaData, list[int]]:
+        """Metadata of a file, and the first pack of each row group."""
+        found = read_footer(file.url, file.size)
+        rows = [found.row_group(group).num_rows for group in range(found.num_row_groups)]
+        return found, list(accumulate(rows[:-1], initial=file.first))
+
+    @lru_cache(maxsize=keep)
+    def table(file: PackFile, group: int) -> pa.Table:
+        return read_row_group(file.url, footer(file)[0], group, columns)
+
+    def read(file: PackFile, pack: int) -> Row:
+        starts = footer(file)[1]
+        group = bisect_right(starts, pack) - 1
+        # A copy: a slice would keep its whole row group in memory for as long as the trainer has it.
+        row = table(file, group).take([pack - starts[group]])
+        return {name: row[name][0] for name in row.column_names}
+
+    return read
 
 
 def open_packs(url: str, version: int | None = None) -> Packs:
@@ -97,12 +108,16 @@ def open_packs(url: str, version: int | None = None) -> Packs:
     addresses = [storage.join(url, "manifests", f"{unit}.json") for unit in content["units"]]
     with ThreadPoolExecutor(MANIFEST_THREADS) as threads:
         manifests = list(threads.map(read_json, addresses))
+    sources = {unit: name for name, source in content["sources"].items() for unit in source["units"]}
     entries = [
-        (storage.join(url, file["path"]), int(file["bytes"]), int(file["rows"]))
-        for manifest in manifests
+        (storage.join(url, file["path"]), int(file["bytes"]), int(file["rows"]), sources[unit])
+        for unit, manifest in zip(content["units"], manifests, strict=True)
         for file in manifest["files"]
         if file["kind"] == "data" and file["rows"]
     ]
-    firsts = accumulate((rows for *_, rows in entries), initial=0)
-    files = tuple(PackFile(path, size, first, rows) for (path, size, rows), first in zip(entries, firsts, strict=False))
-    return Packs(url, number, content["recipe"], files)
+    firsts = accumulate((rows for _, _, rows, _ in entries), initial=0)
+    files = tuple(
+        PackFile(path, size, first, rows, source)
+        for (path, size, rows, source), first in zip(entries, firsts, strict=False)
+    )
+    return Packs(url, number, content["recipe"], tuple(sorted(content["sources"])), files)

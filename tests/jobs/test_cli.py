@@ -18,7 +18,7 @@ from jobs.spec import load_job
 from jobs.train import train_tokenizer
 from pipeline.errors import ConfigError
 from pipeline.planning import Plan
-from pipeline.types import Shard, Unit
+from pipeline.types import Shard, Source, Unit
 from tests.support import QUICKSTART, ROOT, SAMPLES, tree, write_small_shards
 
 Result = subprocess.CompletedProcess[str]
@@ -244,7 +244,7 @@ def test_bars_are_ours_on_a_terminal_and_rays_on_a_cluster(
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
-    plan = Plan({}, "", (Unit(0, (Shard("a", "/a"),)),), (), {}, ())
+    plan = Plan({}, "", (), (Unit(0, (Shard("a", "/a"),), Source("pairs")),), (), {}, ())
     shown = {}
     for bars in (True, False):
         with Screen(quiet=False, bars=bars) as screen:

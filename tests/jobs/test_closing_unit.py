@@ -153,13 +153,13 @@ def test_a_shard_that_changed_before_the_closing_unit_is_told(
     with pytest.MonkeyPatch.context() as patch:
         import jobs.build
 
-        read = jobs.build.read_closing
+        read = jobs.build.read_handed_on
 
         def meddled(*arguments: Any) -> Any:
             (tmp_path / "in" / "small-000001.tar").write_bytes(b"")
             return read(*arguments)
 
-        patch.setattr(jobs.build, "read_closing", meddled)
+        patch.setattr(jobs.build, "read_handed_on", meddled)
         with pytest.raises(StorageError, match=r"small-000001\.tar"):
             build(tmp_path / "out", pattern, *CLOSING)
 

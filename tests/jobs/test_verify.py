@@ -800,7 +800,9 @@ def test_takes_reach_the_limit_shard_by_shard(limit, takes, withheld, fault):
         )
         for name, (take, samples) in takes.items()
     ]
-    version = Version(**common, units=sorted(takes), totals={}, withheld_shards=withheld)
+    source = {"format": "pairs", "weight": 1.0, "max_samples": None, "units": sorted(takes), "totals": {}}
+    sources = {"input": source}
+    version = Version(**common, units=sorted(takes), sources=sources, totals={}, withheld_shards=withheld)
     report = Report("out", 1)
     check_takes(manifests, version, limit, report)
     assert {finding.what for finding in report.findings} >= ({fault} if fault else set())

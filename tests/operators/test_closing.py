@@ -12,9 +12,10 @@ from operators.fitting import Fitter, PackConfig
 from operators.layout import Part, lay_out
 from operators.measured import measured_from_index
 from operators.pack import Pack
-from pipeline.closing import Closing
+from pipeline.closing import Closing, HandedOn
 from pipeline.schema import INDEX
 from pipeline.tasks import DATA, SUMMARY, from_stream, note_of
+from pipeline.types import Source
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +58,9 @@ def test_documents_from_an_index_are_laid_out_as_those_that_were_indexed(built, 
 def test_a_closing_unit_packs_every_row_once_and_counts_it_below_zero(built, resolved):
     index, _ = built
     rows = index.slice(0, 17)
-    closing = Closing("c" * 16, ("a" * 16, "b" * 16), rows, {SAMPLES[0].name: "/in/a.tar"})
-    tables = list(close(closing, Fitter(PackConfig(closing=True), 8192, resolved.vocabulary)))
+    closing = Closing(-1, "c" * 16, Source("interleaved"), ("a" * 16, "b" * 16), ("a.parquet", "b.parquet"))
+    found = HandedOn(rows, {SAMPLES[0].name: "/in/a.tar"})
+    tables = list(close(closing, found, Fitter(PackConfig(closing=True), 8192, resolved.vocabulary)))
     tasks = [task for table in tables for task in table.to_pylist()]
     placed = []
     for task in tasks:

@@ -1,5 +1,6 @@
 """A unit closes when all of it has arrived, whatever the order, and everything in it is packed or accounted for."""
 
+from collections import Counter
 from dataclasses import asdict
 
 import pyarrow as pa
@@ -12,8 +13,9 @@ from operators.layout import Part, framing_tokens, segment_tokens
 from operators.pack import Pack
 from operators.profiles import load_profile
 from operators.vocabulary import Vocabulary
+from pipeline.copies import num_copies
 from pipeline.errors import Reason
-from pipeline.ledger import close_counts
+from pipeline.ledger import close_counts, reject_rows, without_copies
 from pipeline.schema import MEASURED, RELEVANCES
 from pipeline.tasks import DATA, INDEX, PACKS_PER_FILE, SUMMARY, TASK, from_stream, note_of
 from pipeline.units import unit_id
@@ -99,8 +101,10 @@ def table_of(rows):
     return pa.Table.from_pylist(rows, MEASURED)
 
 
-def packer(config=None, length=LENGTH, vocabulary=VOCABULARY, units=None):
-    return Pack(config or PackConfig(), length, vocabulary, units or UNITS, RECIPE)
+def packer(config=None, length=LENGTH, vocabulary=VOCABULARY, units=None, weights=None):
+    return Pack(
+        config or PackConfig(), length, vocabulary, units or UNITS, dict.fromkeys(units or UNITS, RECIPE), None, weights
+    )
 
 
 def run(rows, **options):
@@ -441,3 +445,67 @@ def test_conversation_without_a_trained_token_is_rejected_and_one_with_has_no_en
     assert (reject["reason"], reject["id"]["ordinal"]) == (Reason.NO_LOSS, 0)
     (index,) = [task for task in tasks if task["kind"] == INDEX]
     assert note_of(index)["lengths"] == [[5, 0, 0, 0, 1]]
+
+
+def weighted(weight, *shards):
+    """Tasks of the documents under a weight, and the copies that its rule gives of each, by key."""
+    rows = unit_rows(*shards)
+    wanted = {r["key"]: num_copies(r["shard"], r["ordinal"], weight) for r in rows if r["shard_end"] is None}
+    rows = [bare(row, withheld=True) if wanted.get(row["key"]) == 0 else row for row in rows]
+    return run(rows, weights={4: weight}), wanted
+
+
+@pytest.mark.parametrize("weight", [0.4, 1.0, 1.5, 3.0])
+def test_each_copy_is_packed_once_and_counts_close(weight):
+    tasks, wanted = weighted(weight, *DOCUMENTS)
+    summary, counts = closed(tasks)
+    rejected = {reject["id"]["key"] for reject in summary["rejects"]}
+    found = Counter((key, part.copy) for pack in placed(tasks) for key, part in pack)
+    expected = {(key, copy) for key, count in wanted.items() for copy in range(count) if key not in rejected}
+    assert found == Counter(expected)
+    samples = counts["samples"]
+    assert samples["packed"] == len(expected)
+    assert samples["repeated"] == len(expected) - len({key for key, _ in expected})
+    assert samples["withheld"] == sum(count == 0 for count in wanted.values())
+    for level in counts.values():
+        assert level["read"] + level["repeated"] == level["packed"] + level["rejected"] + level["withheld"]
+    assert rejected == {key for key in ("0-2", "0-4") if wanted[key]}
+
+
+def test_each_part_of_each_copy_of_a_long_document_is_packed_once():
+    tasks, _ = weighted(2.0, [[30, (84, 56), 20, 10, 40]], [])
+    found = sorted((part.copy, part.number, part.count) for pack in placed(tasks) for _, part in pack)
+    assert found == [(0, 0, 2), (0, 1, 2), (1, 0, 2), (1, 1, 2)]
+    assert summary_of(tasks)["packs"]["split"] == 1
+
+
+def test_the_index_has_a_document_once_however_often_it_is_packed():
+    tasks, _ = weighted(3.0, [[9], [12]], [])
+    (index,) = [task for task in tasks if task["kind"] == INDEX]
+    assert [row["key"] for row in from_stream(index["payload"]).to_pylist()] == ["0-0", "0-1"]
+    assert len(note_of(index)["lengths"]) == 2
+
+
+def test_a_late_reject_takes_its_copies_back():
+    tasks, _ = weighted(3.0, [[9, (84, 56)], [12]], [])
+    counts = summary_of(tasks)["counts"]
+    late = reject_rows(row_of(0, 0, [9, (84, 56)]), REJECTION | {"operator": "write"})
+    counts = close_counts(without_copies(counts, late, 3.0), late)
+    assert counts["samples"] == {
+        "read": 2,
+        "derived": 0,
+        "repeated": 2,
+        "packed": 3,
+        "rejected": 1,
+        "withheld": 0,
+        "carried": 0,
+    }
+    assert counts["segments"] == {
+        "read": 3,
+        "derived": 0,
+        "repeated": 2,
+        "packed": 3,
+        "rejected": 2,
+        "withheld": 0,
+        "carried": 0,
+    }

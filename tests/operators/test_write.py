@@ -102,7 +102,7 @@ class Built:
         operators = [decode, Slice(self.profile, budget.max_regions if budget else None), Tokenize(tokenizer)]
         if budget:
             operators.append(Score(ScoreConfig(), budget, self.profile.slicing, "cpu"))
-        pack = Pack(PackConfig(), length, self.vocabulary, {0: {"in.tar": str(self.shard)}}, "recipe")
+        pack = Pack(PackConfig(), length, self.vocabulary, {0: {"in.tar": str(self.shard)}}, {0: "recipe"})
         config = WriteConfig(self.profile, self.vocabulary, length, pixels, LIMIT, str(self.output))
         self.write, self.reports, self.tasks = Write(config), [], []
         for table in self.read():

@@ -56,8 +56,8 @@ def pack(number, views=(), num_rows=3):
     }
 
 
-def write(folder, files, *, slicing=QWEN, rule="mrope", pixels="encoded", schema=None, **version):
-    """A finished output of these files of packs, row groups of two; the second file is of another unit."""
+def write(folder, files, *, slicing=QWEN, rule="mrope", pixels="encoded", schema=None, sources=("input",), **version):
+    """A finished output of these files of packs, row groups of two; each file is of another unit, sources in turn."""
     units = []
     for number, packs in enumerate(files):
         path = folder / f"data/u{number}.parquet"
@@ -70,7 +70,8 @@ def write(folder, files, *, slicing=QWEN, rule="mrope", pixels="encoded", schema
     profile = {"name": "p", "slicing": slicing, "positions": {"rule": rule}, "mean": MEAN, "std": STD}
     job = {"pixels": pixels, "sequence_length": LENGTH, "pack": {"long_documents": "split"}}
     recipe = {"profile": profile, "job": job}
-    content = {"schema_version": SCHEMA_VERSION, "units": units, "recipe": recipe} | version
+    named = {name: {"units": units[i :: len(sources)]} for i, name in enumerate(sources)}
+    content = {"schema_version": SCHEMA_VERSION, "units": units, "sources": named, "recipe": recipe} | version
     put(folder / "versions/000001.json", content)
     return str(folder)
 
@@ -80,11 +81,11 @@ def put(path, content):
     path.write_text(json.dumps(content))
 
 
-def numbered(folder, *sizes):
-    """An output whose files have so many packs, without pictures."""
+def numbered(folder, *sizes, sources=("input",)):
+    """An output whose files have so many packs, without pictures; they are of the sources in turn."""
     firsts = np.cumsum([0, *sizes])
     files = [[pack(first + i) for i in range(size)] for first, size in zip(firsts, sizes, strict=False)]
-    return write(folder, files, pixels="none")
+    return write(folder, files, pixels="none", sources=sources)
 
 
 def rows(data):

@@ -15,7 +15,7 @@ from jobs.spec import load_job
 from pipeline import ray_runner
 from pipeline.chain import Chain, Stage
 from pipeline.errors import ConfigError, StorageError
-from pipeline.types import Unit
+from pipeline.types import Source, Unit
 from pipeline.units import list_shards
 from tests.failing import Failing, Hopeless, Unbuildable, make
 from tests.support import QUICKSTART, ROOT, write_small_shards
@@ -27,7 +27,7 @@ def chain_with(kind: type[Failing], folder: Path) -> tuple[Chain, list[Unit]]:
     job = load_job(str(QUICKSTART), fields, input__shards=pattern, output=str(folder / "out"))
     chain = build_chain(resolve_job(job))
     stages = (*chain.stages, Stage("failing", partial(make, kind, folder / "mended"), None))
-    return replace(chain, stages=stages), [Unit(0, tuple(list_shards([pattern])))]
+    return replace(chain, stages=stages), [Unit(0, tuple(list_shards([pattern])), Source("interleaved"))]
 
 
 @pytest.mark.usefixtures("ray_session")
