@@ -46,7 +46,7 @@ class Pack:
     """Emits the tasks of a unit (files to write, and a summary) once the unit is whole."""
 
     name = "pack"
-    version = 4
+    version = 5
 
     def __init__(
         self,

@@ -65,9 +65,13 @@ def problem(items: Integers, capacity: int, limits: int) -> tuple[Integers, tupl
     items = items[items[:, 0] <= capacity]
     if limits == 1:
         return items[:, :1], (capacity,)
-    patches = int(items[:, 1].sum() / items[:, 0].sum() * capacity)
-    items = items[items[:, 1] <= patches]
-    return items, (capacity, int(items[:, 1].sum() / items[:, 0].sum() * capacity) + 1)
+    while True:
+        patches = int(items[:, 1].sum() / items[:, 0].sum() * capacity) + 1
+        fits = items[:, 1] <= patches
+        if fits.all():
+            return items, (capacity, patches)
+        # Without the documents of most patches, as many patches a token are fewer.
+        items = items[fits]
 
 
 def run_worker(python: str, packer: str, items: Integers, limits: tuple[int, ...], work: Path) -> dict[str, Any]:
