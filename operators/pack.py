@@ -115,7 +115,7 @@ class Pack:
                 rejects += ledger.reject_rows(row, outcome)
         items = [(document, i) for document in documents for i in range(len(document.parts))]
         sizes = [document.sizes[i] for document, i in items]
-        packs = pack_items(sizes, self._fitter.limits)
+        packs = pack_items(sizes, self._fitter.limits, even=PATCHES)
         loads = [sum(sizes[i][PATCHES] for i in pack) for pack in packs]
         packs = [packs[number] for number in order_by_load(loads, PACKS_PER_FILE, identity)]
         summary: Row = {

@@ -14,6 +14,7 @@ from itertools import chain, pairwise
 import numpy as np
 import numpy.typing as npt
 
+from operators.packing.evening import even_out
 from operators.packing.lengths import pack_lengths
 from operators.packing.several import pack_several
 from operators.packing.small import best_fit_decreasing, fill_bin_by_bin
@@ -28,19 +29,20 @@ REPAIRED = 0.2
 """Share of the bins up to which a packing by tokens alone is put right. Where two limits bind alike it is half."""
 
 
-def pack_items(items: Sequence[Sizes] | Integers, limits: Sizes) -> list[list[int]]:
+def pack_items(items: Sequence[Sizes] | Integers, limits: Sizes, even: int | None = None) -> list[list[int]]:
     """Bins as ascending lists of item indices, each within every limit, the emptiest bin last.
 
     items: [n, dimensions], not negative, tokens first, as the limits are. The sizes in the bins are the same for any
     order of the items. With tokens alone there are never more bins than best-fit-decreasing makes.
+    even: a dimension of which bins are to hold as much as each other, as far as that costs no bin and little time.
     ValueError if an item alone exceeds a limit.
     """
-    order, starts = pack_array(items, limits)
+    order, starts = pack_array(items, limits, even)
     members, borders = order.tolist(), starts.tolist()
     return [members[start:end] for start, end in pairwise(borders)]
 
 
-def pack_array(items: Sequence[Sizes] | Integers, limits: Sizes) -> tuple[Integers, Integers]:
+def pack_array(items: Sequence[Sizes] | Integers, limits: Sizes, even: int | None = None) -> tuple[Integers, Integers]:
     """pack_items as two arrays: item indices [n] bin by bin, and where each bin starts [bins + 1], first 0, last n."""
     sizes = _as_array(items, len(limits))
     _check(sizes, limits)
@@ -53,6 +55,8 @@ def pack_array(items: Sequence[Sizes] | Integers, limits: Sizes) -> tuple[Intege
     # A limit that all items together do not reach is no limit.
     binding = [d for d in scarcity if totals[d] > limits[d]] or [scarcity[0]]
     number = _pack(np.ascontiguousarray(ordered[:, binding]), tuple(limits[d] for d in binding), ordered[:, 0])
+    if even is not None:
+        number = even_out(ordered, limits, number, even)
     number = _emptiest_last(number, ordered[:, 0])
     of_item = np.empty_like(number)
     of_item[order] = number
@@ -84,6 +88,8 @@ def _repaired(number: Integers, sizes: Integers, limits: Sizes) -> Integers | No
 
     None if they are more than REPAIRED of all: then everything is better packed under all limits from the start.
     """
+    if len(limits) == 1:
+        return number
     sums = np.stack([_sums(number, sizes[:, d]) for d in range(len(limits))], axis=1)
     over: npt.NDArray[np.bool_] = np.any(sums > np.array(limits), axis=1)
     if not over.any():

@@ -5,7 +5,8 @@ r"""Measures the packer on documents' real lengths, and on many drawn from them,
 
 The lengths are those that `lodepack run` measures with the quickstart job (without a pattern, of the bundled shards).
 Drawn ones are real documents, tokens and patches each times a seeded factor from .9 to 1.1. Each row runs in a process
-of its own, pinned to one core; the input is an array, and the result lists of indices (TRL's is its table). --peers
+of its own, pinned to one core; the input is an array, and the result lists of indices (TRL's is its table, that of
+"lodepack arrays" two arrays). --peers
 installs TRL in an environment of its own, and runs its best-fit on all documents at once as TRL does on a batch of a
 data set; it moves the documents' tokens too, of which each takes one byte here.
 """
@@ -94,19 +95,22 @@ def peer_environment(folder: Path) -> str:
     return python
 
 
-def measure(real: Integers, num_drawn: tuple[int, int], peer: str | None, work: Path) -> list[dict[str, Any]]:
+def measure(
+    real: Integers, num_drawn: tuple[int, tuple[int, ...]], peer: str | None, work: Path
+) -> list[dict[str, Any]]:
     """A row for each set of lengths, capacity, number of limits and packer."""
+    one, two = num_drawn
+    sets = [("real", real, (1, 2)), ("drawn", drawn(real, one), (1,))]
+    sets += [("drawn", drawn(real, num_items), (2,)) for num_items in two]
     rows = []
-    for name in ("real", "drawn"):
+    for name, lengths, nums_limits in sets:
         for capacity in CAPACITIES:
-            for num_limits in (1, 2):
-                items, limits = problem(
-                    real if name == "real" else drawn(real, num_drawn[num_limits - 1]), capacity, num_limits
-                )
+            for num_limits in nums_limits:
+                items, limits = problem(lengths, capacity, num_limits)
                 bounds = [-(-int(total) // limit) for total, limit in zip(items.sum(0), limits, strict=True)]
                 packers = ["lodepack"]
                 if num_limits == 1:
-                    packers += ["segment tree", *(["TRL"] if peer else [])]
+                    packers += ["lodepack arrays", "segment tree", *(["TRL"] if peer else [])]
                 for packer in packers:
                     found = run_worker(
                         peer if packer == "TRL" and peer else sys.executable, packer, items, limits, work
@@ -165,9 +169,9 @@ def main() -> None:
     """Prints the table, writes the JSON; exit 1 if a peer needs fewer bins than lodepack."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pattern", nargs="?", default=str(ROOT / "jobs/samples/gimp-sample-{000000..000001}.tar"))
-    parser.add_argument("--quick", action="store_true", help="20,000 drawn documents, 2,000 of two limits")
+    parser.add_argument("--quick", action="store_true", help="20,000 drawn documents, 4,000 of two limits")
     parser.add_argument("--items", type=int, default=1_000_000)
-    parser.add_argument("--items-two-limits", type=int, default=100_000)
+    parser.add_argument("--items-two-limits", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--peers", action="store_true", help="install TRL and measure it too")
     parser.add_argument("--peer-python", help="a python that has TRL, instead of installing it")
     parser.add_argument("--json", type=Path)
@@ -176,7 +180,7 @@ def main() -> None:
         work = Path(folder)
         real = measured_lengths(options.pattern, work)
         peer = options.peer_python or (peer_environment(work / "peer") if options.peers else None)
-        num_drawn = (20_000, 2_000) if options.quick else (options.items, options.items_two_limits)
+        num_drawn = (20_000, (4_000,)) if options.quick else (options.items, tuple(options.items_two_limits))
         rows = measure(real, num_drawn, peer, work)
     show(rows)
     if options.json:
