@@ -61,6 +61,11 @@ class Bins:
         """Integers from 0 to below - 1, the same in every process: numpy keeps the raw stream of a generator."""
         return ((self._bits.random_raw(count) >> np.uint64(32)).astype(np.int64) * below) >> 32
 
+    def columns(self, width: int, *rows: Integers) -> list[Integers]:
+        """For each of some lists of bins, slots [bins, width] of theirs: neighbours in an order drawn for all."""
+        order = self.shuffled(self.slots.shape[1])
+        return [order[(self.draw(len(one), len(order))[:, None] + np.arange(width)) % len(order)] for one in rows]
+
     def shuffled(self, count: int) -> Integers:
         return np.argsort(self._bits.random_raw(count), kind="stable")
 

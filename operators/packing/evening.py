@@ -39,11 +39,7 @@ def even_out(sizes: Integers, limits: Sizes, number: Integers, dimension: int) -
 def _exchange(bins: Bins, left: Integers, right: Integers, dimension: int) -> None:
     """Divides a few items of each pair anew, in the way in which the sums of the dimension differ least."""
     width = min(SLOTS, bins.slots.shape[1])
-    columns = bins.shuffled(bins.slots.shape[1])
-    chosen = [
-        columns[(bins.draw(len(side), len(columns))[:, None] + np.arange(width)) % len(columns)]
-        for side in (left, right)
-    ]
+    chosen = bins.columns(width, left, right)
     items = np.hstack([bins.slots[left[:, None], chosen[0]], bins.slots[right[:, None], chosen[1]]])
     is_left, orders = divisions(width)
     moved = np.einsum("pid,iw->pwd", bins.sizes[items], is_left.astype(np.int64) - is_left[:, :1].astype(np.int64))

@@ -27,11 +27,7 @@ def exchange(bins: Bins, left: Integers, right: Integers) -> None:
     left, right: [pairs], different bins in each pair; of pairs that share a bin only that of most gain is changed.
     """
     width = min(SLOTS, bins.slots.shape[1])
-    columns = bins.shuffled(bins.slots.shape[1])
-    chosen = [
-        columns[(bins.draw(len(side), len(columns))[:, None] + np.arange(width)) % len(columns)]
-        for side in (left, right)
-    ]
+    chosen = bins.columns(width, left, right)
     items = np.hstack([bins.slots[left[:, None], chosen[0]], bins.slots[right[:, None], chosen[1]]])
     best, gain = _best(bins, items, left, right)
     kept = np.flatnonzero(gain > 0)

@@ -78,8 +78,7 @@ def _replace(bins: Bins, index: _Index, over: Integers) -> None:
     if not len(index.items):
         return
     width = min(SLOTS, bins.slots.shape[1])
-    order = bins.shuffled(bins.slots.shape[1])
-    columns = order[(bins.draw(len(over), len(order))[:, None] + np.arange(width)) % len(order)]
+    (columns,) = bins.columns(width, over)
     own = np.hstack([bins.slots[over[:, None], columns], np.full((len(over), 1), bins.num_items)])
     pairs = own[:, _ways(width)]
     given = bins.sizes[pairs].sum(2)
