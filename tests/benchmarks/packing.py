@@ -166,6 +166,7 @@ def machine() -> dict[str, str]:
     return {
         "cpu": models[0] if models else platform.processor(),
         "cores": f"{os.cpu_count()}, of which each row used one",
+        "load": f"{os.getloadavg()[2]:.1f} on average in the last quarter of an hour",
         "python": platform.python_version(),
         "numpy": version("numpy"),
     }
