@@ -32,7 +32,7 @@ ENOUGH = 0.8
 PATIENCE = 3
 """Rounds in a row that did not help before items are taken out: with 1, 8,192 tokens take .1 % more bins."""
 TURNS = 60
-"""Times that items are taken out. A quarter of the bins over a limit ends each time; 40 is for 100,000 of them."""
+"""Times that items are taken out, of a quarter of the bins over a limit or of eight: 100,000 bins take about 45."""
 
 
 def pack_several(sizes: Integers, limits: Sizes) -> Integers:
