@@ -2,8 +2,8 @@
 
 Items are ordered by their sizes before anything else looks at them, so that the bins' contents, as sizes, depend on
 the multiset of sizes alone; which of several equal items lies where goes by their indices. Several ways are tried and
-the best result is taken: counts of equal lengths (`lengths`), items that complement each other (`several`), and, for
-the few thousand items of a usual unit, a plain best-fit-decreasing and subset sums (`small`).
+the best result is taken: counts of equal lengths (`lengths`), items dealt out and exchanged (`several`), and, for the
+few thousand items of a usual unit, a plain best-fit-decreasing and subset sums (`small`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from itertools import chain, pairwise
 import numpy as np
 import numpy.typing as npt
 
+from operators.packing.evening import even_out
 from operators.packing.lengths import pack_lengths
 from operators.packing.several import pack_several
 from operators.packing.small import best_fit_decreasing, fill_bin_by_bin
@@ -24,9 +25,8 @@ Integers = npt.NDArray[np.int64]
 SMALL = 3000
 """Items up to which the slow ways are tried too: each takes about 0.1 s then."""
 
-ROUNDS = (0.15, 0.1, 0.2, 0.3, 0.1, 0.2)
-"""Shares of the bins, the emptiest first, that are packed anew. 50,000 documents at 16,384 tokens under two binding
-limits went from .9938 of the bound to .9968; a seventh round gained nothing."""
+REPAIRED = 0.2
+"""Share of the bins up to which a packing by tokens alone is put right. Where two limits bind alike it is half."""
 
 
 def pack_items(items: Sequence[Sizes] | Integers, limits: Sizes) -> list[list[int]]:
@@ -61,6 +61,29 @@ def pack_array(items: Sequence[Sizes] | Integers, limits: Sizes) -> tuple[Intege
     return _stable_order(of_item), starts
 
 
+def even_bins(
+    bins: Sequence[Sequence[int]], items: Sequence[Sizes] | Integers, limits: Sizes, dimension: int
+) -> list[list[int]]:
+    """As many bins of the same items, exchanged until the bins hold as much of `dimension` as each other, or nearly.
+
+    bins: of item indices, not necessarily of all. As far as the limits leave room, and in little time.
+    """
+    if not bins:
+        return []
+    members = np.fromiter(chain.from_iterable(bins), np.int64)
+    members.sort()
+    of_item = np.empty(len(items), np.int64)
+    for number, one in enumerate(bins):
+        of_item[list(one)] = number
+    sizes = _as_array(items, len(limits))[members]
+    order = _decreasing(sizes, range(len(limits)))
+    evened = even_out(sizes[order], limits, of_item[members][order], dimension)
+    found: list[list[int]] = [[] for _ in bins]
+    for item, number in sorted(zip(members[order].tolist(), evened.tolist(), strict=True)):
+        found[number].append(item)
+    return found
+
+
 def bound(items: Sequence[Sizes] | Integers, limits: Sizes) -> int:
     """Fewest bins that any packing can need, by the scarcest of the limits."""
     sizes = _as_array(items, len(limits))
@@ -69,45 +92,34 @@ def bound(items: Sequence[Sizes] | Integers, limits: Sizes) -> int:
 
 def _pack(sizes: Integers, limits: Sizes, tokens: Integers) -> Integers:
     """The bin of each item [n], by the best of the ways; sizes in decreasing order, the scarcest limit first."""
-    found = [_repaired(number, sizes, limits) for number in pack_lengths(sizes[:, 0], limits[0])]
+    repaired = (_repaired(number, sizes, limits) for number in pack_lengths(sizes[:, 0], limits[0]))
+    found = [number for number in repaired if number is not None]
     ways: list[Callable[[Integers, Sizes], Integers]] = []
-    if len(limits) > 1 and min(map(_num_bins, found)) > bound(sizes, limits):
-        ways.append(_several_in_rounds)
+    if not found or (len(limits) > 1 and min(map(_num_bins, found)) > bound(sizes, limits)):
+        ways.append(pack_several)
     if len(sizes) <= SMALL:
         ways += [best_fit_decreasing, fill_bin_by_bin]
     found += [way(sizes, limits) for way in ways]
     return min(found, key=lambda number: (_num_bins(number), int(_sums(number, tokens).min())))
 
 
-def _repaired(number: Integers, sizes: Integers, limits: Sizes) -> Integers:
-    """Bins that exceed one of the limits are packed anew, under all of them, with as many that have most room there."""
+def _repaired(number: Integers, sizes: Integers, limits: Sizes) -> Integers | None:
+    """Bins that exceed one of the limits are packed anew, under all of them, with as many that have most room there.
+
+    None if they are more than REPAIRED of all: then everything is better packed under all limits from the start.
+    """
+    if len(limits) == 1:
+        return number
     sums = np.stack([_sums(number, sizes[:, d]) for d in range(len(limits))], axis=1)
     over: npt.NDArray[np.bool_] = np.any(sums > np.array(limits), axis=1)
     if not over.any():
         return number
+    if over.mean() > REPAIRED:
+        return None
     fill = (sums[:, 1:] / np.array(limits[1:])).max(1)
     chosen = over.copy()
     chosen[np.argsort(fill, kind="stable")[: int(over.sum())]] = True
     return _anew(number, chosen, sizes, limits)
-
-
-def _several_in_rounds(sizes: Integers, limits: Sizes) -> Integers:
-    """pack_several, and its emptiest bins again for as long as that saves bins."""
-    number = pack_several(sizes, limits)
-    least = bound(sizes, limits)
-    for share in ROUNDS:
-        num_bins = _num_bins(number)
-        if num_bins == least:
-            break
-        # A second limit that binds a percent less may be met by chance alone; how full it is says nothing.
-        scarce = [d for d in range(2) if int(sizes[:, d].sum()) > 0.99 * least * limits[d]] or [0]
-        fill = np.min([_sums(number, sizes[:, d]) / limits[d] for d in scarce], axis=0)
-        chosen = np.zeros(num_bins, bool)
-        chosen[np.argsort(fill, kind="stable")[: max(2, int(num_bins * share))]] = True
-        again = _anew(number, chosen, sizes, limits)
-        if _num_bins(again) < num_bins:
-            number = again
-    return number
 
 
 def _anew(number: Integers, chosen: npt.NDArray[np.bool_], sizes: Integers, limits: Sizes) -> Integers:

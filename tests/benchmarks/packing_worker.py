@@ -1,6 +1,6 @@
 """One packer on one problem, timed in this process, which is pinned to one core; prints bins, seconds and peak memory.
 
-    packing_worker.py lodepack|"segment tree"|TRL ITEMS.npy LIMIT...
+    packing_worker.py lodepack|"lodepack arrays"|"segment tree"|TRL ITEMS.npy LIMIT...
 
 It also runs in the peers' environment, so it imports a packer when it is asked for.
 """
@@ -24,6 +24,12 @@ def lodepack(items: Integers, limits: tuple[int, ...]) -> Callable[[], int]:
     from operators.packing import pack_items
 
     return lambda: len(pack_items(items, limits))
+
+
+def lodepack_arrays(items: Integers, limits: tuple[int, ...]) -> Callable[[], int]:
+    from operators.packing import pack_array
+
+    return lambda: len(pack_array(items, limits)[1]) - 1
 
 
 def segment_tree(items: Integers, limits: tuple[int, ...]) -> Callable[[], int]:
@@ -89,7 +95,7 @@ def mark(holds: bytearray, node: int, value: int) -> None:
         holds[node] = value
 
 
-PACKERS = {"lodepack": lodepack, "segment tree": segment_tree, "TRL": trl}
+PACKERS = {"lodepack": lodepack, "lodepack arrays": lodepack_arrays, "segment tree": segment_tree, "TRL": trl}
 
 
 def memory_mib(field: str) -> float:
