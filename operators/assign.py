@@ -11,10 +11,9 @@ import pyarrow as pa
 from operators.fitting import PATCHES, TOKENS, Document, Size
 from operators.layout import Part
 from operators.ordering import order_by_load
-from operators.packing import bound, even_bins
+from operators.packing import bound
 from operators.packing.apart import Item as Owner
 from operators.packing.apart import pack_apart
-from operators.packing.apart import part as part_copies
 from pipeline.operator import Row
 from pipeline.tasks import DATA, INDEX, PACKS_PER_FILE, SUMMARY, TASK, task
 
@@ -53,8 +52,6 @@ def assign(
         emptiest = [items[i][0] for i in packs[-1]]
         if all(copies[document.row] == len(document.parts) == 1 for document in emptiest):
             carried = packs.pop()
-    # Evening may bring copies of a document together again.
-    packs = part_copies(even_bins(packs, sizes, limits, PATCHES), owners, sizes, limits)
     loads = [sum(sizes[i][PATCHES] for i in pack) for pack in packs]
     ordered = [packs[number] for number in order_by_load(loads, PACKS_PER_FILE, identity)]
     return Assigned(

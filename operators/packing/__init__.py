@@ -14,7 +14,6 @@ from itertools import chain, pairwise
 import numpy as np
 import numpy.typing as npt
 
-from operators.packing.evening import even_out
 from operators.packing.lengths import pack_lengths
 from operators.packing.several import pack_several
 from operators.packing.small import best_fit_decreasing, fill_bin_by_bin
@@ -59,29 +58,6 @@ def pack_array(items: Sequence[Sizes] | Integers, limits: Sizes) -> tuple[Intege
     of_item[order] = number
     starts = np.concatenate([[0], np.cumsum(np.bincount(number))]).astype(np.int64)
     return _stable_order(of_item), starts
-
-
-def even_bins(
-    bins: Sequence[Sequence[int]], items: Sequence[Sizes] | Integers, limits: Sizes, dimension: int
-) -> list[list[int]]:
-    """As many bins of the same items, exchanged until the bins hold as much of `dimension` as each other, or nearly.
-
-    bins: of item indices, not necessarily of all. As far as the limits leave room, and in little time.
-    """
-    if not bins:
-        return []
-    members = np.fromiter(chain.from_iterable(bins), np.int64)
-    members.sort()
-    of_item = np.empty(len(items), np.int64)
-    for number, one in enumerate(bins):
-        of_item[list(one)] = number
-    sizes = _as_array(items, len(limits))[members]
-    order = _decreasing(sizes, range(len(limits)))
-    evened = even_out(sizes[order], limits, of_item[members][order], dimension)
-    found: list[list[int]] = [[] for _ in bins]
-    for item, number in sorted(zip(members[order].tolist(), evened.tolist(), strict=True)):
-        found[number].append(item)
-    return found
 
 
 def bound(items: Sequence[Sizes] | Integers, limits: Sizes) -> int:

@@ -66,26 +66,10 @@ def _pack_groups(items: Sequence[Item], sizes: Sequence[Sizes], limits: Sizes, s
         left += packed[-1] if packed else []
     left.sort()
     bins += [[left[i] for i in one] for one in pack_items([sizes[i] for i in left], limits)]
-    bins = part(bins, items, sizes, limits)
+    number = _parted(bins, items, np.array(sizes, np.int64), np.array(limits))
+    bins = [np.flatnonzero(number == i).tolist() for i in range(len(bins))]
     emptiest = min(range(len(bins)), key=lambda i: (sum(sizes[j][0] for j in bins[i]), -i))
     return [*bins[:emptiest], *bins[emptiest + 1 :], bins[emptiest]]
-
-
-def part(
-    bins: Sequence[Sequence[int]], items: Sequence[Item], sizes: Sequence[Sizes], limits: Sizes
-) -> list[list[int]]:
-    """As many bins, after items that share one with another copy of their document have moved."""
-    members = sorted(i for one in bins for i in one)
-    if not any(items[i].copy for i in members):
-        return [list(one) for one in bins]
-    place = {i: k for k, i in enumerate(members)}
-    number = _parted(
-        [[place[i] for i in one] for one in bins],
-        [items[i] for i in members],
-        np.array([sizes[i] for i in members], np.int64),
-        np.array(limits),
-    )
-    return [[members[k] for k in np.flatnonzero(number == i).tolist()] for i in range(len(bins))]
 
 
 def _groups(items: Sequence[Item], num_groups: int, seed: str) -> list[list[int]]:

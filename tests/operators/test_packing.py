@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.packing import bound, even_bins, lengths, pack_array, pack_items, small
+from operators.packing import bound, lengths, pack_array, pack_items, small
 from operators.packing.bins import Bins
 from operators.packing.dealing import deal
 from operators.packing.exchanging import exchange
@@ -314,35 +314,6 @@ def exchange_all(state):
     order = state.shuffled(state.num_bins)
     half = state.num_bins // 2
     exchange(state, order[:half], order[::-1][:half])
-
-
-@settings(max_examples=100, deadline=None)
-@given(problems(), st.randoms(use_true_random=False))
-def test_evened_bins_are_no_more_keep_all_limits_and_depend_on_the_sizes_alone(problem, random):
-    items, limits = problem
-    even = len(limits) - 1
-    bins = pack_items(items, limits)
-    evened = even_bins(bins, items, limits, even)
-    assert_exact(evened, items, limits)
-    assert len(evened) == len(bins)
-    squares = [sum(total**2 for total in totals(found, items, even)) for found in (bins, evened)]
-    assert squares[1] <= squares[0]
-    permuted = random.sample(items, len(items))
-    assert contents(evened, items) == contents(
-        even_bins(pack_items(permuted, limits), permuted, limits, even), permuted
-    )
-
-
-def test_evening_takes_bins_to_a_twentieth_of_the_mean_where_there_is_room():
-    items = documents(300, 4096)
-    limits = (16384, UNLIMITED)
-    bins = pack_items(items, limits)
-    evened = even_bins(bins, items, limits, 1)
-    loads = [totals(found, items, 1) for found in (bins, evened)]
-    means = [sum(found) / len(found) for found in loads]
-    assert len(evened) == len(bins)
-    assert max(loads[0]) > 1.2 * means[0]
-    assert max(loads[1]) < 1.05 * means[1]
 
 
 @pytest.mark.parametrize("item", [(11, 0), (1, 3), (-1, 0)])
