@@ -43,7 +43,7 @@ REJECT_COLUMNS = {
     "reason": "string",
     "detail": "string",
 }
-INDEX_COLUMNS = ("id", "lengths", "num_parts", "segments")
+INDEX_COLUMNS = ("id", "lengths", "num_parts", "carried", "segments")
 
 PROFILES = {
     "qwen-lod": ("profile=qwen2_5_vl",),
