@@ -105,14 +105,15 @@ def print_summary(summary: dict[str, Any]) -> None:
 
 
 def _sources(sources: Mapping[str, Any]) -> Table:
-    """A line a source: what became of its samples, and its share of the tokens."""
+    """A line a source: what became of its samples, and its share of the tokens. What no source has, has no column."""
+    samples = {name: source["totals"].get("samples", {}) for name, source in sources.items()}
+    shown = [count for count in SAMPLE_COUNTS if any(found.get(count) for found in samples.values())]
     table = Table(title="sources", title_justify="left")
-    for name in ("source", "weight", *SAMPLE_COUNTS, "tokens", "share"):
+    for name in ("source", "weight", *shown, "tokens", "share"):
         table.add_column(name, justify="left" if name == "source" else "right")
     tokens = {name: source["totals"].get("tokens", {}).get("tokens", 0) for name, source in sources.items()}
     for name, source in sources.items():
-        samples = source["totals"].get("samples", {})
-        counts = (f"{samples.get(count, 0):,}" for count in SAMPLE_COUNTS)
+        counts = (f"{samples[name].get(count, 0):,}" for count in shown)
         share = tokens[name] / max(1, sum(tokens.values()))
         table.add_row(name, f"{source['weight']:g}", *counts, f"{tokens[name]:,}", f"{share:.1%}")
     return table
