@@ -25,7 +25,7 @@ def close(closing: Closing, found: HandedOn, fitter: Fitter) -> Iterator[pa.Tabl
     summary = {
         "inputs": [],
         "closes": list(closing.closes),
-        "counts": {level: {"carried": -amount} for level, amount in taken.items()},
+        "counts": {level: {"repeated": 0, "carried": -amount} for level, amount in taken.items()},
         "rejects": [],
         "packs": assigned.figures,
         "reports": 1 + num_files(assigned),

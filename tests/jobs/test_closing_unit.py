@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 from rewriting import Output
 from support import build, documents, tree, write_shard, write_small_shards
 
@@ -214,3 +216,32 @@ def test_a_lie_about_the_closing_unit_is_found(
     shutil.copytree(closed[0], tmp_path / "out")
     lie(Output(tmp_path / "out"))
     assert any(told in str(finding) for finding in verify(str(tmp_path / "out")).findings)
+
+
+def test_damage_that_only_writing_finds_is_rejected_by_the_closing_unit(tmp_path: Path) -> None:
+    """Without scores `write` alone decodes a picture, and of a document that was handed on that of the closing unit."""
+    for number in range(2):
+        members = {}
+        for i in range(3):
+            key = f"{number}{i}"
+            picture = io.BytesIO()
+            Image.effect_noise((200, 160), 80).convert("RGB").save(picture, "JPEG")
+            whole = picture.getvalue()
+            index = {"texts": [f"page {key}", None], "images": [None, "0.jpg"]}
+            members[f"{key}.json"] = json.dumps(index).encode()
+            members[f"{key}.0.jpg"] = whole[: len(whole) // 2] if key == "11" else whole
+        write_shard(tmp_path / "in" / f"s-{number:06d}.tar", members)
+    options = ("score=null", "budget=none", "pixels=encoded", "limits.max_reject_ratio=1")
+    summary = build(tmp_path / "out", str(tmp_path / "in" / "*.tar"), *CLOSING, *options)
+    counts = summary["totals"]["samples"]
+    assert {name: counts[name] for name in ("read", "packed", "rejected", "carried")} == {
+        "read": 6,
+        "packed": 5,
+        "rejected": 1,
+        "carried": 0,
+    }
+    closing = closing_of(tmp_path / "out")
+    assert closing["counts"]["samples"] | {"packed": 5, "rejected": 1, "carried": -6} == closing["counts"]["samples"]
+    assert truths(tmp_path / "out") == []
+    found = explain(open_output(str(tmp_path / "out")), "11")
+    assert (found["outcome"], found["unit"]) == ("rejected", closing["unit"])

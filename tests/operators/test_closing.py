@@ -69,7 +69,7 @@ def test_a_closing_unit_packs_every_row_once_and_counts_it_below_zero(built, res
             placed += [documents[number]["ordinal"] for pack in note_of(task)["packs"] for number, *_ in pack]
     assert sorted(placed) == [row["ordinal"] for row in rows["id"].to_pylist()]
     summary = note_of(next(task for task in tasks if task["kind"] == SUMMARY))
-    assert summary["counts"]["sample"] == {"carried": -17}
+    assert summary["counts"]["sample"] == {"repeated": 0, "carried": -17}
     assert summary["closes"] == ["a" * 16, "b" * 16]
     assert summary["reports"] == len(tasks)
 
