@@ -19,7 +19,7 @@ from pipeline import storage
 from pipeline.errors import StorageError
 from tests.support import BUCKET, build, tree, write_small_shards
 
-SMALL = ("unit.target_shards=2", "sequence_length=2048")
+SMALL = ("unit.target_shards=2", "sequence_length=2048", "pack.closing=true")
 
 
 def remote_tree(store: Any, prefix: str) -> dict[str, str]:
