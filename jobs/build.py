@@ -15,7 +15,7 @@ import pyarrow as pa
 from jobs.chain import Resolved, build_chain
 from jobs.spec import absolute
 from pipeline import storage
-from pipeline.closing import Closing, closings, read_handed_on
+from pipeline.closing import Closing, closings, read_carried
 from pipeline.local_runner import run_local, write_local
 from pipeline.planning import Plan, make_plan
 from pipeline.sink import Sink
@@ -128,7 +128,7 @@ class _Builder:
         urls = {shard.name: shard.url for _, shards in self._resolved.inputs for shard in shards}
         tasks: list[pa.Table] = []
         for unit in self._closings_left():
-            found = read_handed_on(self._output, unit, urls)
+            found = read_carried(self._output, unit, urls)
             self._sink.expect(unit.number, found.shards, unit.source)
             self._progress.close(found.rows.num_rows)
             tasks += self._chain.close(unit, found)

@@ -31,7 +31,7 @@ from operators.weights import SCORE_VERSION
 from operators.write import Write
 from pipeline import storage
 from pipeline.chain import Chain, Pool, Stage
-from pipeline.closing import Closing, HandedOn
+from pipeline.closing import Carried, Closing
 from pipeline.errors import ConfigError, StorageError
 from pipeline.operator import Operator
 from pipeline.read import READ_VERSION
@@ -194,7 +194,7 @@ def _write(config: WriteConfig) -> Operator:
 
 
 def _close(
-    config: PackConfig, sequence_length: int, vocabulary: Vocabulary, closing: Closing, found: HandedOn
+    config: PackConfig, sequence_length: int, vocabulary: Vocabulary, closing: Closing, found: Carried
 ) -> Iterator[pa.Table]:
     return close(closing, found, Fitter(config, sequence_length, vocabulary))
 

@@ -12,8 +12,7 @@ from operators.fitting import PATCHES, TOKENS, Document, Size
 from operators.layout import Part
 from operators.ordering import order_by_load
 from operators.packing import bound
-from operators.packing.apart import Item as Owner
-from operators.packing.apart import pack_apart
+from operators.packing.apart import Owner, pack_apart
 from pipeline.operator import Row
 from pipeline.tasks import DATA, INDEX, PACKS_PER_FILE, SUMMARY, TASK, task
 

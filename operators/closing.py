@@ -11,10 +11,10 @@ from operators.fitting import Fitter
 from operators.measured import measured_from_index
 from operators.pack import with_loads
 from pipeline import ledger
-from pipeline.closing import Closing, HandedOn
+from pipeline.closing import Carried, Closing
 
 
-def close(closing: Closing, found: HandedOn, fitter: Fitter) -> Iterator[pa.Table]:
+def close(closing: Closing, found: Carried, fitter: Fitter) -> Iterator[pa.Table]:
     """The tasks of a closing unit. It reads no shard: its documents come from the indexes of the units it closes."""
     numbers = {name: number for number, name in enumerate(found.shards)}
     table = measured_from_index(found.rows, closing.number, numbers)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from pipeline import storage
-from pipeline.closing import Closing, HandedOn
+from pipeline.closing import Carried, Closing
 from pipeline.formats import FORMATS
 from pipeline.operator import Gatherer, Operator
 from pipeline.read import read_shard
@@ -52,7 +52,7 @@ class Chain:
     stages: tuple[Stage, ...]
     pack: Callable[[Sequence[Unit]], Gatherer]
     pack_pool: Pool
-    close: Callable[[Closing, HandedOn], Iterator[pa.Table]]
+    close: Callable[[Closing, Carried], Iterator[pa.Table]]
     """The tasks of a closing unit."""
     write: Stage
 

@@ -36,7 +36,7 @@ class Closing:
 
 
 @dataclass(frozen=True, slots=True)
-class HandedOn:
+class Carried:
     """What a closing unit is made of."""
 
     rows: pa.Table
@@ -65,13 +65,13 @@ def closings(
     return found
 
 
-def read_handed_on(output: str, closing: Closing, urls: Mapping[str, str]) -> HandedOn:
+def read_carried(output: str, closing: Closing, urls: Mapping[str, str]) -> Carried:
     """The documents of a closing unit, out of the indexes. urls: of every shard by name."""
     rows = pa.concat_tables([_carried(storage.join(output, path)) for path in closing.indexes])
     keys = {name: pc.struct_field(rows["id"], name) for name in ("shard", "ordinal")}
     rows = rows.take(pc.sort_indices(pa.table(keys), [(name, "ascending") for name in keys]))
     names = sorted(set(pc.struct_field(rows["id"], "shard").to_pylist()))
-    return HandedOn(rows, {name: urls[name] for name in names})
+    return Carried(rows, {name: urls[name] for name in names})
 
 
 def _carried(url: str) -> pa.Table:

@@ -94,6 +94,12 @@ def build(
         return run_job(resolve_job(job), local=local, workers=workers, rebuild=False, progress=screen)
 
 
+def totals_of(**counts: int) -> dict[str, int]:
+    """The counts of a level as a manifest has them; what is not named is 0."""
+    names = ("read", "derived", "repeated", "packed", "rejected", "withheld", "carried")
+    return dict.fromkeys(names, 0) | counts
+
+
 def tree(output: Path) -> dict[str, str]:
     """sha256 of every file of the reproducible part of an output, by path."""
     return {

@@ -13,7 +13,7 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from jobs.verify.check import Check
-from jobs.verify.closing import check_closes, check_handed_on
+from jobs.verify.closing import check_carried, check_closes
 from jobs.verify.data import check_packs
 from jobs.verify.files import check_files, check_records, list_orphans, open_version
 from jobs.verify.findings import Finding, Report
@@ -54,7 +54,7 @@ def verify(output: str, inputs: Sequence[str] = (), tokenizer: str | None = None
     sources = {unit: entry for entry in version.sources.values() for unit in entry.units}
     check = Check(output, recipe, text, Planner(version.recipe, text.tokenizer), urls, takes, sources)
     check_closes(f"versions/{number:06d}.json", manifests, version, recipe.job.pack, report)
-    handed_on = {manifest.unit: INDEX.empty_table() for manifest in manifests}
+    carried = {manifest.unit: INDEX.empty_table() for manifest in manifests}
     for manifest in sorted(manifests, key=lambda manifest: manifest.closes is not None):
         if not check_files(output, manifest, recipe, report):
             report.notes.append(f"unit {manifest.unit} was not looked into, because its files are not sound")
@@ -64,11 +64,11 @@ def verify(output: str, inputs: Sequence[str] = (), tokenizer: str | None = None
         if manifest.closes is None:
             unit = read_unit(output, manifest, report)
             check_inputs(unit, check, report)
-            handed_on[manifest.unit] = unit.index.filter(unit.index["carried"])
+            carried[manifest.unit] = unit.index.filter(unit.index["carried"])
         else:
-            closed = [handed_on[unit] for unit in manifest.closes if unit in handed_on]
+            closed = [carried[unit] for unit in manifest.closes if unit in carried]
             unit = read_unit(output, manifest, report, pa.concat_tables([INDEX.empty_table(), *closed]))
-            check_handed_on(unit, report)
+            check_carried(unit, report)
         check_index(unit, check, report)
         check_packs(unit, check, report)
     _note_strays(output, version, names, record.get("shards", {}), report)

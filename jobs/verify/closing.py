@@ -21,13 +21,13 @@ def check_closes(
         handing = tuple(sorted(m.unit for m in own if m.counts.get("samples", {}).get("carried", 0) > 0))
         found = [manifest.closes for manifest in own if manifest.closes is not None]
         if handing and not pack.closing:
-            report.add(where, f"units {', '.join(handing)} hand documents on; none expected without pack.closing")
+            report.add(where, f"units {', '.join(handing)} carry documents; none expected without pack.closing")
         if found != ([handing] if handing else []):
             closed = [list(closes) for closes in found]
             report.add(where, f"closing units of {closed} in source {name}; one of {list(handing)} expected")
 
 
-def check_handed_on(unit: Contents, report: Report) -> None:
+def check_carried(unit: Contents, report: Report) -> None:
     """Findings of a closing unit's documents and of the counts of its manifest."""
     counts = {level: Counter[str]() for level in ("samples", "segments")}
     for identity in sorted(unit.packed.keys() | unit.rejected.keys() | unit.rows.keys()):
@@ -35,7 +35,7 @@ def check_handed_on(unit: Contents, report: Report) -> None:
         entry = packed or rejected
         name = name_of(identity, entry.key if entry else "")
         if row is None:
-            report.add(name, f"is in {CLOSING}; no unit hands it on")
+            report.add(name, f"is in {CLOSING}; no unit carries it to there")
             continue
         if (packed is None) == (rejected is None):
             report.add(name, f"is {'packed and rejected' if packed else 'lost'} by {CLOSING}; one of both expected")

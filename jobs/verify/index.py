@@ -117,7 +117,7 @@ def _part_faults(unit: Contents, row: Row, document: Document) -> Iterator[str]:
     identity = (row["id"]["shard"], row["id"]["ordinal"])
     packed, rejected = unit.packed.get(identity), unit.rejected.get(identity)
     if identity in unit.carried and row["num_parts"] > 1:
-        yield f"it is handed on, and has {row['num_parts']} parts; 1 expected"
+        yield f"it is carried, and has {row['num_parts']} parts; 1 expected"
     if packed is None and identity in unit.carried:
         return
     if packed is None:

@@ -83,19 +83,19 @@ def name_of(identity: Id, key: str) -> str:
     return f"{identity[0]} sample {identity[1]} ({key})"
 
 
-def read_unit(output: str, manifest: Manifest, report: Report, handed_on: pa.Table | None = None) -> Contents:
+def read_unit(output: str, manifest: Manifest, report: Report, carried: pa.Table | None = None) -> Contents:
     """The contents of a unit whose files are sound; what contradicts itself in them is a finding.
 
-    handed_on: for a closing unit, the index rows of the documents that other units hand on.
+    carried: for a closing unit, the index rows of the documents that other units carry.
     """
     (rejects_file,) = manifest.paths("rejects")
-    if handed_on is None:
+    if carried is None:
         (index_file,) = manifest.paths("index")
         index = _read_table(output, index_file.path)
     else:
-        index = handed_on
+        index = carried
     ids = [_id(row) for row in index["id"].to_pylist()]
-    if handed_on is None and (len(set(ids)) < len(ids) or ids != sorted(ids)):
+    if carried is None and (len(set(ids)) < len(ids) or ids != sorted(ids)):
         report.add(index_file.path, "rows are not in the order of shard and ordinal, each once")
     rejected = _read_rejects(output, rejects_file.path, manifest, report)
     packed: dict[Id, Packed] = {}
@@ -111,9 +111,10 @@ def read_unit(output: str, manifest: Manifest, report: Report, handed_on: pa.Tab
             elif lengths != entry.lengths:
                 report.add(name, f"copy {copy} is cut otherwise than another; copies that are alike expected")
     rows = {identity: number for number, identity in enumerate(ids)}
-    flags = index["carried"].to_pylist() if handed_on is None else [False] * len(ids)
-    carried = frozenset(identity for identity, flag in zip(ids, flags, strict=True) if flag)
-    return Contents(manifest, index, rows, rejected, packed, carried)
+    # A closing unit carries nothing on; what the flags of its rows say is of the units that they come from.
+    flags = index["carried"].to_pylist() if carried is None else [False] * len(ids)
+    onward = frozenset(identity for identity, flag in zip(ids, flags, strict=True) if flag)
+    return Contents(manifest, index, rows, rejected, packed, onward)
 
 
 def _read_table(output: str, path: str) -> pa.Table:

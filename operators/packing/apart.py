@@ -22,14 +22,14 @@ TRIES = 4
 each, and none did at 1.5 to 2.5 times."""
 
 
-class Item(NamedTuple):
+class Owner(NamedTuple):
     """One part of one copy of a document."""
 
     document: int
     copy: int
 
 
-def pack_apart(items: Sequence[Item], sizes: Sequence[Sizes], limits: Sizes, seed: str) -> list[list[int]]:
+def pack_apart(items: Sequence[Owner], sizes: Sequence[Sizes], limits: Sizes, seed: str) -> list[list[int]]:
     """Bins as ascending lists of item indices, each within every limit, the emptiest last; `pack_items` without copies.
 
     sizes: of each item. seed: decides which groups a document's copies go to. When it is done, no two copies share a
@@ -49,12 +49,12 @@ def pack_apart(items: Sequence[Item], sizes: Sequence[Sizes], limits: Sizes, see
     return chosen
 
 
-def _num_met(bins: Sequence[Sequence[int]], items: Sequence[Item]) -> int:
+def _num_met(bins: Sequence[Sequence[int]], items: Sequence[Owner]) -> int:
     """Copies that share a bin with another copy of their document."""
     return sum(len({items[i] for i in one}) - len({items[i].document for i in one}) for one in bins)
 
 
-def _pack_groups(items: Sequence[Item], sizes: Sequence[Sizes], limits: Sizes, seed: str) -> list[list[int]]:
+def _pack_groups(items: Sequence[Owner], sizes: Sequence[Sizes], limits: Sizes, seed: str) -> list[list[int]]:
     """The bins of one try."""
     most = max(item.copy for item in items)
     # One group more than copies: with as many, groups of whole weights would hold the same documents, hence be packed
@@ -72,7 +72,7 @@ def _pack_groups(items: Sequence[Item], sizes: Sequence[Sizes], limits: Sizes, s
     return [*bins[:emptiest], *bins[emptiest + 1 :], bins[emptiest]]
 
 
-def _groups(items: Sequence[Item], num_groups: int, seed: str) -> list[list[int]]:
+def _groups(items: Sequence[Owner], num_groups: int, seed: str) -> list[list[int]]:
     """Item indices by group; a document's copies are in groups that follow each other, from one that a hash decides."""
     groups: list[list[int]] = [[] for _ in range(num_groups)]
     for i, item in enumerate(items):
@@ -81,7 +81,7 @@ def _groups(items: Sequence[Item], num_groups: int, seed: str) -> list[list[int]
     return groups
 
 
-def _parted(bins: Sequence[Sequence[int]], items: Sequence[Item], sizes: Integers, limits: Integers) -> Integers:
+def _parted(bins: Sequence[Sequence[int]], items: Sequence[Owner], sizes: Integers, limits: Integers) -> Integers:
     """The bin of each item [n], after items that share one with another copy of their document have moved."""
     number = np.empty(len(items), np.int64)
     for i, one in enumerate(bins):

@@ -34,7 +34,7 @@ def exchange(bins: Bins, left: Integers, right: Integers) -> None:
     kept = kept[np.argsort(-gain[kept], kind="stable")]
     kept = kept[disjoint(left[kept], right[kept], bins.num_bins)]
     left, right, items = left[kept], right[kept], items[kept]
-    after = np.take_along_axis(items, divisions(width)[1][best[kept]], axis=1)
+    after = np.take_along_axis(items, _divisions(width)[1][best[kept]], axis=1)
     moved = bins.sizes[after[:, :width]].sum(1) - bins.sizes[items[:, :width]].sum(1)
     bins.slots[left[:, None], chosen[0][kept]] = after[:, :width]
     bins.slots[right[:, None], chosen[1][kept]] = after[:, width:]
@@ -56,7 +56,7 @@ def disjoint(left: Integers, right: Integers, num_bins: int) -> npt.NDArray[np.b
 
 
 @cache
-def divisions(width: int) -> tuple[Floats, Integers]:
+def _divisions(width: int) -> tuple[Floats, Integers]:
     """All ways to give half of 2 * width slots to the left bin, the present one first.
 
     As zeros and ones [2 * width, ways], and as orders [ways, 2 * width] with the left bin's in front.
@@ -70,7 +70,7 @@ def divisions(width: int) -> tuple[Floats, Integers]:
 
 def _best(bins: Bins, items: Integers, left: Integers, right: Integers) -> tuple[Integers, Floats]:
     """For each pair the way of least excess, and by how much less that is than now."""
-    is_left, _ = divisions(items.shape[1] // 2)
+    is_left, _ = _divisions(items.shape[1] // 2)
     width = len(is_left) // 2
     best, gain = np.empty(len(items), np.int64), np.empty(len(items), np.float32)
     for start in range(0, len(items), CHUNK):

@@ -115,7 +115,7 @@ def test_another_shard_changes_its_own_unit_and_the_closing_unit(
     assert {path: fresh[path] for path in fresh if "versions" not in path}.items() <= tree(tmp_path / "out").items()
 
 
-def test_a_split_document_is_never_handed_on(shards: str, tmp_path: Path) -> None:
+def test_a_split_document_is_never_carried(shards: str, tmp_path: Path) -> None:
     build(
         tmp_path / "out",
         shards,
@@ -155,25 +155,25 @@ def test_a_shard_that_changed_before_the_closing_unit_is_told(
     with pytest.MonkeyPatch.context() as patch:
         import jobs.build
 
-        read = jobs.build.read_handed_on
+        read = jobs.build.read_carried
 
         def meddled(*arguments: Any) -> Any:
             (tmp_path / "in" / "small-000001.tar").write_bytes(b"")
             return read(*arguments)
 
-        patch.setattr(jobs.build, "read_handed_on", meddled)
+        patch.setattr(jobs.build, "read_carried", meddled)
         with pytest.raises(StorageError, match=r"small-000001\.tar"):
             build(tmp_path / "out", pattern, *CLOSING)
 
 
-def handed_on_twice(output: Output) -> None:
+def packed_and_carried(output: Output) -> None:
     def change(rows: list[dict[str, Any]]) -> None:
         next(row for row in rows if not row["carried"])["carried"] = True
 
     output.table("index", change)
 
 
-def not_handed_on(output: Output) -> None:
+def not_carried(output: Output) -> None:
     def change(rows: list[dict[str, Any]]) -> None:
         next(row for row in rows if row["carried"])["carried"] = False
 
@@ -202,12 +202,12 @@ def sample_of_closing_lost(output: Output) -> None:
 @pytest.mark.parametrize(
     ("lie", "told"),
     [
-        (handed_on_twice, "packed and carried"),
-        (not_handed_on, "neither packed nor rejected"),
+        (packed_and_carried, "packed and carried"),
+        (not_carried, "neither packed nor rejected"),
         (closing_of_fewer, "closing units of"),
         (closing_left_out, "closing units of"),
         (closing_count_changed, "counts.samples.carried"),
-        (sample_of_closing_lost, "no unit hands it on"),
+        (sample_of_closing_lost, "no unit carries it to there"),
     ],
 )
 def test_a_lie_about_the_closing_unit_is_found(

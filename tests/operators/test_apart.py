@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators.packing import bound, pack_items
-from operators.packing.apart import Item, pack_apart
+from operators.packing.apart import Owner, pack_apart
 
 
 def items_of(documents):
     """Items and sizes of documents given as (size, copies)."""
-    items = [Item(number, copy) for number, (_, copies) in enumerate(documents) for copy in range(copies)]
+    items = [Owner(number, copy) for number, (_, copies) in enumerate(documents) for copy in range(copies)]
     return items, [documents[item.document][0] for item in items]
 
 
@@ -97,7 +97,7 @@ def test_more_copies_than_bins_meet_in_as_few_places_as_they_must():
 
 
 def test_parts_of_one_copy_may_share_a_bin():
-    items = [Item(0, 0), Item(0, 0), Item(0, 1), Item(0, 1)]
+    items = [Owner(0, 0), Owner(0, 0), Owner(0, 1), Owner(0, 1)]
     bins = pack_apart(items, [(30,), (10,), (30,), (10,)], (40,), "s")
     assert sorted(bins) == [[0, 1], [2, 3]]
 

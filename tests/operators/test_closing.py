@@ -12,7 +12,7 @@ from operators.fitting import Fitter, PackConfig
 from operators.layout import Part, lay_out
 from operators.measured import measured_from_index
 from operators.pack import Pack
-from pipeline.closing import Closing, HandedOn
+from pipeline.closing import Carried, Closing
 from pipeline.schema import INDEX
 from pipeline.tasks import DATA, SUMMARY, from_stream, note_of
 from pipeline.types import Source
@@ -59,7 +59,7 @@ def test_a_closing_unit_packs_every_row_once_and_counts_it_below_zero(built, res
     index, _ = built
     rows = index.slice(0, 17)
     closing = Closing(-1, "c" * 16, Source("interleaved"), ("a" * 16, "b" * 16), ("a.parquet", "b.parquet"))
-    found = HandedOn(rows, {SAMPLES[0].name: "/in/a.tar"})
+    found = Carried(rows, {SAMPLES[0].name: "/in/a.tar"})
     tables = list(close(closing, found, Fitter(PackConfig(closing=True), 8192, resolved.vocabulary)))
     tasks = [task for table in tables for task in table.to_pylist()]
     placed = []

@@ -19,6 +19,7 @@ from pipeline.ledger import close_counts, reject_rows, without_copies
 from pipeline.schema import MEASURED, RELEVANCES
 from pipeline.tasks import DATA, INDEX, PACKS_PER_FILE, SUMMARY, TASK, from_stream, note_of
 from pipeline.units import unit_id
+from tests.support import totals_of
 
 PROFILE = load_profile("qwen2_5_vl")
 VOCABULARY = Vocabulary(placeholder=90, document_start=None, document_end=94, padding=95, size=99, num_added=0)
@@ -146,24 +147,8 @@ def test_every_document_is_packed_once_or_rejected_and_counts_close():
     assert sorted(keys) == ["0-0", "0-1", "0-3", "1-0", "1-1"]
     rejects = [(r["id"]["key"], r["reason"]) for r in summary["rejects"] if r["level"] == "sample"]
     assert rejects == [("0-2", Reason.NO_LOSS), ("0-4", Reason.TOO_LONG)]
-    assert counts["samples"] == {
-        "read": 7,
-        "derived": 0,
-        "repeated": 0,
-        "packed": 5,
-        "rejected": 2,
-        "withheld": 0,
-        "carried": 0,
-    }
-    assert counts["segments"] == {
-        "read": 10,
-        "derived": 0,
-        "repeated": 0,
-        "packed": 8,
-        "rejected": 2,
-        "withheld": 0,
-        "carried": 0,
-    }
+    assert counts["samples"] == totals_of(read=7, packed=5, rejected=2)
+    assert counts["segments"] == totals_of(read=10, packed=8, rejected=2)
 
 
 def test_unit_is_named_by_content_and_recipe():
@@ -256,24 +241,8 @@ def test_unit_of_rejected_rows_alone_closes_with_its_rejects():
     tasks = run([*rows, end_of(0, 2), end_of(1, 0)])
     summary, counts = closed(tasks)
     assert [task["kind"] for task in tasks] == [INDEX, SUMMARY]
-    assert counts["samples"] == {
-        "read": 2,
-        "derived": 0,
-        "repeated": 0,
-        "packed": 0,
-        "rejected": 2,
-        "withheld": 0,
-        "carried": 0,
-    }
-    assert counts["segments"] == {
-        "read": 2,
-        "derived": 0,
-        "repeated": 0,
-        "packed": 0,
-        "rejected": 2,
-        "withheld": 0,
-        "carried": 0,
-    }
+    assert counts["samples"] == totals_of(read=2, rejected=2)
+    assert counts["segments"] == totals_of(read=2, rejected=2)
     assert [(r["level"], r["reason"], r["member"], r["offset"]) for r in summary["rejects"]] == [
         ("sample", "decode-error", "m1", 1024),
         ("segment", "sample-rejected", "m0", 512),
@@ -287,24 +256,8 @@ def test_withheld_rows_are_counted_and_packed_nowhere():
     tasks = run(rows)
     _, counts = closed(tasks)
     assert [key for pack in placed(tasks) for key, _ in pack] == ["0-0"]
-    assert counts["samples"] == {
-        "read": 2,
-        "derived": 0,
-        "repeated": 0,
-        "packed": 1,
-        "rejected": 0,
-        "withheld": 1,
-        "carried": 0,
-    }
-    assert counts["segments"] == {
-        "read": 3,
-        "derived": 0,
-        "repeated": 0,
-        "packed": 1,
-        "rejected": 0,
-        "withheld": 2,
-        "carried": 0,
-    }
+    assert counts["samples"] == totals_of(read=2, packed=1, withheld=1)
+    assert counts["segments"] == totals_of(read=3, packed=1, withheld=2)
 
 
 def test_long_document_is_split_at_segment_borders_as_full_as_can_be():
@@ -491,21 +444,5 @@ def test_a_late_reject_takes_its_copies_back():
     counts = summary_of(tasks)["counts"]
     late = reject_rows(row_of(0, 0, [9, (84, 56)]), REJECTION | {"operator": "write"})
     counts = close_counts(without_copies(counts, late, 3.0), late)
-    assert counts["samples"] == {
-        "read": 2,
-        "derived": 0,
-        "repeated": 2,
-        "packed": 3,
-        "rejected": 1,
-        "withheld": 0,
-        "carried": 0,
-    }
-    assert counts["segments"] == {
-        "read": 3,
-        "derived": 0,
-        "repeated": 2,
-        "packed": 3,
-        "rejected": 2,
-        "withheld": 0,
-        "carried": 0,
-    }
+    assert counts["samples"] == totals_of(read=2, repeated=2, packed=3, rejected=1)
+    assert counts["segments"] == totals_of(read=3, repeated=2, packed=3, rejected=2)
