@@ -1,31 +1,25 @@
-"""Puts into words what fits exactly one object of a scene."""
+"""The objects of a scene, and texts that each fit exactly one of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
 KINDS = ("colour", "shape", "colour_shape", "size", "fill", "position", "word", "question")
 
 
-class Named(Protocol):
-    """What a query can name of an object; `size`, `fill` and `word` may be empty."""
+@dataclass(frozen=True)
+class Thing:
+    """One object: a shape with size and fill, or (shape "word") a word, whose size and fill are empty."""
 
-    @property
-    def cell(self) -> int: ...
-    @property
-    def shape(self) -> str: ...
-    @property
-    def colour(self) -> str: ...
-    @property
-    def size(self) -> str: ...
-    @property
-    def fill(self) -> str: ...
-    @property
-    def word(self) -> str: ...
+    cell: int
+    shape: str
+    colour: str
+    size: str = ""
+    fill: str = ""
+    word: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,7 +41,7 @@ def positions(cell: int, rows: int, cols: int) -> tuple[str, ...]:
     return tuple(name for name in (tall, wide, both, "in the middle" if middle else None) if name)
 
 
-def queries_of(things: Sequence[Named], rows: int, cols: int, rng: np.random.Generator) -> tuple[Query, ...]:
+def queries_of(things: Sequence[Thing], rows: int, cols: int, rng: np.random.Generator) -> tuple[Query, ...]:
     """All kinds of query on all objects, as far as no other object of the scene fits them."""
     places = [positions(thing.cell, rows, cols) for thing in things]
     found = []
@@ -64,7 +58,7 @@ def queries_of(things: Sequence[Named], rows: int, cols: int, rng: np.random.Gen
 
 
 def _phrases(
-    thing: Named, places: Sequence[str], rng: np.random.Generator
+    thing: Thing, places: Sequence[str], rng: np.random.Generator
 ) -> Iterator[tuple[str, str, tuple[str, ...], str]]:
     """(kind, text, traits that it names, position that it names) of one object."""
     colour, shape = thing.colour, thing.shape
@@ -72,15 +66,8 @@ def _phrases(
     yield "colour", f"{article} {colour} {_one(rng, ('object', 'thing'))}", ("colour",), ""
     yield "colour_shape", f"{article} {colour} {shape}", ("colour", "shape"), ""
     yield "question", f"which object is {colour}?", ("colour",), ""
-    yield (
-        "question",
-        _one(rng, (f"where is the {colour} {shape}?", f"is there a {colour} {shape}?")),
-        (
-            "colour",
-            "shape",
-        ),
-        "",
-    )
+    asks = _one(rng, ("where is the", "is there a"))
+    yield "question", f"{asks} {colour} {shape}?", ("colour", "shape"), ""
     if places:
         place = _one(rng, places)
         yield "position", f"the {_one(rng, ('object', 'thing'))} {place}", (), place

@@ -12,7 +12,7 @@ from PIL import Image
 
 from operators.relevance import REGION
 from operators.relevance.drawing import CANVAS, FONTS, SHAPES, shape_mask, word_mask
-from operators.relevance.phrases import Query, queries_of
+from operators.relevance.phrases import Query, Thing, queries_of
 
 GRIDS = ((3, 3), (2, 3), (3, 2), (2, 2))
 COLOURS = {
@@ -35,23 +35,11 @@ SIZES = {"large": (34, 40), "small": (14, 19)}
 """Radius in pixels of the canvas, whose half side is 48."""
 FILLS = ("solid", "outlined", "striped")
 CONTRAST = 110
-"""Least distance of an object's RGB from the ground's: 96 grey levels are 166 apart."""
+"""Least distance of an object's RGB from the ground's, about that of two greys 64 levels apart."""
 WORD_SHARE = 0.3
 JITTER = 12
 NOISE = (0, 2, 8)
 """Deviations of the noise on a picture, in grey levels."""
-
-
-@dataclass(frozen=True)
-class Thing:
-    """One object: a shape with size and fill, or (shape "word") a word, whose size and fill are empty."""
-
-    cell: int
-    shape: str
-    colour: str
-    size: str = ""
-    fill: str = ""
-    word: str = ""
 
 
 @dataclass(frozen=True)
