@@ -100,6 +100,19 @@ def test_a_score_is_the_same_alone_and_among_others():
         assert shipped().cosines(regions[alone], places[alone], "a blue square") == together[number]
 
 
+@pytest.mark.filterwarnings("ignore:TF32 acceleration")
+def test_another_library_for_convolutions_moves_no_score_by_more_than_1():
+    """With edges counted in floats, some of these moved by up to 7."""
+    some = scenes(500)[:100]
+    regions = np.concatenate([scene.regions() for scene in some])
+    places = np.concatenate([scene.places() for scene in some])
+    texts = shipped().texts([scene.queries[0].text for scene in some]).detach()
+    found = quantised((shipped().embedded(regions, places) @ texts.T).numpy()).astype(int)
+    with torch.backends.mkldnn.flags(enabled=False):
+        plain = quantised((shipped().embedded(regions, places) @ texts.T).numpy())
+    assert np.abs(plain - found).max() <= 1
+
+
 def test_no_regions_give_no_scores():
     assert shipped().participatory(*noise(0), "a blue square").shape == (0,)
 

@@ -49,6 +49,17 @@ def test_colours_are_the_pixels():
     assert np.array_equal(np.stack([found[name] for name in CHANNELS[:3]], axis=2), picture.astype(np.float32) / 255)
 
 
+def test_gradients_are_sobel_of_the_luminance():
+    ramp = np.tile(np.arange(0, 2 * SIDE, 2, dtype=np.uint8), (SIDE, 1))
+    ramp[:, SIDE // 2 :] += 64
+    found = channels(np.stack([ramp] * 3, axis=2))
+    least, step = 2 / 2, (2 + 2 + 64) / 2  # the frame repeats its edge: half a step there, and 66 over one pixel inside
+    inside = 2 - least
+    assert np.allclose(found["gradient_x"][:, 1], inside / (step - least), atol=1e-6)
+    assert np.allclose(found["gradient_x"][:, SIDE // 2], 1)
+    assert not found["gradient_y"].any()
+
+
 def test_y_and_x_run_from_edge_to_edge():
     found = channels(flat(0, 0, 0))
     line = np.linspace(0, 1, SIDE, dtype=np.float32)
@@ -74,6 +85,7 @@ def test_an_upright_edge_has_orientation_0_and_a_level_one_a_half():
     picture = flat(0, 0, 0, side=SIDE)
     picture[:, SIDE // 2 :] = 255
     upright = channels(picture)
+    assert not channels(np.ascontiguousarray(picture[:, ::-1]))["orientation"].any()
     level = channels(np.ascontiguousarray(picture.swapaxes(0, 1)))
     assert not upright["orientation"].any()
     assert set(level["orientation"].ravel()) == {0, 0.5}
