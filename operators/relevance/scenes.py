@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from operators.relevance import REGION
+from operators.relevance.crop import grid
 from operators.relevance.drawing import CANVAS, FONTS, SHAPES, shape_mask, word_mask
 from operators.relevance.phrases import Query, Thing, queries_of
 
@@ -51,6 +52,8 @@ class Scene:
     cols: int
     things: tuple[Thing, ...]
     queries: tuple[Query, ...]
+    boxes: np.ndarray
+    """Left, top, right, bottom of each object as shares of the picture, float32 [objects, 4]."""
 
     def regions(self) -> np.ndarray:
         """Regions row by row, uint8 [rows x cols, REGION, REGION, 3]."""
@@ -59,9 +62,7 @@ class Scene:
 
     def places(self) -> np.ndarray:
         """Left, top, right, bottom of each region as shares of the picture, float32 [rows x cols, 4]."""
-        row, col = np.divmod(np.arange(self.rows * self.cols), self.cols)
-        edges = [col / self.cols, row / self.rows, (col + 1) / self.cols, (row + 1) / self.rows]
-        return np.stack(edges, axis=1).astype(np.float32)
+        return grid(self.rows, self.cols)
 
 
 def make_scene(rng: np.random.Generator) -> Scene:
@@ -72,7 +73,8 @@ def make_scene(rng: np.random.Generator) -> Scene:
         things = _things(rng, [int(cell) for cell in cells])
         queries = queries_of(things, rows, cols, rng)
         if queries:
-            return Scene(_picture(rng, things, rows, cols), rows, cols, things, queries)
+            picture, boxes = _picture(rng, things, rows, cols)
+            return Scene(picture, rows, cols, things, queries, boxes)
 
 
 def _things(rng: np.random.Generator, cells: list[int]) -> tuple[Thing, ...]:
@@ -108,17 +110,28 @@ def _drawable(thing: Thing) -> Thing:
     return replace(thing, fill="solid") if thing.size == "small" else thing
 
 
-def _picture(rng: np.random.Generator, things: tuple[Thing, ...], rows: int, cols: int) -> np.ndarray:
+def _picture(
+    rng: np.random.Generator, things: tuple[Thing, ...], rows: int, cols: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The picture and the boxes of what is drawn in it."""
     colours = [np.array(COLOURS[thing.colour]) + rng.integers(-JITTER, JITTER + 1, 3) for thing in things]
     pixels = _ground(rng, np.stack(colours), rows * REGION, cols * REGION)
+    boxes = []
     for thing, colour in zip(things, colours, strict=True):
         row, col = divmod(thing.cell, cols)
         part = pixels[row * REGION : (row + 1) * REGION, col * REGION : (col + 1) * REGION]
         covered = np.asarray(Image.fromarray(_mask(rng, thing)).reduce(CANVAS // REGION))
         part += (colour - part) * (covered[:, :, None] / np.float32(255))
+        boxes.append(np.tile([col, row], 2) + _extent(covered))
     noise = rng.standard_normal(pixels.shape, np.float32) * rng.choice(NOISE)
     seen: np.ndarray = np.floor((pixels + noise).clip(0, 255) + 0.5).astype(np.uint8)
-    return seen
+    return seen, (np.stack(boxes) / [cols, rows, cols, rows]).astype(np.float32)
+
+
+def _extent(covered: np.ndarray) -> np.ndarray:
+    """Left, top, right, bottom of what is covered by half and more, as shares of the region."""
+    down, across = (np.flatnonzero((covered > 127).any(axis=axis)) for axis in (1, 0))
+    return np.array([across[0], down[0], across[-1] + 1, down[-1] + 1]) / REGION
 
 
 def _ground(rng: np.random.Generator, colours: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -3,8 +3,9 @@ r"""How often the encoder that ships gives the queried object's region the top s
     python -m tests.benchmarks.pointing --json infra/bench/pointing.json
 
 Over all queries of 1,000 generated scenes of a seed that neither training nor the tests use. Top: alone at the top, in
-8-bit values. Drawn: one query a scene, its kind drawn first, as in the test. Speed: regions of all scenes in one call,
-on one thread.
+8-bit values. Drawn: one query a scene, its kind drawn first, as in the test. Off the grid: the same queries under grids
+that cut through objects; hit if the top region holds HOLDS of the object's box, most if none holds more. Speed:
+regions of all scenes in one call, on one thread.
 """
 
 from __future__ import annotations
@@ -17,10 +18,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
+from operators.relevance import REGION
 from operators.relevance import encoder as shipped
-from operators.relevance.phrases import KINDS
-from operators.relevance.scenes import make_scene
+from operators.relevance.crop import crop, grid
+from operators.relevance.phrases import KINDS, Query
+from operators.relevance.regrid import HOLDS, shares_of
+from operators.relevance.scenes import Scene, make_scene
 
 SEED = 4711
 SCENES = 1000
@@ -36,6 +41,7 @@ def measure(encoder: shipped.Encoder) -> dict[str, Any]:
     seconds = perf_counter() - started
     hits: dict[str, list[bool]] = {kind: [] for kind in KINDS}
     drawn, asked, others = [], [], []
+    off_grid: dict[str, list[tuple[bool, bool]]] = {"4x4": [], "5x4": [], "doubled": []}
     for scene, part in zip(scenes, torch.split(seen, [s.rows * s.cols for s in scenes]), strict=True):
         cosines = (encoder.texts([query.text for query in scene.queries]) @ part.T).detach().numpy()
         of_scene: dict[str, list[bool]] = {}
@@ -46,7 +52,12 @@ def measure(encoder: shipped.Encoder) -> dict[str, Any]:
             others.append(np.delete(row, query.cell).mean())
         for kind, found in of_scene.items():
             hits[kind] += found
-        drawn.append(rng.choice(of_scene[str(rng.choice(list(of_scene)))]))
+        kind = str(rng.choice(list(of_scene)))
+        drawn.append(rng.choice(of_scene[kind]))
+        fitting = [query for query in scene.queries if query.kind == kind]
+        chosen = fitting[int(rng.integers(len(fitting)))]
+        for name, rows, cols in (("4x4", 4, 4), ("5x4", 5, 4), ("doubled", 2 * scene.rows, 2 * scene.cols)):
+            off_grid[name].append(_found(encoder, scene, chosen, grid(rows, cols)))
     everything = [hit for found in hits.values() for hit in found]
     weights = Path(shipped.__file__).with_name(shipped.SHIPPED)
     return {
@@ -54,6 +65,10 @@ def measure(encoder: shipped.Encoder) -> dict[str, Any]:
         "top": round(float(np.mean(everything)), 4),
         "top_drawn": round(float(np.mean(drawn)), 4),
         "top_by_kind": {kind: [round(float(np.mean(found)), 4), len(found)] for kind, found in hits.items()},
+        "off_grid": {
+            name: dict(zip(("hit", "most"), np.mean(found, axis=0).round(4).tolist(), strict=True))
+            for name, found in off_grid.items()
+        },
         "mean_cosine": {"asked": round(float(np.mean(asked)), 3), "others": round(float(np.mean(others)), 3)},
         "parameters": sum(value.numel() for value in encoder.parameters()),
         "parameters_not_of_the_table": sum(v.numel() for n, v in encoder.named_parameters() if n != "table.weight"),
@@ -61,6 +76,15 @@ def measure(encoder: shipped.Encoder) -> dict[str, Any]:
         "regions": len(regions),
         "regions_a_second": round(len(regions) / seconds),
     }
+
+
+def _found(encoder: shipped.Encoder, scene: Scene, query: Query, places: np.ndarray) -> tuple[bool, bool]:
+    """Whether the top region holds part of the queried object, and whether it holds the most."""
+    box = scene.boxes[[thing.cell == query.cell for thing in scene.things]]
+    (shares,) = shares_of(box, places)
+    regions = crop(Image.fromarray(scene.picture), places, REGION)
+    share = shares[encoder.cosines(regions, places, query.text).argmax()]
+    return bool(share >= HOLDS), bool(share > 0.999 * shares.max())
 
 
 def main() -> None:
