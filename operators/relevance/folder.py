@@ -32,7 +32,11 @@ READ = (".safetensors", ".json", ".model", ".txt")
 
 
 class FolderEncoder:
-    """Both towers of a folder. In bfloat16 on cuda, in float32 on the CPU, unless `dtype` says otherwise."""
+    """Both towers of a folder, in bfloat16 on cuda and in float32 on the CPU, unless `dtype` says otherwise.
+
+    Where memory runs out its batches are half as large from then on, which may move the last bits of cosines.
+    ConfigError in one line says what a folder lacks.
+    """
 
     def __init__(self, folder: Path, device: str, dtype: str | None = None) -> None:
         config = _read_config(folder)
