@@ -24,6 +24,8 @@ app = typer.Typer(
 )
 tokenizer_app = typer.Typer(help="Tokenizers.", no_args_is_help=True)
 app.add_typer(tokenizer_app, name="tokenizer")
+relevance_app = typer.Typer(help="Encoders that say how well a region fits what is asked.", no_args_is_help=True)
+app.add_typer(relevance_app, name="relevance")
 
 LIMIT_HELP = (
     "Only the first N samples; the rest of the shards it touches counts as withheld, further shards are not read."
@@ -223,6 +225,39 @@ def tokenizer_train(
         typer.echo(
             f"wrote {trained['model']}: {trained['pieces']} {kind} pieces, {len(trained['special_tokens'])} special; "
             f"a model needs {trained['size']} embeddings, {trained['embeddings_added']} of them beyond the file's"
+        )
+
+
+@relevance_app.command(
+    "train", epilog="Example: `lodepack relevance train jobs/quickstart.yaml --out my.safetensors --steps 100`"
+)
+def relevance_train(
+    job: JobFile,
+    out: Annotated[str, typer.Option(metavar="FILE", help="New file of weights, *.safetensors.")],
+    steps: Annotated[int, typer.Option(min=1, help="Batches of 32 pictures.")] = 300,
+    limit: Annotated[int, typer.Option(min=1, help="Pictures of the first N samples.")] = 1000,
+    input: InputUrl = [],  # noqa: A002, B006
+    set: Overrides = [],  # noqa: A002, B006
+    as_json: Json = False,
+) -> None:
+    """Fit the small encoder that ships to the job's own pictures and the text beside them.
+
+    Of documents and captions; conversations are passed over. On the CPU, a second or so a step.
+    """
+    from jobs.progress import Screen
+    from jobs.relevance import train_relevance
+    from jobs.spec import load_job
+
+    spec = load_job(job, set, input__shards=input or None)
+    with Screen(quiet=as_json) as screen:
+        trained = train_relevance(spec, target=out, steps=steps, limit=limit, progress=screen)
+    if as_json:
+        _print_json(trained)
+    else:
+        typer.echo(
+            f"wrote {trained['encoder']}: {trained['steps']} steps on {trained['regions']} regions of "
+            f"{trained['pictures']} pictures; loss {trained['losses'][0]:.3f} at the start, "
+            f"{trained['losses'][1]:.3f} at the end"
         )
 
 

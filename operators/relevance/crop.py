@@ -7,7 +7,8 @@ from PIL import Image
 
 
 def crop(picture: Image.Image, places: np.ndarray, side: int) -> np.ndarray:
-    """Each region of an RGB picture, uint8 [n, side, side, 3], resampled bilinearly with antialiasing.
+    """Each region of an RGB picture, uint8 [n, side, side, 3], resampled bilinearly with antialiasing,
+    in which pixels just beyond a border have their part.
 
     places: float [n, 4], left, top, right and bottom as shares of the picture. A region without area is black.
     """
@@ -16,8 +17,8 @@ def crop(picture: Image.Image, places: np.ndarray, side: int) -> np.ndarray:
     for number, box in enumerate((places.astype(np.float64) * scale).clip(0, scale)):
         left, top, right, bottom = box.tolist()
         if left < right and top < bottom:
-            region = picture.resize((side, side), Image.Resampling.BILINEAR, box=(left, top, right, bottom))
-            found[number] = np.asarray(region)
+            part = picture.resize((side, side), Image.Resampling.BILINEAR, box=(left, top, right, bottom))
+            found[number] = np.asarray(part)
     return found
 
 

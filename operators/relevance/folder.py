@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch.nn import functional
 
 from operators.relevance.batching import check_regions, in_batches, padded
@@ -31,7 +32,11 @@ READ = (".safetensors", ".json", ".model", ".txt")
 
 
 class FolderEncoder:
-    """Both towers of a folder. In bfloat16 on cuda, in float32 on the CPU, unless `dtype` says otherwise."""
+    """Both towers of a folder, in bfloat16 on cuda and in float32 on the CPU, unless `dtype` says otherwise.
+
+    Where memory runs out its batches are half as large from then on, which may move the last bits of cosines.
+    ConfigError in one line says what a folder lacks.
+    """
 
     def __init__(self, folder: Path, device: str, dtype: str | None = None) -> None:
         config = _read_config(folder)
@@ -46,25 +51,26 @@ class FolderEncoder:
         self._device = torch.device(device)
         self._kind = config["model_type"]
         self._regions, self._texts = REGIONS[self._device.type], TEXTS
+        colours = _normalisation(folder)
         try:
-            self._model: Any = getattr(transformers, MODELS[self._kind]).from_pretrained(
-                folder, local_files_only=True, use_safetensors=True, dtype=self._dtype
-            )
+            self._model, loaded = _load(getattr(transformers, MODELS[self._kind]), folder, self._dtype)
             self._tokenizer: Any = transformers.AutoTokenizer.from_pretrained(
                 folder, local_files_only=True, trust_remote_code=False
             )
-        except (OSError, ValueError, RuntimeError, ImportError, KeyError) as error:
+        except (OSError, ValueError, RuntimeError, ImportError, KeyError, SafetensorError) as error:
             first = " ".join(str(error).split())[:200]
             raise ConfigError(f"encoder {folder} does not open: {first}; download the whole folder again") from error
+        if loaded["missing_keys"]:  # transformers draws those at random and goes on
+            raise ConfigError(
+                f"encoder {folder} lacks weights, {min(loaded['missing_keys'])} among them; download it again"
+            )
         self._model.to(self._device).eval()
         vision = self._model.config.vision_config
         self._patch = vision.patch_size
         self.side = math.isqrt(vision.num_patches) * self._patch if self._kind == "siglip2" else vision.image_size
         self.sharpness = float(self._model.logit_scale.detach().float().exp())
         self.identity = _identity(folder)
-        self._mean, self._std = (
-            torch.tensor(values, device=self._device).view(3, 1, 1) for values in _normalisation(folder)
-        )
+        self._mean, self._std = (torch.tensor(values, device=self._device).view(3, 1, 1) for values in colours)
 
     @torch.inference_mode()
     def cosines(
@@ -112,7 +118,7 @@ class FolderEncoder:
         inputs: dict[str, torch.Tensor] = {"pixel_values": pixels}
         if self._kind == "siglip2":
             count = self.side // self._patch
-            patches = pixels.unflatten(3, (count, self._patch)).unflatten(2, (count, self._patch))
+            patches = pixels.reshape(len(pixels), 3, count, self._patch, count, self._patch)
             shape = torch.full((len(pixels), 2), count, device=self._device)
             inputs = {
                 "pixel_values": patches.permute(0, 2, 4, 3, 5, 1).reshape(len(pixels), count * count, -1),
@@ -125,6 +131,14 @@ class FolderEncoder:
         if self._device.type == "cuda":
             return values.pin_memory().to(self._device, non_blocking=True)
         return values
+
+
+def _load(family: Any, folder: Path, dtype: torch.dtype) -> tuple[Any, dict[str, Any]]:
+    """The model of a folder, and what its loading found."""
+    found: tuple[Any, dict[str, Any]] = family.from_pretrained(
+        folder, local_files_only=True, use_safetensors=True, dtype=dtype, output_loading_info=True
+    )
+    return found
 
 
 def _read_config(folder: Path) -> dict[str, Any]:

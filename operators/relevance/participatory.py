@@ -23,8 +23,10 @@ from pipeline.errors import ConfigError
 
 SAME = 1 / 255
 """Cosines of one image that lie this close have nothing to say."""
-NATS = 6.0
-"""Least range that is stretched to 0..255, on the scale on which the encoder was trained."""
+NATS = 8.5
+"""Least range that is stretched to 0..255, on the scale on which the encoder was trained: .71 for the small one. Of
+held-out scenes 92 in 100 then have a region above .8, and 77 where the grid cuts through objects; of photographs asked
+for a red star 2.5 in 100, and of pages of a manual beside their text none."""
 
 
 class DualEncoder(Protocol):
@@ -112,4 +114,4 @@ def stretched(cosines: np.ndarray, sharpness: float) -> np.ndarray | None:
     if extent <= SAME:
         return None
     shares = (values - values.min()) / max(extent, NATS / sharpness)
-    return np.floor(shares * 255 + 0.5).astype(np.uint8)
+    return np.asarray(np.floor(shares * 255 + 0.5).astype(np.uint8))

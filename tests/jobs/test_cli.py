@@ -266,7 +266,10 @@ def test_debug_shows_the_traceback() -> None:
     assert "--debug" in lodepack("--help").stdout
 
 
-@pytest.mark.parametrize("command", [(), ("run",), ("verify",), ("inspect",), ("samples",), ("tokenizer", "train")])
+@pytest.mark.parametrize(
+    "command",
+    [(), ("run",), ("verify",), ("inspect",), ("samples",), ("tokenizer", "train"), ("relevance", "train")],
+)
 def test_every_command_has_help_and_all_but_the_root_an_example(command: tuple[str, ...]) -> None:
     result = lodepack(*command, "--help")
     assert result.returncode == 0
