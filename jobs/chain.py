@@ -14,13 +14,14 @@ import pyarrow as pa
 from PIL import features
 
 from jobs.inputs import sections_by_source
-from jobs.spec import NOT_RECIPE, Job, PoolSection, absolute
+from jobs.spec import NOT_RECIPE, Job, PoolSection, absolute, local_target
 from operators.closing import close
 from operators.decode import COARSE_PIXELS, FINE_PIXELS, Decode
 from operators.fitting import Fitter, PackConfig
 from operators.pack import Pack
 from operators.pack_rows import WriteConfig
 from operators.profiles import Profile, load_profile
+from operators.relevance.located import identity_of, located
 from operators.slice import Slice
 from operators.slicing.qwen import QwenConfig
 from operators.slicing.regions import MAX_REGIONS
@@ -28,7 +29,7 @@ from operators.tokenize import Tokenize
 from operators.tokenizers import Tokenizer
 from operators.tokenizers.opening import open_tokenizer
 from operators.vocabulary import Vocabulary, resolve
-from operators.weights import SCORE_VERSION
+from operators.weights import SCORE_VERSION, ScoreConfig
 from operators.write import Write
 from pipeline import storage
 from pipeline.chain import Chain, Pool, Stage
@@ -72,9 +73,14 @@ def resolve_job(job: Job) -> Resolved:
         with _noted(mistakes):
             shards = list_shards([absolute(pattern) for pattern in section.shards], source.name)
             inputs.append((source, tuple(shards)))
+    encoder = None
+    if job.score is not None and job.score.participatory:
+        with _noted(mistakes):
+            encoder = identity_of(located(_encoder(job.score)))
     if mistakes:
         raise ConfigError("\n".join(mistakes))
-    return Resolved(job, profile, resolve(profile, tokenizer), _recipe(job, profile, model, tokenizer), tuple(inputs))
+    recipe = _recipe(job, profile, model, tokenizer) | {"encoder": encoder}
+    return Resolved(job, profile, resolve(profile, tokenizer), recipe, tuple(inputs))
 
 
 @contextmanager
@@ -107,7 +113,8 @@ def build_chain(resolved: Resolved) -> Chain:
     ]
     if job.score is not None:
         slicing = profile.slicing if isinstance(profile.slicing, QwenConfig) else None
-        build = partial(_score, job.score, job.budget, slicing, device)
+        scoring = job.score.model_copy(update={"encoder": _encoder(job.score)})
+        build = partial(_score, scoring, job.budget, slicing, device)
         stages.append(Stage("score", build, _pool(resources.score)))
     config = WriteConfig(
         profile=profile,
@@ -139,6 +146,8 @@ def _grey_pixels(job: Job) -> int | None:
 
 def _recipe(job: Job, profile: Profile, model: bytes, tokenizer: Tokenizer) -> dict[str, Any]:
     fields = job.model_dump(mode="json", exclude=NOT_RECIPE)
+    if job.score is not None:
+        fields["score"].pop("encoder")  # held by content
     fields["limits"].pop("max_reject_ratio")  # decides whether a version appears, not what is in it
     numeric: dict[str, Any] = {name: version(name) for name in (*NUMERIC_LIBRARIES, tokenizer.library)}
     numeric |= {f"pillow.{name}": features.version(name) for name in ("jpg", "webp", "zlib")}
@@ -147,7 +156,7 @@ def _recipe(job: Job, profile: Profile, model: bytes, tokenizer: Tokenizer) -> d
         numeric |= {
             "torch": version("torch").partition("+")[0],
             "device": "cuda" if gpus else "cpu",
-            "dtype": "integer",
+            "dtype": _dtype(job.score, gpus),
         }
     operators = {kind.name: kind.version for kind in (Decode, Slice, Tokenize, Pack, Write)}
     return {
@@ -158,6 +167,18 @@ def _recipe(job: Job, profile: Profile, model: bytes, tokenizer: Tokenizer) -> d
         "operators": operators | {"read": READ_VERSION, "score": SCORE_VERSION},
         "numeric_class": numeric,
     }
+
+
+def _encoder(config: ScoreConfig) -> str | None:
+    return None if config.encoder is None else str(local_target(config.encoder))
+
+
+def _dtype(config: ScoreConfig, gpus: float) -> str:
+    """What the encoder computes in; the other maps are integers."""
+    if not config.participatory:
+        return "integer"
+    is_folder = config.encoder is not None and located(_encoder(config)).is_dir()
+    return "bfloat16" if gpus and is_folder else "float32"
 
 
 def _read_tokenizer(url: str) -> bytes:

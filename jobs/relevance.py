@@ -18,6 +18,7 @@ from operators.relevance.encoder import buckets, load_encoder, save_encoder
 from operators.relevance.query import queries
 from operators.relevance.training import Pair, train
 from operators.slice import plan_image
+from operators.slicing.regions import MAX_REGIONS
 from pipeline.chain import read
 from pipeline.errors import ConfigError, InputError
 from pipeline.operator import Row
@@ -26,7 +27,7 @@ from pipeline.types import Place, SegmentKind, Unit
 from pipeline.units import list_shards
 
 BATCH_PICTURES = 32
-MAX_REGIONS = 12
+KEPT_REGIONS = 12
 """Most regions kept of a picture, 83 kB: a thousand samples of four pictures each then take 330 MB at most."""
 RATE = 1e-3
 """A third of the rate from the start, so that what the weights know of colours and shapes is kept."""
@@ -95,7 +96,7 @@ def _pairs_of(row: Row, job: Job, profile: Profile, rng: np.random.Generator) ->
     """A pair of each picture of a sample that has text beside it; none if a build would reject the sample."""
     found: list[Pair] = []
     count = sum(segment["kind"] == SegmentKind.IMAGE for segment in row["segments"])
-    max_regions = job.budget.max_regions if job.budget else None
+    max_regions = MAX_REGIONS if job.budget else None
     for i, (data, query) in enumerate(zip(row["payloads"], queries(row["segments"]), strict=True)):
         if query.origin != "neighbours" or not buckets(query.text):
             continue
@@ -105,7 +106,7 @@ def _pairs_of(row: Row, job: Job, profile: Profile, rng: np.random.Generator) ->
         except InputError:
             return []
         boxes = np.array([view.box for view in plan.views], np.float32)
-        chosen = np.sort(rng.permutation(len(boxes))[:MAX_REGIONS])
+        chosen = np.sort(rng.permutation(len(boxes))[:KEPT_REGIONS])
         places = boxes[chosen] / np.array([*picture.size, *picture.size], np.float32)
         found.append((crop(picture, places, REGION), places, query.text, None))
     return found

@@ -25,6 +25,7 @@ from operators.relevance.participatory import open_encoder, stretched
 from operators.relevance.perspectival import perspectival
 from operators.relevance.propositional import channel_entropy, propositional
 from operators.relevance.query import is_seeking
+from operators.relevance.text import text_map
 from operators.slicing.qwen import QwenConfig
 from operators.weights import SCORE_VERSION, ScoreConfig
 from pipeline.errors import ConfigError
@@ -110,8 +111,11 @@ class Score:
         text, codes = np.zeros(len(boxes), np.uint8), None
         if self._is_legible and self._slicing is not None:
             size, grid = (plan["width"], plan["height"]), (plan["grid_h"], plan["grid_w"])
-            page, cell, reduction = on_grid(grey, size, grid, self._slicing.factor)
-            codes = legibility(page, cell, reduction).tobytes()
+            on_cells, cell, reduction = on_grid(grey, size, grid, self._slicing.factor)
+            page = torch.from_numpy(on_cells).to(self._device)
+            found = text_map(page)
+            codes = legibility(page, found, cell, reduction).cpu().numpy().tobytes()
+            text = _means(found.cpu().numpy(), places)
         return _Look(plan, query, tiles, colour, places, text, codes)
 
     def _maps(self, images: Sequence[_Look]) -> Iterator[Row]:
@@ -172,6 +176,16 @@ def _padded(rows: np.ndarray) -> torch.Tensor:
     full = np.zeros((BATCH_REGIONS, *rows.shape[1:]), np.uint8)
     full[: len(rows)] = rows
     return torch.from_numpy(full)
+
+
+def _means(values: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Mean of a map [h, w] in each place, rounded down; uint8 [n]."""
+    height, width = values.shape
+    found = []
+    for left, top, right, bottom in (places * np.array([width, height] * 2)).round().astype(int).tolist():
+        part = values[top : max(top + 1, bottom), left : max(left + 1, right)]
+        found.append(int(part.sum(dtype=np.int64)) // max(1, part.size))
+    return np.array(found, np.uint8)
 
 
 def _tile(picture: Image.Image, box: Sequence[int], width: int, height: int) -> np.ndarray:

@@ -12,7 +12,6 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from functools import cache
-from importlib.resources import as_file, files
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from torch.nn import functional
 
 from operators.relevance import REGION
 from operators.relevance.batching import padded
+from operators.relevance.located import SHIPPED
 from operators.relevance.texture import CHANNELS, texture
 
 BATCH_REGIONS = 32
@@ -33,7 +33,6 @@ BUCKETS = 1 << 14
 """Rows of the table of words and pairs: those of scenes take 494, so that a new word meets one 3 times in 100."""
 SHARPNESS = 12.0
 """Training multiplies cosines by this: one that is .2 higher is 11 times as likely."""
-SHIPPED = "encoder.safetensors"
 WORD = re.compile(r"[^\W_]+")
 
 
@@ -120,10 +119,7 @@ def save_encoder(encoder: Encoder, path: Path) -> None:
 
 def load_encoder(path: Path | None = None) -> Encoder:
     """The encoder of a file that `save_encoder` wrote, or the one that ships; float32, ready to score."""
-    if path is None:
-        with as_file(files("operators.relevance") / SHIPPED) as shipped:
-            return load_encoder(shipped)
-    weights = {name: value.float() for name, value in load_file(path).items()}
+    weights = {name: value.float() for name, value in load_file(path or SHIPPED).items()}
     table = torch.zeros(BUCKETS, WIDTH)
     table[weights.pop("table.rows").long()] = weights["table.weight"]
     encoder = Encoder()

@@ -5,8 +5,6 @@ Pixels and texts are prepared as the family's own transformers processor prepare
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -19,16 +17,13 @@ from safetensors import SafetensorError
 from torch.nn import functional
 
 from operators.relevance.batching import check_regions, in_batches, padded
+from operators.relevance.located import MODELS, identity_of, read_config, read_json
 from pipeline.errors import ConfigError
 
-MODELS = {"siglip": "SiglipModel", "siglip2": "Siglip2Model", "clip": "CLIPModel"}
-"""Classes by model_type. Most SigLIP2 checkpoints are `siglip`; `siglip2` are those of any aspect (NaFlex)."""
 REGIONS = {"cuda": 128, "cpu": 16}
 """Regions per forward pass, always: the last pass is padded."""
 TEXTS = 16
 """Texts per forward pass, likewise."""
-READ = (".safetensors", ".json", ".model", ".txt")
-"""Suffixes of the files that a model, its processor or its tokenizer may be read from."""
 
 
 class FolderEncoder:
@@ -39,7 +34,7 @@ class FolderEncoder:
     """
 
     def __init__(self, folder: Path, device: str, dtype: str | None = None) -> None:
-        config = _read_config(folder)
+        config = read_config(folder)
         if find_spec("transformers") is None:
             raise ConfigError(
                 f"encoder {folder} needs transformers, which is not installed; pip install 'lodepack[encoders]'"
@@ -69,7 +64,7 @@ class FolderEncoder:
         self._patch = vision.patch_size
         self.side = math.isqrt(vision.num_patches) * self._patch if self._kind == "siglip2" else vision.image_size
         self.sharpness = float(self._model.logit_scale.detach().float().exp())
-        self.identity = _identity(folder)
+        self.identity = identity_of(folder)
         self._mean, self._std = (torch.tensor(values, device=self._device).view(3, 1, 1) for values in colours)
 
     @torch.inference_mode()
@@ -141,47 +136,14 @@ def _load(family: Any, folder: Path, dtype: torch.dtype) -> tuple[Any, dict[str,
     return found
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
-    """config.json of a folder that holds one of MODELS in safetensors; ConfigError says what it lacks."""
-    path = folder / "config.json"
-    if not path.is_file():
-        raise ConfigError(f"encoder {folder} has no config.json; give the folder of a SigLIP, SigLIP2 or CLIP model")
-    config = _read_json(path)
-    kind = config.get("model_type")
-    if kind not in MODELS:
-        raise ConfigError(f"encoder {folder} has model_type {kind!r}; one of {', '.join(MODELS)} is expected")
-    if not any(folder.glob("*.safetensors")):
-        held = "weights as pickles alone" if any(folder.glob("*.bin")) else "no weights"
-        raise ConfigError(f"encoder {folder} holds {held}; model.safetensors is expected: save it with save_pretrained")
-    return config
-
-
 def _normalisation(folder: Path) -> tuple[list[float], list[float]]:
     """Mean and deviation of each colour, from preprocessor_config.json or, as newer versions write, the processor's."""
     for name in ("preprocessor_config.json", "processor_config.json"):
         if (folder / name).is_file():
-            found = _read_json(folder / name)
+            found = read_json(folder / name)
             found = found.get("image_processor", found)
             if "image_mean" in found and "image_std" in found:
                 return found["image_mean"], found["image_std"]
     raise ConfigError(
         f"encoder {folder} has no preprocessor_config.json with image_mean and image_std; download it with the weights"
     )
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise ConfigError(f"{path} is no JSON: {error}; download it again") from error
-    if not isinstance(found, dict):
-        raise ConfigError(f"{path} holds no JSON object; download it again")
-    return found
-
-
-def _identity(folder: Path) -> str:
-    whole = hashlib.sha256()
-    for path in sorted(path for path in folder.iterdir() if path.suffix in READ):
-        with path.open("rb") as file:
-            whole.update(f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
-    return whole.hexdigest()

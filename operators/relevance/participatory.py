@@ -6,9 +6,7 @@ folder of SigLIP, SigLIP2 or CLIP.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Protocol
 
@@ -18,7 +16,8 @@ from safetensors import SafetensorError
 
 from operators.relevance import REGION
 from operators.relevance.batching import check_regions
-from operators.relevance.encoder import SHARPNESS, SHIPPED, load_encoder
+from operators.relevance.encoder import SHARPNESS, load_encoder
+from operators.relevance.located import identity_of, located
 from pipeline.errors import ConfigError
 
 SAME = 1 / 255
@@ -58,18 +57,11 @@ def open_encoder(path: str | None, device: str) -> DualEncoder:
     path: None, the one that ships; a .safetensors file, one that `lodepack relevance train` wrote; a folder, SigLIP,
     SigLIP2 or CLIP. ConfigError says in one line what is wrong with it.
     """
-    if path is None:
-        with as_file(files("operators.relevance") / SHIPPED) as shipped:
-            return SmallEncoder(shipped, device)
-    where = Path(path)
+    where = located(path)
     if where.is_dir():
         from operators.relevance.folder import FolderEncoder  # with transformers, an extra
 
         return FolderEncoder(where, device)
-    if not where.is_file():
-        raise ConfigError(f"no encoder at {path}; give a folder of SigLIP or CLIP, a .safetensors file, or null")
-    if where.suffix != ".safetensors":
-        raise ConfigError(f"{path} is no encoder; a folder of SigLIP or CLIP, or a .safetensors file, is expected")
     return SmallEncoder(where, device)
 
 
@@ -87,7 +79,7 @@ class SmallEncoder:
             raise ConfigError(
                 f"{path} holds no encoder of lodepack's; train one with: lodepack relevance train JOB.yaml"
             ) from error
-        self.identity = hashlib.sha256(path.read_bytes()).hexdigest()
+        self.identity = identity_of(path)
 
     @torch.inference_mode()
     def cosines(

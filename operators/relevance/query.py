@@ -14,6 +14,8 @@ NEAR_CHARS = 400
 BORDER_CHARS = 40
 """Where in its outer end a piece is cut between words; languages without spaces are cut anywhere."""
 
+SEEKING = re.compile(r"\b(count|where)\b", re.IGNORECASE)
+
 
 @dataclass(frozen=True, slots=True)
 class Query:
@@ -41,6 +43,11 @@ def queries(segments: Sequence[Row]) -> list[Query]:
     is_chat = any(segment["role"] is not None for segment in segments)
     ask = _said_to if is_chat else _beside
     return [ask(segments, i) for i, segment in enumerate(segments) if segment["kind"] == SegmentKind.IMAGE]
+
+
+def is_seeking(text: str) -> bool:
+    """Whether a query counts or locates: has the word count or where, which ARR-COC's query budget looks for."""
+    return SEEKING.search(text) is not None
 
 
 def _said_to(segments: Sequence[Row], image: int) -> Query:

@@ -23,6 +23,7 @@ from PIL import Image
 from operators.relevance import REGION
 from operators.relevance import encoder as shipped
 from operators.relevance.crop import crop, grid
+from operators.relevance.located import SHIPPED
 from operators.relevance.phrases import KINDS, Query
 from operators.relevance.regrid import HOLDS, shares_of
 from operators.relevance.scenes import Scene, make_scene
@@ -59,7 +60,7 @@ def measure(encoder: shipped.Encoder) -> dict[str, Any]:
         for name, rows, cols in (("4x4", 4, 4), ("5x4", 5, 4), ("doubled", 2 * scene.rows, 2 * scene.cols)):
             off_grid[name].append(_found(encoder, scene, chosen, grid(rows, cols)))
     everything = [hit for found in hits.values() for hit in found]
-    weights = Path(shipped.__file__).with_name(shipped.SHIPPED)
+    weights = SHIPPED
     return {
         "queries": len(everything),
         "top": round(float(np.mean(everything)), 4),

@@ -1,7 +1,6 @@
 """The encoder that ships points at what a text names; a score depends on its region, its place and the text alone."""
 
 from functools import cache
-from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -13,20 +12,20 @@ from operators.relevance import REGION
 from operators.relevance.crop import crop, grid
 from operators.relevance.encoder import (
     BATCH_REGIONS,
-    SHIPPED,
     Encoder,
     buckets,
     load_encoder,
     quantised,
     save_encoder,
 )
+from operators.relevance.located import SHIPPED
 from operators.relevance.phrases import KINDS
 from operators.relevance.regrid import HOLDS, shares_of
 from operators.relevance.scenes import make_scene
 
 HELD_OUT = 20261122
 """Seed of scenes that training, seed 0, never saw."""
-WEIGHTS = files("operators.relevance") / SHIPPED
+WEIGHTS = SHIPPED
 
 
 @cache

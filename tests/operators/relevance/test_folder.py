@@ -125,11 +125,11 @@ def test_what_it_says_of_itself(saved):
 
 @pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "config.json", "preprocessor_config.json"])
 def test_its_identity_is_that_of_every_file_it_reads(copied, name):
-    before = folders._identity(copied)
+    before = folders.identity_of(copied)
     (copied / "README.md").write_text("about it")
-    assert folders._identity(copied) == before
+    assert folders.identity_of(copied) == before
     (copied / name).write_bytes((copied / name).read_bytes() + b" ")
-    assert folders._identity(copied) != before
+    assert folders.identity_of(copied) != before
 
 
 def test_weights_as_pickles_alone_are_refused_unread(copied):

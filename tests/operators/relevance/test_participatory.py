@@ -1,7 +1,6 @@
 """Cosines of any encoder become 8-bit values that tell regions apart only where there is something to tell."""
 
 import shutil
-from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -9,13 +8,14 @@ import torch
 from safetensors.torch import save_file
 
 from operators.relevance import REGION
-from operators.relevance.encoder import SHIPPED, load_encoder, save_encoder
+from operators.relevance.encoder import load_encoder, save_encoder
+from operators.relevance.located import SHIPPED
 from operators.relevance.participatory import NATS, open_encoder, stretched
 from operators.relevance.scenes import make_scene
 from pipeline.errors import ConfigError
 from tests.operators.relevance.tiny_folders import SIDE, save_tiny
 
-WEIGHTS = files("operators.relevance") / SHIPPED
+WEIGHTS = SHIPPED
 
 
 def held_out(count):
