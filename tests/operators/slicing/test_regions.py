@@ -1,4 +1,4 @@
-"""Regions tile the picture and its cells, stay within their number, and are copied pixel for pixel where they can be."""
+"""Regions tile the picture and its cells, stay within their number, and where they can be are copied as they are."""
 
 from dataclasses import replace
 from itertools import pairwise
