@@ -189,8 +189,11 @@ class _Budgeted:
 
 
 def _losses(plan: Row, codes: bytes | None) -> np.ndarray | None:
-    """What is lost in each cell at each scale, [scales, rows, cols]."""
-    if codes is None:
+    """What is lost in each cell at each scale, [scales, rows, cols]; None where nobody asked.
+
+    Also None for a speck, enlarged until cells are finer than pixels: it could be cut into views without a pixel.
+    """
+    if codes is None or plan["height"] < plan["grid_h"] or plan["width"] < plan["grid_w"]:
         return None
     shape = (len(SCALES), plan["grid_h"], plan["grid_w"])
     return np.asarray(LOSS[np.frombuffer(codes, np.uint8).reshape(shape)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -41,19 +41,17 @@ def bar(modality: np.ndarray, samples: Sequence[Mapping[str, Any]], width: int) 
     return line
 
 
-def heat_map(title: str, views: Sequence[View], cell: Callable[[int], tuple[str, int | None]]) -> Text:
-    """The views of an image where they stand in their grid; `cell` gives the label and heat (0..255) of view i.
+def heat_map(title: str, lines: Sequence[Hashable], cells: Sequence[tuple[str, int | None]]) -> Text:
+    """Cells, each a label and its heat (0..255), side by side where they have the same of `lines`.
 
-    A view that shows the whole picture stands in a line of its own; a single view stands beside the title.
+    A single cell stands beside the title.
     """
-    cells = [cell(i) for i in range(len(views))]
     width = max(len(label) for label, _ in cells)
     drawn = Text.assemble((title, "dim"))
-    before: tuple[str, int] | None = None
-    for view, (label, heat) in zip(views, cells, strict=True):
-        place = view["kind"], view["row"]
-        drawn.append("  " if place == before or len(views) == 1 else "\n")
-        before = place
+    before: Hashable = None
+    for line, (label, heat) in zip(lines, cells, strict=True):
+        drawn.append("  " if line == before or len(cells) == 1 else "\n")
+        before = line
         if heat is None:
             drawn.append(f"{label:>{width}}")
         else:
@@ -62,20 +60,35 @@ def heat_map(title: str, views: Sequence[View], cell: Callable[[int], tuple[str,
     return drawn
 
 
+def merged(views: Sequence[View]) -> list[View]:
+    """The views of each region as one, with their tokens in all and the highest relevance; other views as they are."""
+    found: dict[Hashable, View] = {}
+    for number, view in enumerate(views):
+        place = (view["row"], view["col"]) if view["kind"] == "region" else number
+        before = found.get(place)
+        if before is not None:
+            tokens, relevance = before["tokens"] + view["tokens"], max(before["relevance"], view["relevance"])
+            found[place] = {**before, "tokens": tokens, "relevance": relevance}
+        else:
+            found[place] = view
+    return list(found.values())
+
+
 def image_line(image: int, picture: Sequence[int], views: Sequence[View], tokens: int) -> str:
     """An image in one line; its views are counted columns x rows, as sizes are width x height."""
-    tiles = [view for view in views if view["kind"] != "whole"]
+    tiles = [view for view in merged(views) if view["kind"] != "whole"]
     grid = "whole"
     if tiles:
         columns, rows = 1 + max(view["col"] for view in tiles), 1 + max(view["row"] for view in tiles)
-        thumbnail = "whole + " if len(tiles) < len(views) else ""
+        thumbnail = "whole + " if len(tiles) < len(merged(views)) else ""
         kind = tiles[0]["kind"]
         grid = f"{thumbnail}1 {kind}" if len(tiles) == 1 else f"{thumbnail}{columns}x{rows} {kind}s"
+        grid += f" in {len(views)} views" if len(merged(views)) < len(views) else ""
     return f"[image {image}: {grid}, {picture[0]}x{picture[1]} → {plural(tokens, 'token')}]"
 
 
 def budget_cell(view: View) -> str:
-    """Tokens of a view, and its budget where the rendering stays below it."""
+    """Tokens of a view or region, and its budget where the rendering stays below it."""
     if view["budget"] is None or view["budget"] == view["tokens"]:
         return f"{view['tokens']}"
     return f"{view['tokens']}/{view['budget']}"

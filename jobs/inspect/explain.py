@@ -12,7 +12,14 @@ from pipeline import ledger
 from pipeline.operator import Row
 from pipeline.types import SegmentKind
 
-INDEX_FIELDS = ("kind", "member", "offset", "size", "role", "ids", "labels", "format", "plan", "runs", "relevance")
+# Of relevance all but legibility, which is many bytes and nothing that people read.
+RELEVANCE_FIELDS = (
+    "rows", "cols", "propositional", "perspectival", "participatory", "weights", "combined", "query",
+)  # fmt: skip
+INDEX_FIELDS = (
+    *("kind", "member", "offset", "size", "role", "ids", "labels", "format", "plan", "runs"),
+    *(f"relevance.{name}" for name in RELEVANCE_FIELDS),
+)
 INDEX_COLUMNS = ("id", "lengths", "num_parts", *(f"segments.list.element.{name}" for name in INDEX_FIELDS))
 PLACE_COLUMNS = ("pack_id", "samples", *(f"views.list.element.{name}" for name in ("sample", "image", "start")))
 PLACE_FIELDS = ("shard", "member", "offset", "size")

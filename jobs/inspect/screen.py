@@ -18,6 +18,7 @@ from jobs.inspect.draw import (
     grid_box,
     heat_map,
     image_line,
+    merged,
     percent,
     plural,
     printable,
@@ -28,8 +29,8 @@ from pipeline.operator import Row
 
 MIN_BAR = 12
 NUMBERS = ("#", "pack", "fill", "documents", "images", "text", "visual", "markers", "padding")
-MAP_AXES = ("rows", "cols")
-"""Fields of a relevance that are no map."""
+MAPS = ("propositional", "perspectival", "participatory", "combined")
+ASKED = {"user": "what its user says", "neighbours": "the text beside it", "none": "nothing"}
 
 
 def print_overview(summary: Mapping[str, Any], packs: Iterable[tuple[Mapping[str, Any], Row]]) -> None:
@@ -87,7 +88,7 @@ def print_pack(pack: Mapping[str, Any], row: Row) -> None:
             if piece["kind"] == "image":
                 line = image_line(piece["image"], piece["picture"], piece["views"], piece["tokens"])
                 console.print(Text(line, "bold"))
-                _print_maps(console, piece["views"], {})
+                _print_maps(console, piece["views"], None)
             elif piece["text"] is None:
                 console.print(f"({plural(piece['tokens'], 'token')} of text)", style="dim")
             else:
@@ -157,24 +158,41 @@ def _print_segment(console: Console, number: int, segment: Mapping[str, Any]) ->
     place = f", token {segment['start']:,} of pack {segment['pack_id']}" if segment.get("pack_id") else ""
     console.print(Text(f"     {_place(segment)}{place}", "dim"))
     if segment["kind"] == "image":
-        maps = {name: values for name, values in (segment["relevance"] or {}).items() if name not in MAP_AXES}
-        _print_maps(console, segment["plan"]["views"], maps)
+        if segment["relevance"]:
+            console.print(Text(f"     {_asked(segment['relevance'])}", "dim"))
+        _print_maps(console, segment["plan"]["views"], segment["relevance"])
     elif segment.get("text"):
         text = Text(" ".join(printable(segment["text"]).split()), overflow="ellipsis", no_wrap=True)
         console.print(Padding(text, (0, 0, 0, 5)))
 
 
-def _print_maps(console: Console, views: Sequence[Mapping[str, Any]], maps: Mapping[str, Sequence[int]]) -> None:
-    """Relevance in percent and tokens of each view, side by side; `maps` by name, or else what the views hold."""
-    relevance = [view["relevance"] for view in views]
-    if not maps and None not in relevance:
-        maps = {"relevance": relevance}
-    drawn = [
-        heat_map(f"{name} %", views, lambda i, values=values: (percent(values[i]), values[i]))  # type: ignore[misc]
-        for name, values in maps.items()
-    ]
-    title = "tokens" if all(view["budget"] is None for view in views) else "tokens/budget"
-    drawn.append(heat_map(title, views, lambda i: (budget_cell(views[i]), None)))
+def _asked(relevance: Mapping[str, Any]) -> str:
+    """What an image was asked, and how much each map that has something to say counts."""
+    query = relevance["query"]
+    numbers = " and ".join(map(str, query["segments"]))
+    where = f" ({'segments' if len(query['segments']) > 1 else 'segment'} {numbers})" if numbers else ""
+    seeking = ", which counts or locates" if query["is_seeking"] else ""
+    weights = zip(MAPS, relevance["weights"], strict=False)
+    shares = ", ".join(f"{weight / 10:.1f} %" for name, weight in weights if relevance[name] is not None)
+    return f"asked by {ASKED[query['origin']]}{where}{seeking}; maps weighed {shares}"
+
+
+def _print_maps(console: Console, views: Sequence[Mapping[str, Any]], relevance: Mapping[str, Any] | None) -> None:
+    """Relevance in percent and tokens of each region, side by side; without maps, the relevance that the views hold."""
+    blocks = merged(views)
+    lines = [(block["kind"], block["row"]) for block in blocks]
+    drawn = []
+    if relevance is not None:
+        maps = {name: relevance[name] for name in MAPS if relevance[name] is not None}
+        # Views that share the tokens of a whole image stand in larger blocks than regions of relevance do.
+        grid = [i // relevance["cols"] for i in range(len(relevance["combined"]))]
+        own = grid if views[0]["kind"] == "region" else lines
+        drawn = [heat_map(f"{name} %", own, [(percent(v), v) for v in values]) for name, values in maps.items()]
+    elif all(block["relevance"] is not None for block in blocks):
+        heats = [block["relevance"] for block in blocks]
+        drawn = [heat_map("relevance %", lines, [(percent(heat), heat) for heat in heats])]
+    title = "tokens" if all(block["budget"] is None for block in blocks) else "tokens/budget"
+    drawn.append(heat_map(title, lines, [(budget_cell(block), None) for block in blocks]))
     console.print(Padding(Columns(drawn, padding=(0, 4)), (0, 0, 0, 5)))
 
 

@@ -18,6 +18,7 @@ import yaml
 from jobs.build import run_job
 from jobs.chain import resolve_job
 from jobs.cli import main
+from jobs.inspect.draw import budget_cell, heat_map, image_line, merged
 from jobs.progress import Screen
 from jobs.spec import load_job
 from operators.profiles import profile_names
@@ -100,6 +101,14 @@ def tiled_output(folder, tmp_path_factory):
     target = tmp_path_factory.mktemp("tiled")
     (target / "c.tar").write_bytes((folder / "c.tar").read_bytes())
     return build(target, "c.tar", profile="llava_next", budget="none", limit=1)
+
+
+@pytest.fixture(scope="module")
+def divided_output(folder, tmp_path_factory):
+    """Regions in several views."""
+    target = tmp_path_factory.mktemp("divided")
+    (target / "c.tar").write_bytes((folder / "c.tar").read_bytes())
+    return build(target, "c.tar", ("budget={rule: lod, max_tokens: 100, min_tokens: 32}",), limit=1)
 
 
 @pytest.fixture
@@ -295,6 +304,55 @@ def test_an_image_is_explained_where_its_pack_has_it(output, facts):
         assert views[0]["relevance"] == image["relevance"]["combined"][0]
         assert views[0]["budget"] == image["plan"]["views"][0]["budget"]
         assert {"propositional", "perspectival", "combined"} <= image["relevance"].keys()
+
+
+def test_an_explained_image_says_what_asked_it_and_how_its_maps_are_weighed(output, inspect, facts):
+    segments = facts(output, "--explain", SPLIT)["segments"]
+    texts = {number for number, segment in enumerate(segments) if segment["kind"] == "text"}
+    lines = re.findall(r"asked by .*\n", inspect(output, "--explain", SPLIT)[1])
+    images = [segment["relevance"] for segment in segments if segment["kind"] == "image"]
+    assert len(lines) == len(images)
+    for line, found in zip(lines, images, strict=True):
+        assert "legibility" not in found
+        assert set(found["query"]["segments"]) <= texts
+        numbers = " and ".join(map(str, found["query"]["segments"]))
+        assert re.search(rf"asked by the text beside it \(segments? {numbers}\)", line)
+        names = ("propositional", "perspectival", "participatory")
+        shares = [weight for name, weight in zip(names, found["weights"], strict=True) if found[name]]
+        assert ", ".join(f"{share / 10:.1f} %" for share in shares) in line
+        assert sum(shares) == 1000
+
+
+def test_views_of_a_region_are_shown_as_one_with_all_their_tokens(divided_output, inspect, facts):
+    key = facts(divided_output, "--pack", "0")["documents"][0]["key"]
+    segments = facts(divided_output, "--explain", key)["segments"]
+    out = inspect(divided_output, "--explain", key)[1]
+    image = next(segment for segment in segments if segment["kind"] == "image")
+    views = image["plan"]["views"]
+    assert {(view["row"], view["col"]) for view in views} == {(0, 0)}
+    tokens = sum(view["tokens"] for view in views)
+    assert f"[image 0: 1 region in {len(views)} views, " in out
+    assert re.search(rf"combined %  . +{round(image['relevance']['combined'][0] / 2.55)} +tokens.*{tokens}/100", out)
+    assert re.search(rf"tokens/budget +{tokens}/100", inspect(divided_output, "--pack", "0")[1])
+
+
+def test_maps_are_drawn_on_the_grid_of_their_regions():
+    views = [{"kind": "region", "row": row, "col": col} for row in (0, 1) for col in (0, 0, 1, 2)]
+    views = [view | {"tokens": i, "budget": 9, "relevance": 10 * i} for i, view in enumerate(views)]
+    blocks = merged(views)
+    assert [(block["row"], block["col"], block["tokens"], block["relevance"]) for block in blocks] == [
+        (0, 0, 1, 10),
+        (0, 1, 2, 20),
+        (0, 2, 3, 30),
+        (1, 0, 9, 50),
+        (1, 1, 6, 60),
+        (1, 2, 7, 70),
+    ]
+    drawn = heat_map("tokens", [block["row"] for block in blocks], [(budget_cell(block), None) for block in blocks])
+    assert drawn.plain.split("\n") == ["tokens", "1/9  2/9  3/9", "  9  6/9  7/9"]
+    assert image_line(0, (9, 9), views, 28) == "[image 0: 3x2 regions in 8 views, 9x9 → 28 tokens]"
+    tiles = [{"kind": "tile", "row": 0, "col": 0, "tokens": 1} for _ in range(2)]
+    assert merged(tiles) == tiles
 
 
 @pytest.mark.parametrize("name", [WITHHELD, "c.tar/00000120"])

@@ -29,6 +29,7 @@ from jobs.verify import verify
 from jobs.verify.files import open_version
 from jobs.verify.findings import SHOWN, Report
 from jobs.verify.packs import read_packs, row_faults
+from jobs.verify.plans import plan_faults
 from jobs.verify.records import Manifest, Recipe, Version
 from jobs.verify.samples import read_samples
 from jobs.verify.takes import check_takes
@@ -366,6 +367,64 @@ def relevance_made_up(output):
     output.table("index", change)
 
 
+def _relevance(rows):
+    """Of an image of which all three maps have something to say."""
+    maps = (segment["relevance"] for row in rows for segment in row["segments"] if segment["relevance"])
+    return next(found for found in maps if found["participatory"])
+
+
+def weights_too_great(output):
+    def change(rows):
+        _relevance(rows)["weights"][0] += 1
+
+    output.table("index", change)
+
+
+def weight_of_no_map(output):
+    def change(rows):
+        _relevance(rows)["participatory"] = None
+
+    output.table("index", change)
+
+
+def map_of_a_region_less(output):
+    def change(rows):
+        _relevance(rows)["perspectival"].pop()
+
+    output.table("index", change)
+
+
+def maps_of_another_grid(output):
+    def change(rows):
+        _relevance(rows)["rows"] += 1
+
+    output.table("index", change)
+
+
+def legibility_cut(output):
+    def change(rows):
+        found = _relevance(rows)
+        found["legibility"] = found["legibility"][:-1]
+
+    output.table("index", change)
+
+
+def relevance_of_a_view_made_up(output):
+    def change(rows):
+        view = _plan(rows)["views"][0]
+        view["relevance"] ^= 128
+
+    output.table("index", change)
+
+
+def relevance_in_a_pack_made_up(output):
+    def change(rows):
+        row = next(row for row in rows if row["views"])
+        row["views"][0]["relevance"] ^= 128
+
+    output.table("data", change)
+
+
 def box_of_three_sides(output):
     def change(rows):
         _plan(rows)["views"][0]["box"].pop()
@@ -459,6 +518,61 @@ def budget_broken(output):
     def change(rows):
         view = _plan(rows)["views"][0]
         view["budget"] = view["tokens"] - 1
+
+    output.table("index", change)
+
+
+def budget_beyond_the_rule(output):
+    def change(rows):
+        view = _plan(rows)["views"][0]
+        view["budget"] = 401
+
+    output.table("index", change)
+
+
+def _divided(rows):
+    """The views of a picture of which a region has several, and the place of two of them."""
+    plans = (segment["plan"]["views"] for row in rows for segment in row["segments"] if segment["plan"])
+    for views in plans:
+        for i in range(1, len(views)):
+            if (views[i - 1]["row"], views[i - 1]["col"]) == (views[i]["row"], views[i]["col"]):
+                return views, i
+    raise AssertionError("no region has several views: the check is idle")
+
+
+def budgets_of_one_region_apart(output):
+    def change(rows):
+        views, i = _divided(rows)
+        views[i]["budget"] -= 1
+
+    output.table("index", change)
+
+
+def region_over_its_budget(output):
+    def change(rows):
+        views, i = _divided(rows)
+        own = [view for view in views if (view["row"], view["col"]) == (views[i]["row"], views[i]["col"])]
+        for view in own:
+            view["budget"] = sum(view["tokens"] for view in own) - 1
+
+    output.table("index", change)
+
+
+def view_of_other_cells(output):
+    """A column of cells goes from one view to its neighbour: they tile the picture, but not where they show it."""
+
+    def change(rows):
+        views, _ = _divided(rows)
+        one, other = next(
+            (one, other)
+            for one in views
+            for other in views
+            if one["cells"][0::2] == other["cells"][0::2]
+            and one["cells"][3] == other["cells"][1]
+            and other["cells"][3] - other["cells"][1] > other["cols"]
+        )
+        one["cells"][3] += 1
+        other["cells"][1] += 1
 
     output.table("index", change)
 
@@ -614,6 +728,13 @@ LIES = {
     reject_moved: r"is rejected for .* one of its members",
     reject_without_place: r"offset is null in 1 places",
     relevance_made_up: r"that is not the mean of its maps",
+    weights_too_great: r"has weights \[331, 330, 340\]; thousandths of the maps that it has expected",
+    weight_of_no_map: r"has weights .*; thousandths of the maps that it has expected",
+    map_of_a_region_less: r"has relevance maps of \d+x\d+; one value for each region expected",
+    maps_of_another_grid: r"has relevance maps of \d+x\d+; one value for each region expected",
+    legibility_cut: r"has \d+ codes of legibility; as many a cell of \d+x\d+ expected",
+    relevance_of_a_view_made_up: r"has views of relevance .* of the combined map expected",
+    relevance_in_a_pack_made_up: r"view 0 has relevance",
     box_of_three_sides: r"segments.plan.views.box has not four numbers everywhere",
     text_with_a_plan: r"segments.plan is not there exactly where the segment is of kind image",
     files_reordered: r"order of files is",
@@ -625,6 +746,10 @@ LIES = {
     index_offset_changed: r"has other segments in the index than in its shard, from segment 0 on",
     boxes_overlap: r"boxes do not tile \d+x\d+: .* overlap",
     budget_broken: r"at most its budget|has a budget of",
+    budget_beyond_the_rule: r"block 0, 0 has a budget of 401; \d+ to \d+ expected",
+    budgets_of_one_region_apart: r"has views of budgets \[\d+, \d+\]; one for all of them expected",
+    region_over_its_budget: r"block \d, \d has \d+ tokens; at most its budget, \d+, expected",
+    view_of_other_cells: r"view \d+ has box .* expected",
     grid_of_no_size: r"patches of 14 pixels expected",
     picture_of_another_size: r"is planned as a png of",
     runs_changed: r"has the id \d+ for a visual token; the placeholder \d+ expected",
@@ -701,6 +826,32 @@ def test_the_highest_version_is_read_and_strays_are_noted(output):
     assert report.notes == ["1 files are named by no manifest (a killed run leaves some): data/orphan.parquet"]
 
 
+@pytest.mark.parametrize(
+    ("budget", "said"),
+    [
+        ({"max_tokens": 64, "max_image_tokens": 64}, r"views have \d+ tokens; at most 64, as the job's budget says"),
+        ({"rule": "query", "max_tokens": 65}, r"block \d, \d has a budget of \d+; 6\d to 65 expected"),
+        ({"rule": "global", "image_tokens": 70}, r"views have \d+ tokens; at most 70, as the job's budget says"),
+        ({"rule": "global", "image_share": 0.2}, r"views have \d+ tokens; at most \d+, as the job's budget says"),
+        ({"rule": "global", "sample_tokens": 99}, r"views have \d+ tokens; at most 99, as the job's budget says"),
+    ],
+)
+def test_an_image_beyond_the_budget_of_its_job_is_found(sound, budget, said):
+    recipe = open_version(str(sound))[1].recipe
+    budgets = recipe["job"]["budget"] | budget
+    other = Recipe.model_validate(recipe | {"job": recipe["job"] | {"budget": budgets}})
+    same = Recipe.model_validate(recipe)
+    plans = [
+        segment["plan"]
+        for path in (sound / "index").glob("*.parquet")
+        for row in pq.read_table(path).to_pylist()
+        for segment in row["segments"]
+        if segment["plan"]
+    ]
+    assert not any(fault for plan in plans for fault in plan_faults(plan, same))
+    assert any(re.search(said, fault) for plan in plans for fault in plan_faults(plan, other))
+
+
 NO_LIMITS = dict.fromkeys(("images", "patches", "tiles", "squares"))
 
 
@@ -729,6 +880,11 @@ KINDS = {
     "qwen3-patches": {"profile": "qwen3_vl", "pixels": "patches", "pack": {"limits": {"images": 3, "patches": 2000}}},
     "short": {"sequence_length": 512, "pixels": "none"},
     "limited": {"limit": 4},
+    "query": {"budget": {"rule": "query", "max_tokens": 150}, "score": {"balance": "opponent", "entropy": "channels"}},
+    "even": {"budget": {"spread": "even", "min_tokens": 16, "max_image_tokens": 400}, "score": {"participatory": 0}},
+    "image-share": {"budget": {"rule": "global", "image_share": 0.36}},
+    "image-tokens": {"budget": {"rule": "global", "image_tokens": 100, "spread": "even"}},
+    "sample-tokens": {"budget": {"rule": "global", "sample_tokens": 300}},
 }
 
 
@@ -933,7 +1089,7 @@ def test_verify_shares_no_code_with_the_build():
     # How text becomes ids is the tokenizer libraries' work; these hand it to them.
     allowed |= {"operators.chat", "operators.tokenizers", "operators.tokenizers.opening"}
     # Schemes are held against the families' own processors; that one file may ask them again.
-    replanning = {f"operators.{name}" for name in ("budget", "profiles", "slice", "slicing.qwen", "tokenize")}
+    replanning = {f"operators.{name}" for name in ("profiles", "slice", "slicing.qwen", "slicing.regions", "tokenize")}
     for path in Path(jobs.verify.__file__).parent.glob("*.py"):
         names = set()
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):

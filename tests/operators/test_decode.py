@@ -1,4 +1,4 @@
-"""Every image is checked, its upright size kept, and its small picture made; the encoded bytes stop here."""
+"""Every image is checked, its upright size kept, and its small pictures made; the encoded bytes stop here."""
 
 import io
 
@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from operators.decode import SMALL_SIDE, Decode
+from operators.decode import COARSE_PIXELS, COLOUR_SIDE, FINE_PIXELS, Decode
 from operators.pictures import load_upright, open_picture, to_rgb
 from pipeline.errors import Reason
 from pipeline.schema import DECODED, READ
 
 EXIF_ORIENTATION = 0x0112
-MODES = [(False, False), (False, True), (True, False), (True, True)]
-"""(make_small, check_pixels)"""
+MODES = [(None, False), (None, True), (COARSE_PIXELS, False), (FINE_PIXELS, True)]
+"""(grey_pixels, check_pixels)"""
 
 
 def gradient(width, height):
@@ -67,31 +67,32 @@ def rows_of(*documents, **changes):
     return pa.Table.from_pylist(rows, READ)
 
 
-def decode(table, make_small=True, check_pixels=True, limit=10**8):
-    operator = Decode(max_image_pixels=limit, make_small=make_small, check_pixels=check_pixels)
+def decode(table, grey_pixels=COARSE_PIXELS, check_pixels=True, limit=10**8):
+    operator = Decode(max_image_pixels=limit, grey_pixels=grey_pixels, check_pixels=check_pixels)
     decoded = operator(table)
     assert decoded.schema == DECODED
     return decoded.to_pylist()
 
 
-def small_of(data):
-    (row,) = decode(rows_of([data]))
+def small_of(data, grey_pixels=COARSE_PIXELS):
+    """(picture, luminance [h, w], colours [h, w, 3]) of one image."""
+    (row,) = decode(rows_of([data]), grey_pixels)
     assert row["rejection"] is None
     (picture,), (small,) = row["pictures"], row["smalls"]
-    assert len(small["data"]) == small["width"] * small["height"]
-    pixels = np.frombuffer(small["data"], np.uint8).reshape(small["height"], small["width"])
-    return picture, pixels
+    grey = np.frombuffer(small["grey"], np.uint8).reshape(small["height"], small["width"])
+    colour = np.frombuffer(small["colour"], np.uint8).reshape(small["colour_height"], small["colour_width"], 3)
+    return picture, grey, colour
 
 
-@pytest.mark.parametrize(("make_small", "check_pixels"), MODES)
-def test_sound_images_keep_size_and_format_and_lose_their_bytes(make_small, check_pixels):
+@pytest.mark.parametrize(("grey_pixels", "check_pixels"), MODES)
+def test_sound_images_keep_size_and_format_and_lose_their_bytes(grey_pixels, check_pixels):
     table = rows_of(["a", saved(noise(), "PNG"), "b", saved(noise(64, 32), "WEBP")], ["only text"])
-    with_images, without = decode(table, make_small, check_pixels)
+    with_images, without = decode(table, grey_pixels, check_pixels)
     assert with_images["pictures"] == [
         {"width": 120, "height": 90, "format": "png"},
         {"width": 64, "height": 32, "format": "webp"},
     ]
-    assert len(with_images["smalls"]) == (2 if make_small else 0)
+    assert len(with_images["smalls"]) == (2 if grey_pixels else 0)
     assert (without["pictures"], without["smalls"], without["rejection"]) == ([], [], None)
     assert [segment["text"] for segment in with_images["segments"]] == ["a", None, "b", None]
 
@@ -101,38 +102,51 @@ def test_two_pictures_in_one_jpeg_count_as_jpeg():
     assert decode(rows_of([data]))[0]["pictures"] == [{"width": 120, "height": 90, "format": "jpeg"}]
 
 
+SHRUNK = {
+    (120, 90): ((120, 90), (120, 90)),
+    (1800, 1200): ((886, 591), (511, 341)),  # 523,626 pixels of 524,288; a share of 512 rounded down
+}
+"""Sizes of luminance and of colours by the picture's own."""
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF"])
-@pytest.mark.parametrize("size", [(120, 90), (1800, 1200)])
-def test_size_and_small_picture_are_upright(form, orientation, size):
+@pytest.mark.parametrize("size", SHRUNK)
+def test_size_and_small_pictures_are_upright(form, orientation, size):
     exif = Image.Exif()
     exif[EXIF_ORIENTATION] = orientation
     options = {"tiffinfo": {EXIF_ORIENTATION: orientation}} if form == "TIFF" else {"exif": exif}
     data = saved(gradient(*size), form, **options)
-    picture, pixels = small_of(data)
-    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("L")
+    picture, grey, colour = small_of(data)
+    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
     assert (picture["width"], picture["height"]) == upright.size
-    assert decode(rows_of([data]), make_small=False, check_pixels=False)[0]["pictures"] == [picture]
-    assert pixels.shape[::-1] == ((120, 90) if size[0] == 120 else (768, 512))[:: 1 if orientation < 5 else -1]
-    reference = np.asarray(upright.resize(pixels.shape[::-1], Image.Resampling.BOX)).astype(int)
-    assert np.abs(reference - pixels).max() <= 4
+    assert decode(rows_of([data]), grey_pixels=None, check_pixels=False)[0]["pictures"] == [picture]
+    shapes = [found.shape[1::-1] for found in (grey, colour)]
+    assert shapes == [shape[:: 1 if orientation < 5 else -1] for shape in SHRUNK[size]]
+    for found, whole in ((grey, upright.convert("L")), (colour, upright)):
+        reference = np.asarray(whole.resize(found.shape[1::-1], Image.Resampling.BOX)).astype(int)
+        assert np.abs(reference - found).max() <= 4
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG"])
 @settings(max_examples=15, deadline=None)
-@given(st.integers(1, 3000), st.integers(1, 3000))
-def test_small_picture_is_at_most_768_a_side_and_never_enlarged(form, width, height):
-    _, pixels = small_of(saved(Image.new("L", (width, height), 128), form))
-    rows, cols = pixels.shape
-    assert max(rows, cols) == min(SMALL_SIDE, max(width, height))
-    assert rows <= height
-    assert cols <= width
+@given(st.integers(1, 3000), st.integers(1, 3000), st.sampled_from([COARSE_PIXELS, FINE_PIXELS]))
+def test_small_pictures_have_at_most_their_pixels_and_are_never_enlarged(form, width, height, most):
+    _, grey, colour = small_of(saved(Image.new("L", (width, height), 128), form), most)
+    rows, cols = grey.shape
+    if width * height <= most:
+        assert (rows, cols) == (height, width)
+    assert rows * cols <= most
+    assert min(width * height, most) <= (rows + 1) * (cols + 1)
     assert abs(rows * width - cols * height) <= 2 * max(width, height)
-    assert (pixels == 128).all()
+    assert COLOUR_SIDE - 1 <= max(colour.shape) <= COLOUR_SIDE or colour.shape[:2] == (rows, cols)
+    assert (grey == 128).all()
+    assert (colour == 128).all()
 
 
-@pytest.mark.parametrize("size", [(769, 769), (1535, 1535), (1536, 1536), (3999, 4000), (6144, 100), (6143, 100)])
-def test_jpeg_is_decoded_as_small_as_its_small_picture_allows_and_no_smaller(size, monkeypatch):
+@pytest.mark.parametrize("most", [COARSE_PIXELS, FINE_PIXELS])
+@pytest.mark.parametrize("size", [(725, 725), (1448, 1448), (1449, 1449), (3999, 4000), (6144, 100), (9000, 400)])
+def test_jpeg_is_decoded_as_small_as_its_luminance_allows_and_no_smaller(size, most, monkeypatch):
     shapes = []
     loaded = Image.Image.resize
 
@@ -143,25 +157,29 @@ def test_jpeg_is_decoded_as_small_as_its_small_picture_allows_and_no_smaller(siz
     monkeypatch.setattr(Image.Image, "resize", resize)
     exif = Image.Exif()
     exif[EXIF_ORIENTATION] = 6
-    small_of(saved(Image.new("L", size, 5), "JPEG", exif=exif))
-    ((source, target),) = shapes
+    small_of(saved(Image.new("L", size, 5), "JPEG", exif=exif), most)
+    (source, target), (again, _) = shapes
+    assert source == again  # the colours come from the same decoding
     assert source[0] >= target[0]
     assert source[1] >= target[1]
     assert max(source) <= 2 * max(target)
-    assert target == (size[1] * 768 // max(size), size[0] * 768 // max(size))
+    scale = min(1, (most / (size[0] * size[1])) ** 0.5)
+    assert target == (int(size[1] * scale), int(size[0] * scale))
 
 
-def test_small_picture_of_colour_is_luminance_as_to_rgb_has_it():
+def test_small_pictures_of_colour_are_as_to_rgb_has_them():
     for form, options in (("PNG", {}), ("TIFF", {}), ("WEBP", {"lossless": True})):
-        _, pixels = small_of(saved(noise(), form, **options))
-        assert np.array_equal(pixels, np.asarray(noise().convert("L")))
+        _, grey, colour = small_of(saved(noise(), form, **options))
+        assert np.array_equal(grey, np.asarray(noise().convert("L")))
+        assert np.array_equal(colour, np.asarray(noise()))
     clear = Image.new("RGBA", (9, 9), (0, 0, 0, 0))
-    assert (small_of(saved(clear, "PNG"))[1] == 255).all()
-    grey = saved(Image.new("L", (9, 9), 7), "PNG", transparency=7)
-    assert (small_of(grey)[1] == 255).all()
-    _, cmyk = small_of(saved(noise().convert("CMYK"), "JPEG", quality=95))
+    assert all((found == 255).all() for found in small_of(saved(clear, "PNG"))[1:])
+    marked = saved(Image.new("L", (9, 9), 7), "PNG", transparency=7)
+    assert all((found == 255).all() for found in small_of(marked)[1:])
+    _, grey, colour = small_of(saved(noise().convert("CMYK"), "JPEG", quality=95))
     full = to_rgb(load_upright(open_picture(saved(noise().convert("CMYK"), "JPEG", quality=95), 10**8)))
-    assert np.array_equal(cmyk, np.asarray(full.convert("L")))
+    assert np.array_equal(grey, np.asarray(full.convert("L")))
+    assert np.array_equal(colour, np.asarray(full))
 
 
 def test_same_bytes_give_the_same_row_whatever_stands_beside():
@@ -171,38 +189,38 @@ def test_same_bytes_give_the_same_row_whatever_stands_beside():
     assert [row["smalls"] for row in decode(rows_of([png], [jpeg]))] == alone[::-1]
 
 
-@pytest.mark.parametrize(("make_small", "check_pixels"), MODES[1:])
+@pytest.mark.parametrize(("grey_pixels", "check_pixels"), MODES[1:])
 @pytest.mark.parametrize("size", [(120, 90), (1800, 1200)])
 @pytest.mark.parametrize("progressive", [False, True])
-def test_truncated_jpeg_is_rejected_wherever_pixels_are_read(make_small, check_pixels, size, progressive):
+def test_truncated_jpeg_is_rejected_wherever_pixels_are_read(grey_pixels, check_pixels, size, progressive):
     data = saved(noise(*size), progressive=progressive)
     for share in (0.5, 0.9, 0.99):
-        (row,) = decode(rows_of(["text", data[: int(len(data) * share)]]), make_small, check_pixels)
+        (row,) = decode(rows_of(["text", data[: int(len(data) * share)]]), grey_pixels, check_pixels)
         assert row["rejection"]["reason"] == Reason.DECODE_ERROR
         assert (row["pictures"], row["smalls"]) == ([], [])
 
 
 def test_truncated_jpeg_passes_where_only_write_will_decode():
     data = saved(noise())
-    (row,) = decode(rows_of([data[: len(data) // 2]]), make_small=False, check_pixels=False)
+    (row,) = decode(rows_of([data[: len(data) // 2]]), grey_pixels=None, check_pixels=False)
     assert row["rejection"] is None
     assert row["pictures"] == [{"width": 120, "height": 90, "format": "jpeg"}]
 
 
-@pytest.mark.parametrize(("make_small", "check_pixels"), MODES)
-def test_damaged_png_is_rejected_in_every_mode(make_small, check_pixels):
+@pytest.mark.parametrize(("grey_pixels", "check_pixels"), MODES)
+def test_damaged_png_is_rejected_in_every_mode(grey_pixels, check_pixels):
     data = saved(noise(), "PNG")
     flipped = bytearray(data)
     flipped[len(data) // 2] ^= 1
     for broken in (data[: len(data) // 2], data[:-1], bytes(flipped)):
-        (row,) = decode(rows_of([broken]), make_small, check_pixels)
+        (row,) = decode(rows_of([broken]), grey_pixels, check_pixels)
         assert row["rejection"]["reason"] == Reason.DECODE_ERROR
 
 
-@pytest.mark.parametrize(("make_small", "check_pixels"), MODES)
-def test_rejection_names_the_guilty_segment_and_its_bytes(make_small, check_pixels):
+@pytest.mark.parametrize(("grey_pixels", "check_pixels"), MODES)
+def test_rejection_names_the_guilty_segment_and_its_bytes(grey_pixels, check_pixels):
     table = rows_of([saved(noise(), "PNG"), "text", b"%PDF-1.7", b"%PDF-1.7"], [saved(noise(), "PNG")])
-    bad, good = decode(table, make_small, check_pixels)
+    bad, good = decode(table, grey_pixels, check_pixels)
     rejection = bad["rejection"]
     assert (rejection["operator"], rejection["reason"]) == ("decode", Reason.FORMAT_NOT_ALLOWED)
     assert (rejection["segment"], rejection["member"]) == (2, "0.2")
@@ -228,6 +246,12 @@ def test_withheld_rejected_and_end_rows_pass_untouched():
 
 
 def test_sliver_keeps_one_pixel_of_its_short_side():
-    picture, pixels = small_of(saved(Image.new("L", (1, 65535), 9), "PNG"))
+    picture, grey, colour = small_of(saved(Image.new("L", (1, 65535), 9), "PNG"))
     assert (picture["width"], picture["height"]) == (1, 65535)
-    assert pixels.shape == (768, 1)
+    assert (grey.shape, colour.shape) == ((65535, 1), (512, 1, 3))
+
+
+def test_full_screen_is_kept_pixel_for_pixel_where_legibility_is_asked():
+    data = saved(noise(1920, 1080), "PNG")
+    assert np.array_equal(small_of(data, FINE_PIXELS)[1], np.asarray(noise(1920, 1080).convert("L")))
+    assert small_of(data)[1].shape == (543, 965)

@@ -19,9 +19,10 @@ from operators.layout import (
     text_labels,
 )
 from operators.profiles import load_profile
-from operators.slicing.qwen import plan_regions, with_budgets
+from operators.slicing.regions import plan_regions
 from operators.vocabulary import Vocabulary
 from pipeline.types import Modality
+from tests.operators.shrinking import shrunk_plan
 
 PAD, START, END, S, E, PADDING = 90, 91, 92, 93, 94, 95
 """Ids of placeholder, image start, image end, document start, document end, padding; text has lower ones."""
@@ -40,8 +41,8 @@ def row_of(parts, profile):
         if not isinstance(part, tuple):
             continue
         if len(part) == 3:
-            plan = plan_regions(*part[:2], profile.slicing, profile.tokens.by_role(), max_regions=36)
-            plan = with_budgets(plan, [part[2]] * len(plan.views), [0] * len(plan.views), 14, 2)
+            plan = plan_regions(*part[:2], profile.slicing, profile.tokens.by_role())
+            plan = shrunk_plan(plan, [part[2]] * len(plan.views), profile.slicing)
         else:
             plan = profile.slicing.plan(*part, profile.tokens.by_role())
         plans.append({"views": [asdict(view) for view in plan.views]})

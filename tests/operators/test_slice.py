@@ -1,10 +1,11 @@
-"""Plans come from sizes alone, one per image, in order; shapes that a family refuses are named."""
+"""Plans come from sizes alone, one per image, in order, with what each is asked; refused shapes are named."""
 
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from operators.placement import PlacementConfig
 from operators.profiles import load_profile
 from operators.slice import Slice
 from pipeline.errors import Reason
@@ -84,8 +85,47 @@ def test_sliver_rejects_its_sample_and_names_the_segment():
     rejection = bad["rejection"]
     assert (rejection["operator"], rejection["reason"]) == ("slice", Reason.IMAGE_SLIVER)
     assert (rejection["segment"], rejection["member"], rejection["offset"], rejection["size"]) == (2, "0.2", 1536, 12)
-    assert (bad["plans"], bad["layouts"]) == ([], [])
+    assert (bad["plans"], bad["layouts"], bad["queries"]) == ([], [], [])
     assert good["rejection"] is None
+
+
+def spoken(*turns):
+    """One DECODED row of a conversation: (role, text), or (role, (width, height))."""
+    rows = rows_of([part for _, part in turns]).to_pylist()
+    for segment, (role, _) in zip(rows[0]["segments"], turns, strict=True):
+        segment["role"] = role
+    return pa.Table.from_pylist(rows, DECODED)
+
+
+def test_each_image_is_asked_by_the_text_beside_it():
+    (row,) = plan(rows_of(["one", (300, 300), "two", (100, 100)]))
+    assert row["queries"] == [
+        {"text": "one\ntwo", "origin": "neighbours", "segments": [0, 2]},
+        {"text": "two", "origin": "neighbours", "segments": [2]},
+    ]
+    assert plan(rows_of([(300, 300)]))[0]["queries"] == [{"text": "", "origin": "none", "segments": []}]
+    assert plan(rows_of(["no picture"]))[0]["queries"] == []
+
+
+def test_image_of_a_conversation_is_asked_by_its_user():
+    turns = [("system", "be brief"), ("user", (300, 300)), ("user", "where is the hat?"), ("assistant", "there")]
+    (row,) = plan(spoken(*turns, ("user", "and the coat?")))
+    assert row["queries"] == [{"text": "where is the hat?", "origin": "user", "segments": [2]}]
+    (other,) = plan(spoken(*turns[:3], ("assistant", "nowhere at all"), ("user", "and the coat?")))
+    assert other["queries"] == row["queries"]
+
+
+@pytest.mark.parametrize(
+    ("images", "numbers"),
+    [("interleaved", [[0, 2], [2]]), ("prefix", [[2, 3], [3]]), ("suffix", [[0, 1], [1]]), ("window", [[2, 3], [3]])],
+)
+def test_placing_pictures_elsewhere_changes_nothing_but_the_numbers_of_what_asks_them(images, numbers):
+    table = rows_of(["one", (300, 300), "two", (100, 100)])
+    (row,) = Slice(QWEN, None, PlacementConfig(images=images))(table).to_pylist()
+    assert [query["segments"] for query in row["queries"]] == numbers
+    for query, text in zip(row["queries"], ["one\ntwo", "two"], strict=True):
+        assert query["text"] == text == "\n".join(row["segments"][i]["text"] for i in query["segments"])
+    assert [found["width"] for found in row["plans"]] == [300, 100]
 
 
 def test_withheld_rejected_and_end_rows_pass_untouched():
@@ -94,7 +134,7 @@ def test_withheld_rejected_and_end_rows_pass_untouched():
     for changes in ({"withheld": True}, {"rejection": earlier}, {"shard_end": end}):
         (row,) = plan(rows_of([(201, 1)], **changes))
         assert {name: row[name] for name in changes} == changes
-        assert (row["plans"], row["layouts"]) == ([], [])
+        assert (row["plans"], row["layouts"], row["queries"]) == ([], [], [])
 
 
 def test_plan_does_not_depend_on_the_batch():

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageDraw, JpegImagePlugin
 
 from operators.budget import BudgetConfig
-from operators.decode import Decode
+from operators.decode import FINE_PIXELS, Decode
 from operators.layout import IGNORE
 from operators.pack import Pack, PackConfig
 from operators.pack_rows import WriteConfig
@@ -22,6 +22,7 @@ from operators.profiles import load_profile
 from operators.score import Score
 from operators.slice import Slice
 from operators.slicing.qwen import QwenConfig
+from operators.slicing.regions import MAX_REGIONS
 from operators.slicing.render import render, to_patches, to_planes
 from operators.tokenize import Tokenize
 from operators.tokenizers.sentencepiece import SentencePieceTokenizer
@@ -97,10 +98,9 @@ class Built:
         self.profile, self.pixels, self.length = load_profile(profile), pixels, length
         tokenizer = SentencePieceTokenizer(MODEL, self.profile.tokens.literals())
         self.vocabulary = resolve(self.profile, tokenizer)
-        decode = Decode(
-            max_image_pixels=LIMIT, make_small=budget is not None, check_pixels=pixels in {"none", "source"}
-        )
-        operators = [decode, Slice(self.profile, budget.max_regions if budget else None), Tokenize(tokenizer)]
+        grey_pixels = FINE_PIXELS if budget else None
+        decode = Decode(max_image_pixels=LIMIT, grey_pixels=grey_pixels, check_pixels=pixels in {"none", "source"})
+        operators = [decode, Slice(self.profile, MAX_REGIONS if budget else None), Tokenize(tokenizer)]
         if budget:
             operators.append(Score(ScoreConfig(), budget, self.profile.slicing, "cpu"))
         pack = Pack(PackConfig(), length, self.vocabulary, {0: {"in.tar": str(self.shard)}}, {0: "recipe"})

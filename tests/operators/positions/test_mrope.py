@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from operators.positions import Image, Text, Video
 from operators.positions.mrope import MRope
-from operators.slicing.qwen import QwenConfig, plan_regions, with_budgets
+from operators.slicing.qwen import QwenConfig
+from operators.slicing.regions import plan_regions
 from pipeline.types import SlicePlan
+from tests.operators.shrinking import shrunk_plan
 
 QWEN = QwenConfig(patch=14, merge=2, min_pixels=784, max_pixels=12845056)
 MARKED = {"placeholder": "<|image_pad|>", "image_start": "<|vision_start|>", "image_end": "<|vision_end|>"}
@@ -70,8 +72,8 @@ def test_native_regions_have_the_positions_of_the_whole_image(width, height):
 @given(sides, sides, st.integers(1, 400))
 def test_thinned_token_sits_at_the_floored_centre_of_its_cell(width, height, budget):
     assume(max(width, height) <= 200 * min(width, height))
-    plan = plan_regions(width, height, QWEN, BARE, max_regions=36)
-    plan = with_budgets(plan, [budget] * len(plan.views), [0] * len(plan.views), 14, 2)
+    plan = plan_regions(width, height, QWEN, BARE)
+    plan = shrunk_plan(plan, [budget] * len(plan.views), QWEN)
     found = iter(positions([image_of(plan)]).T.tolist())
     for view in plan.views:
         top, left, bottom, right = view.cells
@@ -84,7 +86,7 @@ def test_thinned_token_sits_at_the_floored_centre_of_its_cell(width, height, bud
 
 
 def test_thinned_view_spreads_over_its_cells():
-    plan = with_budgets(plan_regions(560, 560, QWEN, BARE, max_regions=1), [4], [0], 14, 2)
+    plan = shrunk_plan(plan_regions(560, 560, QWEN, BARE, max_regions=1), [4], QWEN)
     found = positions([image_of(plan), Text(1)])
     assert found.T.tolist() == [[0, 5, 5], [0, 5, 15], [0, 15, 5], [0, 15, 15], [16, 16, 16]]
 

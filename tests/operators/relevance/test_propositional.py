@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from operators.relevance import TILE
-from operators.relevance.propositional import BINS, propositional
+from operators.relevance.crop import grid
+from operators.relevance.propositional import BINS, channel_entropy, propositional
+from operators.relevance.texture import texture
 
 
 def score(*tiles):
@@ -82,3 +84,42 @@ def test_number_of_threads_changes_nothing():
     finally:
         torch.set_num_threads(before)
     assert found[0] == found[1]
+
+
+# --- channels of the texture array ----------------------------------------------------------------------------------
+
+
+def colours_of(seed, count=6):
+    return np.random.default_rng(seed).integers(0, 256, (count, 48, 48, 3), np.uint8)
+
+
+def test_channel_entropy_runs_from_the_images_least_to_its_greatest():
+    colours = colours_of(0)
+    colours[0] = 255
+    colours[1, :, :24] = 0
+    found = channel_entropy(colours, grid(2, 3))
+    assert (found.shape, found.dtype) == ((6,), np.uint8)
+    assert (found.min(), found.max()) == (0, 255)
+
+
+def test_channel_entropy_equals_the_textbook_formula():
+    colours, places = colours_of(1, 4), grid(2, 2)
+    colours[2] //= 3
+    colours[3] = colours[3].mean(axis=(0, 1))
+    channels = texture(torch.from_numpy(colours), torch.from_numpy(places), 48).double().numpy()
+    powers = np.exp(channels)
+    shares = powers / powers.sum(axis=1, keepdims=True)
+    bits = -(shares * np.log(shares)).sum(axis=1).mean(axis=(1, 2))
+    expected = (bits - bits.min()) / (bits.max() - bits.min()) * 255
+    assert np.abs(channel_entropy(colours, places) - expected).max() <= 0.5 + 1e-3
+
+
+def test_channel_entropy_of_one_region_is_not_stretched():
+    assert channel_entropy(colours_of(2, 1), grid(1, 1)).tolist() == [0]
+
+
+def test_channel_entropy_of_an_image_hangs_on_that_image_alone():
+    one, places = colours_of(3), grid(2, 3)
+    before = channel_entropy(one, places)
+    turned = channel_entropy(one[::-1].copy(), places[::-1].copy())
+    assert turned.tolist() == before.tolist()[::-1]

@@ -7,9 +7,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from operators.slicing.llava_next import LlavaNextConfig
-from operators.slicing.qwen import QwenConfig, plan_regions, with_budgets
+from operators.slicing.qwen import QwenConfig
+from operators.slicing.regions import plan_regions
 from operators.slicing.render import render, to_patches, to_planes
 from pipeline.errors import InputError, Reason
+from tests.operators.shrinking import shrunk_plan
 
 TOKENS = {"placeholder": "<image>"}
 QWEN = QwenConfig(patch=14, merge=2, min_pixels=3136, max_pixels=200704)
@@ -59,8 +61,8 @@ def test_padding_is_black():
 def test_region_is_its_box_resized_to_its_budget():
     picture = noise(900, 700)
     wide = QwenConfig(patch=14, merge=2, min_pixels=3136, max_pixels=12845056)
-    plan = plan_regions(900, 700, wide, TOKENS, max_regions=36)
-    plan = with_budgets(plan, [64, 144, 400, 256], [0, 9, 200, 255], 14, 2)
+    plan = shrunk_plan(plan_regions(900, 700, wide, TOKENS), [64, 144, 400, 256], wide)
+    assert [view.tokens for view in plan.views] == [60, 140, 208, 208]
     for view, image in zip(plan.views, render(picture, plan), strict=True):
         assert same(image, picture.resize((view.width, view.height), BICUBIC, box=view.box))
 
