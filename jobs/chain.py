@@ -16,13 +16,14 @@ from PIL import features
 from jobs.inputs import sections_by_source
 from jobs.spec import NOT_RECIPE, Job, PoolSection, absolute
 from operators.closing import close
-from operators.decode import Decode
+from operators.decode import COARSE_PIXELS, FINE_PIXELS, Decode
 from operators.fitting import Fitter, PackConfig
 from operators.pack import Pack
 from operators.pack_rows import WriteConfig
 from operators.profiles import Profile, load_profile
 from operators.slice import Slice
 from operators.slicing.qwen import QwenConfig
+from operators.slicing.regions import MAX_REGIONS
 from operators.tokenize import Tokenize
 from operators.tokenizers import Tokenizer
 from operators.tokenizers.opening import open_tokenizer
@@ -92,14 +93,14 @@ def build_chain(resolved: Resolved) -> Chain:
     device = "cuda" if resources.score is not None and resources.score.gpus else "cpu"
     decode = Decode(
         max_image_pixels=job.limits.max_image_pixels,
-        make_small=job.score is not None,
+        grey_pixels=_grey_pixels(job),
         check_pixels=job.pixels in {"source", "none"},
     )
     stages = [
         Stage("decode", partial(_same, decode), _pool(resources.decode)),
         Stage(
             "slice",
-            partial(_same, Slice(profile, job.budget.max_regions if job.budget else None, job.placement)),
+            partial(_same, Slice(profile, MAX_REGIONS if job.budget else None, job.placement)),
             _pool(resources.slice),
         ),
         Stage("tokenize", partial(_tokenize, absolute(job.tokenizer), profile), _pool(resources.tokenize)),
@@ -127,6 +128,13 @@ def build_chain(resolved: Resolved) -> Chain:
         close=partial(_close, job.pack, job.sequence_length, resolved.vocabulary),
         write=Stage("write", partial(_write, config), _required(resources.write)),
     )
+
+
+def _grey_pixels(job: Job) -> int | None:
+    """How much of a picture's luminance scoring looks at."""
+    if job.score is None:
+        return None
+    return FINE_PIXELS if job.budget is not None and job.budget.spread == "legible" else COARSE_PIXELS
 
 
 def _recipe(job: Job, profile: Profile, model: bytes, tokenizer: Tokenizer) -> dict[str, Any]:

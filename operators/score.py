@@ -1,35 +1,58 @@
-"""Makes the relevance maps of each image and fixes the token budget of each view.
+"""Makes the relevance maps of each image and fixes the token budget of each region.
 
-A score depends on its picture alone: tiles go through the maps in padded batches of one fixed shape, and values are
-8-bit integers before anything is decided on them.
+A score depends on its picture, and on what is asked of it, alone: regions go through the maps in padded batches of one
+fixed shape, and values are 8-bit integers before anything is decided on them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import pyarrow as pa
 import torch
 from PIL import Image
 
-from operators.budget import BudgetConfig, allocate
-from operators.plans import plan_from_row
+from operators.apportion import Apportion
+from operators.budget import BudgetConfig
 from operators.relevance import TILE
+from operators.relevance.crop import crop
+from operators.relevance.legibility import legibility
+from operators.relevance.native import on_grid
+from operators.relevance.participatory import open_encoder, stretched
 from operators.relevance.perspectival import perspectival
-from operators.relevance.propositional import propositional
-from operators.slicing.qwen import QwenConfig, with_budgets
+from operators.relevance.propositional import channel_entropy, propositional
+from operators.relevance.query import is_seeking
+from operators.slicing.qwen import QwenConfig
 from operators.weights import SCORE_VERSION, ScoreConfig
 from pipeline.errors import ConfigError
 from pipeline.operator import Row, map_rows
 from pipeline.schema import MEASURED
 
-BATCH_TILES = 64
-"""Tiles per forward pass, always: the last pass is padded, so every tile meets one shape."""
+BATCH_REGIONS = 64
+"""Regions per pass of the maps, always: the last pass is padded, so every region meets one shape."""
+GROUP_REGIONS = 512
+"""Regions that are cut out before they are looked at: their pixels take some tens of megabytes."""
+COLOUR_TILE = 48
+"""Side of the square that a region's colours are resampled to, in pixels."""
 
-Values = tuple[int, int, int]
-"""Propositional, perspectival and combined relevance of one view, 0..255."""
+
+@dataclass(slots=True)
+class _Look:
+    """One image as the maps see it."""
+
+    plan: Row
+    query: Row
+    tiles: np.ndarray
+    """Luminance of each region, uint8 [n, TILE, TILE]."""
+    colour: Image.Image
+    places: np.ndarray
+    """Left, top, right and bottom of each region as shares of the image, float32 [n, 4]."""
+    text: np.ndarray
+    """Mean of the text map in each region, uint8 [n]."""
+    legibility: bytes | None
 
 
 class Score:
@@ -41,74 +64,114 @@ class Score:
     def __init__(
         self, config: ScoreConfig, budget: BudgetConfig | None, slicing: QwenConfig | None, device: str
     ) -> None:
-        self._weights = config.steps()
-        self._budget = budget
-        self._slicing = slicing
+        """slicing: of the family, where it has native resolution."""
         if device == "cuda" and not torch.cuda.is_available():
             raise ConfigError("resources.score.gpus asks for a GPU and torch finds none here; set it to 0")
+        self._config = config
+        self._slicing = slicing if budget is not None else None
+        self._is_legible = budget is not None and budget.spread == "legible"
         self._device = torch.device(device)
+        self._encoder = open_encoder(config.encoder, device) if config.steps()[2] else None
+        self._apportion = Apportion(config, budget, slicing)
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        maps = iter(self._score(list(_tiles(table))))
-        return map_rows(table, MEASURED, self.name, lambda row: self._weigh(row, maps))
+        found = self._relevances(table)
+        return map_rows(table, MEASURED, self.name, lambda row: self._budgeted(row, found))
 
-    def _score(self, tiles: Sequence[np.ndarray]) -> list[Values]:
-        """(propositional, perspectival, combined) of each tile."""
-        found: list[Values] = []
-        batch = np.zeros((BATCH_TILES, TILE, TILE), np.uint8)
-        for start in range(0, len(tiles), BATCH_TILES):
-            chunk = tiles[start : start + BATCH_TILES]
-            batch[: len(chunk)] = chunk
-            batch[len(chunk) :] = 0
+    def _budgeted(self, row: Row, found: Iterator[Row]) -> Row:
+        return self._apportion(row["plans"], row["runs"], list(islice(found, len(row["plans"]))))
+
+    def _relevances(self, table: pa.Table) -> Iterator[Row]:
+        """The maps of each image of every sound row, in order."""
+        group: list[_Look] = []
+        held = 0
+        for image in self._images(table):
+            group.append(image)
+            held += len(image.tiles)
+            if held >= GROUP_REGIONS:
+                yield from self._maps(group)
+                group, held = [], 0
+        yield from self._maps(group)
+
+    def _images(self, table: pa.Table) -> Iterator[_Look]:
+        names = ["rejection", "withheld", "shard_end", "plans", "smalls", "queries"]
+        for row in table.select(names).to_pylist():
+            if row["rejection"] is None and not row["withheld"] and row["shard_end"] is None:
+                for plan, small, query in zip(row["plans"], row["smalls"], row["queries"], strict=True):
+                    yield self._look(plan, small, query)
+
+    def _look(self, plan: Row, small: Row, query: Row) -> _Look:
+        grey = Image.frombuffer("L", (small["width"], small["height"]), small["grey"], "raw", "L", 0, 1)
+        shape = (small["colour_width"], small["colour_height"])
+        colour = Image.frombuffer("RGB", shape, small["colour"], "raw", "RGB", 0, 1)
+        boxes = [view["box"] for view in plan["views"]]
+        places = np.array(boxes, np.float32) / np.array([plan["width"], plan["height"]] * 2, np.float32)
+        tiles = np.stack([_tile(grey, box, plan["width"], plan["height"]) for box in boxes])
+        text, codes = np.zeros(len(boxes), np.uint8), None
+        if self._is_legible and self._slicing is not None:
+            size, grid = (plan["width"], plan["height"]), (plan["grid_h"], plan["grid_w"])
+            page, cell, reduction = on_grid(grey, size, grid, self._slicing.factor)
+            codes = legibility(page, cell, reduction).tobytes()
+        return _Look(plan, query, tiles, colour, places, text, codes)
+
+    def _maps(self, images: Sequence[_Look]) -> Iterator[Row]:
+        if not images:
+            return
+        owners = np.repeat(np.arange(len(images)), [len(image.tiles) for image in images])
+        colours = np.concatenate([crop(image.colour, image.places, COLOUR_TILE) for image in images])
+        tiles = np.concatenate([image.tiles for image in images])
+        text = np.concatenate([image.text for image in images])
+        entropy, salience = self._batched(tiles, colours, text)
+        fits = self._cosines(images, owners)
+        for number, image in enumerate(images):
+            own = owners == number
+            held = entropy[own] if self._config.entropy == "luminance" else channel_entropy(colours[own], image.places)
+            fit = None if fits is None or not image.query["text"] else stretched(fits[own], self._sharpness)
+            rows = 1 + max(view["row"] for view in image.plan["views"]) if self._slicing is not None else 1
+            yield {
+                "rows": rows,
+                "cols": len(image.tiles) // rows,
+                "propositional": held.tolist(),
+                "perspectival": salience[own].tolist(),
+                "participatory": None if fit is None else fit.tolist(),
+                "query": {
+                    "origin": image.query["origin"],
+                    "segments": image.query["segments"],
+                    "is_seeking": is_seeking(image.query["text"]),
+                },
+                "legibility": image.legibility,
+            }
+
+    @property
+    def _sharpness(self) -> float:
+        return self._encoder.sharpness if self._encoder is not None else 1.0
+
+    def _cosines(self, images: Sequence[_Look], owners: np.ndarray) -> np.ndarray | None:
+        """Of each region with what its image is asked."""
+        if self._encoder is None:
+            return None
+        regions = np.concatenate([crop(image.colour, image.places, self._encoder.side) for image in images])
+        places = np.concatenate([image.places for image in images])
+        return self._encoder.cosines(regions, places, [image.query["text"] for image in images], owners)
+
+    def _batched(self, tiles: np.ndarray, colours: np.ndarray, text: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Propositional and perspectival relevance of each region, uint8 [n]."""
+        found: list[np.ndarray] = []
+        for start in range(0, len(tiles), BATCH_REGIONS):
+            chunk = slice(start, start + BATCH_REGIONS)
+            kept = len(tiles[chunk])
             with torch.inference_mode():
-                on_device = torch.from_numpy(batch).to(self._device)
-                maps = [ways(on_device).cpu().tolist()[: len(chunk)] for ways in (propositional, perspectival)]
-            found += [(p, s, self._combine(p, s)) for p, s in zip(*maps, strict=True)]
-        return found
-
-    def _combine(self, *values: int) -> int:
-        total = sum(self._weights)
-        weighted = sum(w * v for w, v in zip(self._weights, values, strict=True))
-        return (2 * weighted + total) // (2 * total)
-
-    def _weigh(self, row: Row, maps: Iterator[Values]) -> Row:
-        weighed = [
-            self._weigh_image(plan, runs, [next(maps) for _ in plan["views"]])
-            for plan, runs in zip(row["plans"], row["runs"], strict=True)
-        ]
-        return {name: [image[name] for image in weighed] for name in ("plans", "runs", "relevances")}
-
-    def _weigh_image(self, plan: Row, runs: list[Row], values: list[Values]) -> Row:
-        """The plan with relevance in its views and, given a budget, with its regions rendered within it."""
-        propositions, salience, combined = (list(column) for column in zip(*values, strict=True))
-        views = [view | {"relevance": value} for view, value in zip(plan["views"], combined, strict=True)]
-        if self._budget is not None and self._slicing is not None:
-            budgets = allocate(combined, [view["tokens"] for view in views], self._budget)
-            slicing = self._slicing
-            thinned = with_budgets(plan_from_row(plan), budgets, combined, slicing.patch, slicing.merge)
-            views = [asdict(view) for view in thinned.views]
-            runs = [run | {"count": views[run["view"]]["tokens"]} if run["view"] >= 0 else run for run in runs]
-        rows = 1 + max(view["row"] for view in views) if self._budget else 1
-        relevance = {
-            "rows": rows,
-            "cols": len(views) // rows,
-            "propositional": propositions,
-            "perspectival": salience,
-            "combined": combined,
-        }
-        return {"plans": plan | {"views": views}, "runs": runs, "relevances": relevance}
+                a, b, c = (_padded(rows[chunk]).to(self._device) for rows in (tiles, colours, text))
+                both = torch.stack([propositional(a), perspectival(a, b, c)])
+            found.append(both.cpu().numpy()[:, :kept])
+        held, salient = np.concatenate(found, axis=1)
+        return held, salient
 
 
-def _tiles(table: pa.Table) -> Iterator[np.ndarray]:
-    """One luminance tile per view of every image of every sound row, in order."""
-    rows = table.select(["rejection", "withheld", "plans", "smalls"]).to_pylist()
-    for row in rows:
-        if row["rejection"] is not None or row["withheld"]:
-            continue
-        for plan, small in zip(row["plans"], row["smalls"], strict=True):
-            picture = Image.frombuffer("L", (small["width"], small["height"]), small["data"], "raw", "L", 0, 1)
-            for view in plan["views"]:
-                yield _tile(picture, view["box"], plan["width"], plan["height"])
+def _padded(rows: np.ndarray) -> torch.Tensor:
+    full = np.zeros((BATCH_REGIONS, *rows.shape[1:]), np.uint8)
+    full[: len(rows)] = rows
+    return torch.from_numpy(full)
 
 
 def _tile(picture: Image.Image, box: Sequence[int], width: int, height: int) -> np.ndarray:

@@ -1,14 +1,17 @@
-"""Plans the views of each image from its size alone: pure arithmetic, no pixel."""
+"""Plans the views of each image from its size alone, and notes what its document asks it: no pixel."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import pyarrow as pa
 
 from operators.placement import AS_IT_IS, PlacementConfig, place
 from operators.profiles import Profile
-from operators.slicing.qwen import QwenConfig, plan_regions
+from operators.relevance.query import Query, queries
+from operators.slicing.qwen import QwenConfig
+from operators.slicing.regions import plan_regions
 from pipeline.errors import InputError
 from pipeline.operator import Row, map_rows
 from pipeline.schema import SLICED
@@ -17,7 +20,7 @@ from pipeline.types import Place, SegmentKind, SlicePlan
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Adds `plans` (views, canvas, native grid) and `layouts` (the literal runs around them), one per image.
+    """Adds `plans` (views, canvas, native grid), `layouts` (the literal runs around them) and `queries`, one per image.
 
     Orders the segments of a document as the job wants its pictures placed.
     """
@@ -27,7 +30,7 @@ class Slice:
     """With a budget: most regions that an image may have; None plans the family's own views."""
     placement: PlacementConfig = AS_IT_IS
     name = "slice"
-    version = 2
+    version = 3
 
     def __call__(self, table: pa.Table) -> pa.Table:
         return map_rows(table, SLICED, self.name, self._slice)
@@ -47,9 +50,16 @@ class Slice:
                 raise
         return {
             "segments": segments,
+            "queries": _placed(queries(row["segments"]), row["segments"], segments),
             "plans": [asdict(plan) for plan in plans],
             "layouts": [[asdict(run) for run in plan.layout] for plan in plans],
         }
+
+
+def _placed(found: Sequence[Query], before: Sequence[Row], behind: Sequence[Row]) -> list[Row]:
+    """Queries as the document asks them, with the numbers that their segments have once placed."""
+    number = {id(segment): i for i, segment in enumerate(behind)}
+    return [asdict(query) | {"segments": [number[id(before[i])] for i in query.segments]} for query in found]
 
 
 def plan_image(profile: Profile, max_regions: int | None, width: int, height: int, where: Place) -> SlicePlan:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Raised when a column of the output changes its name, type or meaning."""
 
 
@@ -38,8 +38,16 @@ SHARD_END = _struct(rows=pa.int64(), sha256=pa.string(), bytes=pa.int64(), ignor
 """What a shard's last row carries: its number of samples, its content hash, and members that no format asked for."""
 
 PICTURE = _struct(width=pa.int32(), height=pa.int32(), format=pa.string())
-SMALL = _struct(data=pa.large_binary(), width=pa.int32(), height=pa.int32())
-"""Luminance, uint8, row-major [height, width]: the small picture that scoring reads."""
+SMALL = _struct(
+    grey=pa.large_binary(),
+    width=pa.int32(),
+    height=pa.int32(),
+    colour=pa.large_binary(),
+    colour_width=pa.int32(),
+    colour_height=pa.int32(),
+)
+"""What scoring reads of a picture: its luminance, uint8 [height, width], and a smaller RGB copy, uint8
+[colour_height, colour_width, 3]."""
 
 VIEW = _struct(
     kind=pa.string(),
@@ -84,14 +92,25 @@ PLAN = _struct(
     resample=pa.string(),
     views=pa.list_(VIEW),
 )
+QUERY = _struct(text=pa.large_string(), origin=pa.string(), segments=pa.list_(pa.int32()))
+"""What an image is asked, from `slice` to `score`: behind `tokenize` no row has its text."""
+ASKED = _struct(origin=pa.string(), segments=pa.list_(pa.int32()), is_seeking=pa.bool_())
+"""Where an image's query came from: `user`, `neighbours` or `none`; the numbers of its segments; and whether it counts
+or locates."""
 RELEVANCE = _struct(
     rows=pa.int16(),
     cols=pa.int16(),
     propositional=pa.list_(pa.uint8()),
     perspectival=pa.list_(pa.uint8()),
+    participatory=pa.list_(pa.uint8()),
+    weights=pa.list_(pa.int16()),
     combined=pa.list_(pa.uint8()),
+    query=ASKED,
+    legibility=pa.large_binary(),
 )
-"""Maps of one image, one value a region, row-major [rows, cols], 0..255."""
+"""Maps of one image, one value a region, row-major [rows, cols], 0..255; participatory is null where it has nothing to
+say. weights: of the three, in thousandths. legibility: what is lost in each cell of the native grid at each of
+operators.relevance.legibility.SCALES, a code of its LOSSES, uint8 [scales, grid_h, grid_w]; null where nobody asks."""
 
 ROW = pa.schema(
     [
@@ -117,15 +136,18 @@ LAYOUTS = pa.field("layouts", pa.list_(pa.list_(MARK)))
 TOKENS = pa.field("tokens", pa.list_(pa.list_(pa.int32())))
 TRAINED = pa.field("trained", pa.list_(pa.list_(pa.bool_())))
 RUNS = pa.field("runs", pa.list_(pa.list_(RUN)))
+QUERIES = pa.field("queries", pa.list_(QUERY))
 RELEVANCES = pa.field("relevances", pa.list_(RELEVANCE))
 
 READ = ROW.append(PAYLOADS)
 """From `read`: encoded images, one payload per image segment, in order."""
 DECODED = ROW.append(PICTURES).append(SMALLS)
-SLICED = DECODED.append(PLANS).append(LAYOUTS)
-TOKENIZED = ROW.append(PICTURES).append(SMALLS).append(PLANS).append(TOKENS).append(TRAINED).append(RUNS)
+SLICED = DECODED.append(PLANS).append(LAYOUTS).append(QUERIES)
+TOKENIZED = (
+    ROW.append(PICTURES).append(SMALLS).append(PLANS).append(TOKENS).append(TRAINED).append(RUNS).append(QUERIES)
+)
 """`tokens` has one list per segment (empty for images); `trained` says which of them a conversation trains, an empty
-list means all; `runs` has one list per image."""
+list means all; `runs` and `queries` have one entry per image."""
 MEASURED = ROW.append(PICTURES).append(PLANS).append(TOKENS).append(TRAINED).append(RUNS).append(RELEVANCES)
 """What `pack` gathers."""
 

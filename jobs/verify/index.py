@@ -19,7 +19,8 @@ from pipeline.types import Place, SegmentKind
 
 Row = dict[str, Any]
 IGNORE = -100
-MAPS = ("propositional", "perspectival", "combined")
+MAPS = ("propositional", "perspectival", "participatory")
+THOUSAND = 1000
 DIMENSIONS = ("tokens", "images", "patches", "tiles")
 
 
@@ -93,23 +94,30 @@ def _row_faults(
 
 
 def _relevance_faults(segment: Row, recipe: Recipe) -> Iterator[str]:
-    """Maps of one value a view, the combined one repeated in the views; none where nothing was scored."""
-    maps, views = segment["relevance"], segment["plan"]["views"]
-    combined = [view["relevance"] for view in views]
+    """Maps of one value a region, weighed as they say; none where nothing was scored."""
+    maps, plan = segment["relevance"], segment["plan"]
+    combined = [view["relevance"] for view in plan["views"]]
     if recipe.job.score is None or maps is None:
         if recipe.job.score is not None or maps is not None or any(value is not None for value in combined):
             yield "has relevance otherwise than the job, which says whether to score"
         return
-    sizes = {maps["rows"] * maps["cols"], *(len(maps[way]) for way in MAPS), len(views)}
-    if len(sizes) > 1:
-        yield f"has relevance maps of {maps['rows']}x{maps['cols']}; one value for each of {len(views)} views expected"
-    weights = {way: weight for way, weight in recipe.job.score.items() if way in maps}
-    values = zip(*(maps[way] for way in weights), strict=False)
-    means = [sum(map(mul, weights.values(), value)) / sum(weights.values()) for value in values]
+    ways = {way: weight for way, weight in zip(MAPS, maps["weights"], strict=True) if maps[way] is not None}
+    sizes = {maps["rows"] * maps["cols"], len(maps["combined"]), *(len(maps[way]) for way in ways)}
+    if len(sizes) > 1 or (recipe.job.budget is None and sizes != {len(combined)}):
+        yield f"has relevance maps of {maps['rows']}x{maps['cols']}; one value for each region expected"
+    if sum(maps["weights"]) != THOUSAND or any(
+        weight and maps[way] is None for way, weight in zip(MAPS, maps["weights"], strict=True)
+    ):
+        yield f"has weights {maps['weights']}; thousandths of the maps that it has expected"
+    values = zip(*(maps[way] for way in ways), strict=False)
+    means = [sum(map(mul, ways.values(), value)) / THOUSAND for value in values]
     if any(abs(mean - value) > 1 for mean, value in zip(means, maps["combined"], strict=False)):
-        yield f"has a combined map {maps['combined']} that is not the mean of its maps with weights {weights}"
-    if maps["combined"] != combined:
+        yield f"has a combined map {maps['combined']} that is not the mean of its maps with weights {ways}"
+    if not {*combined} <= {*maps["combined"]} or (recipe.job.budget is None and combined != maps["combined"]):
         yield f"has views of relevance {combined}; {maps['combined']} of the combined map expected"
+    codes = maps["legibility"]
+    if codes is not None and len(codes) % (plan["grid_h"] * plan["grid_w"]):
+        yield f"has {len(codes)} codes of legibility; as many a cell of {plan['grid_h']}x{plan['grid_w']} expected"
 
 
 def _part_faults(unit: Contents, row: Row, document: Document) -> Iterator[str]:

@@ -32,9 +32,8 @@ def plan_faults(plan: Row, recipe: Recipe) -> Iterator[str]:
     yield from (f"cells: {fault}" for fault in _cover_faults(cells, plan["grid_w"], plan["grid_h"]))
     if plan["canvas"] is not None:
         yield from _canvas_faults(plan, plan["canvas"])
-    tokens = sum(view["tokens"] for view in plan["views"])
-    if budget is not None and tokens > budget.max_image_tokens:
-        yield f"its views have {tokens} tokens; at most budget.max_image_tokens, {budget.max_image_tokens}, expected"
+    if budget is not None:
+        yield from _budget_faults(plan, budget)
 
 
 def _view_faults(view: Row, slicing: Slicing, budget: Budget | None) -> Iterator[str]:
@@ -44,21 +43,43 @@ def _view_faults(view: Row, slicing: Slicing, budget: Budget | None) -> Iterator
             f"of {view['height']}x{view['width']} pixels has grid {view['grid_t']}x{view['grid_h']}x{view['grid_w']}; "
             f"1x{patches[0]}x{patches[1]} patches of {slicing.patch} pixels expected"
         )
-    top, left, bottom, right = view["cells"]
     shape = (view["rows"], view["cols"])
     merged = tuple(side // slicing.merge for side in patches) if slicing.scheme == NATIVE else shape
     if shape != merged or view["tokens"] != shape[0] * shape[1]:
         yield f"has {view['tokens']} tokens in {shape[0]}x{shape[1]}; {merged[0]}x{merged[1]} expected"
-    if budget is None:
-        if view["budget"] is not None:
-            yield f"has a budget of {view['budget']}; none expected, as the job has none"
-        return
-    native = (bottom - top) * (right - left)
-    least, most = min(native, budget.min_tokens), min(native, budget.max_tokens)
-    if view["budget"] is None or not least <= view["budget"] <= most:
-        yield f"has a budget of {view['budget']}; {least} to {most} expected"
-    elif view["tokens"] > view["budget"]:
-        yield f"has {view['tokens']} tokens; at most its budget, {view['budget']}, expected"
+    if budget is None and view["budget"] is not None:
+        yield f"has a budget of {view['budget']}; none expected, as the job has none"
+
+
+def _budget_faults(plan: Row, budget: Budget) -> Iterator[str]:
+    """Blocks whose views have more tokens than their budget, or a budget that the job does not allow."""
+    blocks: dict[tuple[int, int], list[Row]] = {}
+    for view in plan["views"]:
+        blocks.setdefault((view["row"], view["col"]), []).append(view)
+    floor = min(budget.min_tokens, max(1, budget.max_image_tokens // len(blocks)))
+    for place, views in blocks.items():
+        where = f"block {place[0]}, {place[1]}"
+        allowed = {view["budget"] for view in views}
+        if None in allowed or len(allowed) > 1:
+            yield f"{where} has views of budgets {sorted(allowed, key=str)}; one for all of them expected"
+            continue
+        (given,) = allowed
+        tokens = sum(view["tokens"] for view in views)
+        if tokens > given:
+            yield f"{where} has {tokens} tokens; at most its budget, {given}, expected"
+        if budget.rule == "global":
+            continue
+        native = sum((bottom - top) * (right - left) for top, left, bottom, right in (view["cells"] for view in views))
+        least, most = min(native, floor), min(native, budget.max_tokens)
+        if not least <= given <= most:
+            yield f"{where} has a budget of {given}; {least} to {most} expected"
+    total = sum(view["tokens"] for view in plan["views"])
+    native = plan["grid_h"] * plan["grid_w"]
+    most = budget.max_image_tokens
+    if budget.rule == "global":
+        most = budget.sample_tokens or min(most, budget.image_tokens or max(1, int(native * (budget.image_share or 0))))
+    if total > most:
+        yield f"its views have {total} tokens; at most {most}, as the job's budget says, expected"
 
 
 def _canvas_faults(plan: Row, canvas: Row) -> Iterator[str]:

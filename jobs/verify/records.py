@@ -56,8 +56,12 @@ class Profile(Record):
 
 
 class Budget(Record):
-    """Tokens of a region, and of all regions of an image."""
+    """Tokens of a region, of all regions of an image, and of all images of a sample."""
 
+    rule: Literal["lod", "query", "global"]
+    image_tokens: int | None
+    image_share: float | None
+    sample_tokens: int | None
     min_tokens: int
     max_tokens: int
     max_image_tokens: int

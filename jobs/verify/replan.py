@@ -1,4 +1,4 @@
-"""Plans each picture again, from its size and the budgets that it was given, and compares.
+"""Plans each picture again, from its size and what its views were cut into, and compares.
 
 The one place where the check uses what built the output: a scheme's arithmetic is held by its own tests, and this
 finds what was changed after it.
@@ -6,19 +6,19 @@ finds what was changed after it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
-from operators.budget import BudgetConfig
 from operators.profiles import Profile
 from operators.slice import plan_image
-from operators.slicing.qwen import QwenConfig, with_budgets
+from operators.slicing.qwen import QwenConfig, region_view, rendered
+from operators.slicing.regions import MAX_REGIONS
 from operators.tokenize import lay_runs
 from operators.tokenizers import Tokenizer
 from pipeline.errors import InputError
-from pipeline.types import Place
+from pipeline.types import Place, SlicePlan, View
 
 Row = dict[str, Any]
 OF_RUN = ("id", "modality", "view", "count")
@@ -30,42 +30,57 @@ class Planner:
     """The plans that an output's recipe gives."""
 
     def __init__(self, recipe: dict[str, Any], tokenizer: Tokenizer) -> None:
-        budget = recipe["job"]["budget"]
         self._profile = Profile(about="", **recipe["profile"])
-        self._max_regions = BudgetConfig(**budget).max_regions if budget else None
+        self._max_regions = MAX_REGIONS if recipe["job"]["budget"] else None
         self._tokenizer = tokenizer
         self._plan = lru_cache(maxsize=4096)(self._plan_anew)
 
     def faults(self, plan: Row, runs: list[Row], place: Place) -> Iterator[str]:
         """What the plan and the layout of an image in the index say otherwise, a line each."""
-        budgets = tuple(view["budget"] for view in plan["views"])
         try:
-            expected, expected_runs = self._plan(plan["width"], plan["height"], place, budgets)
-        except (InputError, ValueError) as error:
+            expected, expected_runs = self._plan(plan["width"], plan["height"], place)
+        except InputError as error:
             yield f"is a picture that cannot be planned so: {error}"
             return
+        views = [asdict(view) for view in expected.views]
+        slicing = self._profile.slicing
+        if self._max_regions is not None and isinstance(slicing, QwenConfig):
+            views = [asdict(_again(view, expected, slicing)) for view in plan["views"]]
+            expected_runs = list(_with_views(expected_runs, views))
         if runs != expected_runs:
             yield "has another layout than its profile gives it"
-        for name in ("grid_h", "grid_w", "canvas", "resample"):
-            if plan[name] != expected[name]:
-                yield f"has {name} {plan[name]}; {expected[name]} expected"
-        for k, (view, wanted) in enumerate(zip(plan["views"], expected["views"], strict=True)):
-            wrong = [name for name in wanted if name not in GIVEN and view[name] != wanted[name]]
+        canvas = asdict(expected.canvas) if expected.canvas else None
+        for name, value in {"grid_h": expected.grid_h, "grid_w": expected.grid_w, "canvas": canvas}.items():
+            if plan[name] != value:
+                yield f"has {name} {plan[name]}; {value} expected"
+        if plan["resample"] != expected.resample:
+            yield f"has resample {plan['resample']}; {expected.resample} expected"
+        if len(views) != len(plan["views"]):
+            yield f"has {len(plan['views'])} views; {len(views)} expected"
+            return
+        for k, (view, wanted) in enumerate(zip(plan["views"], views, strict=True)):
+            as_lists = wanted | {name: list(wanted[name]) for name in ("box", "cells")}
+            wrong = [name for name in wanted if name not in GIVEN and view[name] != as_lists[name]]
             if wrong:
-                yield f"view {k} has {wrong[0]} {view[wrong[0]]}; {wanted[wrong[0]]} expected"
+                yield f"view {k} has {wrong[0]} {view[wrong[0]]}; {as_lists[wrong[0]]} expected"
 
-    def _plan_anew(
-        self, width: int, height: int, place: Place, budgets: tuple[int | None, ...]
-    ) -> tuple[Row, list[Row]]:
+    def _plan_anew(self, width: int, height: int, place: Place) -> tuple[SlicePlan, list[Row]]:
         plan = plan_image(self._profile, self._max_regions, width, height, place)
-        slicing = self._profile.slicing
-        given = [budget for budget in budgets if budget is not None]
-        if len(plan.views) != len(budgets) or (given and len(given) != len(budgets)):
-            raise ValueError(f"{len(budgets)} views with {len(given)} budgets; {len(plan.views)} views expected")
-        if given and isinstance(slicing, QwenConfig):
-            plan = with_budgets(plan, given, [0] * len(given), slicing.patch, slicing.merge)
-        row = asdict(plan)
-        for view in row["views"]:
-            view |= {name: list(view[name]) for name in ("box", "cells")}
         laid = lay_runs([asdict(run) for run in plan.layout], self._tokenizer)
-        return row, [{name: int(run[name]) for name in OF_RUN} for run in laid]
+        return plan, [{name: int(run[name]) for name in OF_RUN} for run in laid]
+
+
+def _again(view: Row, plan: SlicePlan, slicing: QwenConfig) -> View:
+    """The view that shows these cells in so many rows and columns of tokens."""
+    top, left, bottom, right = view["cells"]
+    size, grid = (plan.width, plan.height), (plan.grid_h, plan.grid_w)
+    native = region_view("region", (view["row"], view["col"]), (top, left, bottom, right), size, grid, slicing)
+    return rendered(native, min(view["rows"], bottom - top), min(view["cols"], right - left), slicing)
+
+
+def _with_views(runs: Sequence[Row], views: Sequence[Row]) -> Iterator[Row]:
+    """The layout of an image of regions, each of its views between its marks."""
+    yield from (run for run in runs[:1] if run["view"] < 0)
+    visual = next(run for run in runs if run["view"] >= 0)
+    yield from (visual | {"view": i, "count": view["tokens"]} for i, view in enumerate(views))
+    yield from (run for run in runs[1:] if run["view"] < 0)

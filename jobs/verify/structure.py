@@ -17,6 +17,8 @@ OF_IMAGES = ("format", "plan", "runs")
 OPTIONAL = {
     "segment",
     "segments.relevance",
+    "segments.relevance.participatory",
+    "segments.relevance.legibility",
     "segments.role",
     *(f"segments.{name}" for name in (*OF_TEXT, *OF_IMAGES)),
     "segments.plan.canvas",

@@ -1,16 +1,19 @@
-"""Information content: how evenly a region uses its shades."""
+"""Information content: how evenly a region uses its shades or, for choice, the channels of its texture array."""
 
 from __future__ import annotations
 
 import math
 from functools import cache
 
+import numpy as np
 import torch
+
+from operators.relevance.texture import texture
 
 BINS = 32
 """Of 8 grey levels each: camera noise stays inside a bin, a shadow crosses several."""
-
-
+LEAST = 0.01
+"""Smallest range of channel entropies that is stretched to 0..255: that of a flat picture is rounding."""
 SCALE = 1 << 20
 """n log2 n is tabulated in millionths: the sum over bins is then one of integers, and no device rounds its own way."""
 
@@ -29,6 +32,22 @@ def propositional(tiles: torch.Tensor) -> torch.Tensor:
     bits = table[pixels] - table[counts].sum(dim=1)
     whole = pixels * SCALE * (BINS.bit_length() - 1)
     return ((2 * 255 * bits + whole) // (2 * whole)).clamp(0, 255).to(torch.uint8)
+
+
+def channel_entropy(colours: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Entropy of the softmax over the texture array's channels, averaged over each region of one image, uint8 [n].
+
+    colours: uint8 [n, side, side, 3]; places: float32 [n, 4] (see `texture`). From the image's least, 0, to its
+    greatest, 255: ARR-COC's scorer, which stretches over the whole batch; here each image is stretched alone.
+    """
+    found = []
+    with torch.inference_mode():
+        for region, place in zip(torch.from_numpy(colours), torch.from_numpy(places), strict=True):
+            shares = texture(region[None], place[None], region.shape[0]).to(torch.float64).softmax(dim=1)
+            found.append(-(shares * shares.log()).sum(dim=1).mean().item())
+    values = np.array(found)
+    shares = (values - values.min()) / max(float(np.ptp(values)), LEAST)
+    return np.asarray(np.floor(shares * 255 + 0.5).astype(np.uint8))
 
 
 @cache

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import lru_cache
+from functools import partial
 from itertools import pairwise
 from typing import Literal, Self
 
@@ -57,7 +56,7 @@ class QwenConfig(BaseModel, frozen=True, extra="forbid"):
         """One `whole` view; layout: start, rows x cols placeholders, end. Raises as `smart_resize`."""
         new_width, new_height = self.resized(width, height, self.min_pixels, self.max_pixels)
         rows, cols = new_height // self.factor, new_width // self.factor
-        return _assemble("whole", (width, height), ([0, rows], [0, cols]), self, tokens)
+        return assemble("whole", (width, height), ([0, rows], [0, cols]), self, tokens)
 
     def resized(self, width: int, height: int, min_pixels: int, max_pixels: int) -> tuple[int, int]:
         """`smart_resize` by the numbers of this checkpoint within other bounds."""
@@ -95,124 +94,75 @@ def smart_resize(
     return new_width, new_height
 
 
-def plan_regions(
-    width: int,
-    height: int,
-    config: QwenConfig,
-    tokens: Mapping[str, str],
-    *,
-    region_side: int = 20,
-    max_regions: int,
-) -> SlicePlan:
-    """The same image as a grid of regions, each at most `region_side` tokens a side, for budgets to thin out.
-
-    An image of more than `max_regions` is planned at the largest max_pixels (whole tokens) that makes it fit.
-    Cells and boxes of the regions each tile the native grid and the picture exactly once, in raster order; a box
-    border is the pixel border at or before its cell border. Layout: one start, one run per region, one end.
-    Raises as `smart_resize`, and InputError (image-sliver) where even one token's area needs too many regions,
-    which needs region_side * max_regions under 15.
-    """
-    rows, cols = _native_grid(width, height, config, region_side, max_regions)
-    cuts = _cuts(rows, region_side), _cuts(cols, region_side)
-    return _assemble("region", (width, height), cuts, config, tokens)
-
-
-def with_budgets(
-    plan: SlicePlan, budgets: Sequence[int], relevance: Sequence[int], patch: int, merge: int
-) -> SlicePlan:
-    """The plan with each view rendered small enough for its budget: tokens <= min(budget, native), nearly its aspect.
-
-    budgets (tokens, each at least 1) and relevance (0..255) have one value per view and are stored in it. Sizes,
-    grids, tokens and the layout's counts follow; cells and boxes stay, so positions still say where a token is.
-    """
-    views = tuple(
-        replace(_fit(view, budget, patch, merge), relevance=score)
-        for view, budget, score in zip(plan.views, budgets, relevance, strict=True)
-    )
-    layout = tuple(run if run.view < 0 else replace(run, count=views[run.view].tokens) for run in plan.layout)
-    return replace(plan, views=views, layout=layout)
-
-
-def _fit(view: View, budget: int, patch: int, merge: int) -> View:
-    """One view within its budget, as `with_budgets` has it; the budget is stored in it."""
-    if budget >= view.tokens:
-        return replace(view, budget=budget)
-    rows = min(view.rows, budget, max(1, math.isqrt(budget * view.rows // view.cols)))
-    cols = max(1, min(view.cols, budget // rows))
-    return replace(
-        view,
-        height=rows * merge * patch,
-        width=cols * merge * patch,
-        grid_h=rows * merge,
-        grid_w=cols * merge,
-        rows=rows,
-        cols=cols,
-        tokens=rows * cols,
-        budget=budget,
-    )
-
-
-@lru_cache(maxsize=4096)
-def _native_grid(width: int, height: int, config: QwenConfig, region_side: int, max_regions: int) -> tuple[int, int]:
-    """Rows and columns of merged tokens at the largest area that needs at most `max_regions` regions."""
-
-    def grid(max_pixels: int) -> tuple[int, int]:
-        least = min(config.min_pixels, max_pixels)
-        new_width, new_height = config.resized(width, height, least, max_pixels)
-        return new_height // config.factor, new_width // config.factor
-
-    def num_regions(max_pixels: int) -> int:
-        rows, cols = grid(max_pixels)
-        # Tokens finer than the picture's pixels (min_pixels at work on a speck) could leave a region without any.
-        if rows > max(height, region_side) or cols > max(width, region_side):
-            return max_regions + 1
-        return math.ceil(rows / region_side) * math.ceil(cols / region_side)
-
-    rows, cols = grid(config.max_pixels)
-    if num_regions(config.max_pixels) <= max_regions:
-        return rows, cols
-    areas = range(config.factor**2, rows * cols * config.factor**2 + 1, config.factor**2)
-    fitting = bisect_right(areas, max_regions, key=num_regions)
-    if not fitting:
-        raise InputError(
-            Reason.IMAGE_SLIVER,
-            f"image of {width}x{height} pixels; at most {max_regions} regions of {region_side} tokens a side "
-            "expected; raise the number of regions",
-        )
-    return grid(areas[fitting - 1])
-
-
-def _cuts(length: int, region_side: int) -> list[int]:
-    """The borders, 0 and `length` included, of the fewest equal parts no longer than `region_side`."""
-    parts = math.ceil(length / region_side)
-    return [i * length // parts for i in range(parts + 1)]
-
-
-def _assemble(
+def assemble(
     kind: str, size: tuple[int, int], cuts: tuple[list[int], list[int]], config: QwenConfig, tokens: Mapping[str, str]
 ) -> SlicePlan:
     """One view per rectangle between the borders `cuts` (of rows, of columns), rendered at its native size."""
-    width, height = size
-    rows, cols = cuts[0][-1], cuts[1][-1]
+    grid = cuts[0][-1], cuts[1][-1]
     views = tuple(
-        View(
-            kind=kind,
-            row=row,
-            col=col,
-            box=(left * width // cols, top * height // rows, right * width // cols, bottom * height // rows),
-            height=(bottom - top) * config.factor,
-            width=(right - left) * config.factor,
-            grid_t=1,
-            grid_h=(bottom - top) * config.merge,
-            grid_w=(right - left) * config.merge,
-            rows=bottom - top,
-            cols=right - left,
-            tokens=(bottom - top) * (right - left),
-            cells=(top, left, bottom, right),
-        )
+        region_view(kind, (row, col), (top, left, bottom, right), size, grid, config)
         for row, (top, bottom) in enumerate(pairwise(cuts[0]))
         for col, (left, right) in enumerate(pairwise(cuts[1]))
     )
     placeholder = tokens["placeholder"]
     runs = (Run(placeholder, Modality.IMAGE, i, view.tokens) for i, view in enumerate(views))
-    return SlicePlan(config.scheme, width, height, rows, cols, views, enclosed(runs, tokens), placeholder)
+    return SlicePlan(config.scheme, *size, *grid, views, enclosed(runs, tokens), placeholder)
+
+
+def region_view(
+    kind: str,
+    place: tuple[int, int],
+    cells: tuple[int, int, int, int],
+    size: tuple[int, int],
+    grid: tuple[int, int],
+    config: QwenConfig,
+) -> View:
+    """The view of `cells` (top, left, bottom, right) at its native size.
+
+    place: its row and column; size: (width, height) of the picture; grid: rows and columns of its native grid.
+    """
+    top, left, bottom, right = cells
+    (width, height), (rows, cols) = size, grid
+    down, across = partial(border, height, rows, config.factor), partial(border, width, cols, config.factor)
+    view = View(
+        kind=kind,
+        row=place[0],
+        col=place[1],
+        box=(across(left), down(top), across(right), down(bottom)),
+        height=0,
+        width=0,
+        grid_t=1,
+        grid_h=0,
+        grid_w=0,
+        rows=0,
+        cols=0,
+        tokens=0,
+        cells=cells,
+    )
+    return rendered(view, bottom - top, right - left, config)
+
+
+def rendered(view: View, rows: int, cols: int, config: QwenConfig) -> View:
+    """The view at rows x cols tokens."""
+    return replace(
+        view,
+        height=rows * config.factor,
+        width=cols * config.factor,
+        grid_h=rows * config.merge,
+        grid_w=cols * config.merge,
+        rows=rows,
+        cols=cols,
+        tokens=rows * cols,
+    )
+
+
+def border(length: int, cells: int, factor: int, cell: int) -> int:
+    """The pixel at which cell number `cell` of a side begins.
+
+    A side within half a token of a whole number of them is cut at multiples of `factor`, so that what is rendered at
+    its native size is copied pixel for pixel, and only the last cell has more or fewer pixels: resampling a page of
+    text by a percent already costs one word in six. Other sides are cut in proportion.
+    """
+    if cell == cells:
+        return length
+    return cell * factor if 2 * abs(length - cells * factor) <= factor else cell * length // cells

@@ -1,0 +1,221 @@
+"""Turns the relevance of a sample's images into budgets and views: from scores just made, or from stored ones.
+
+Reads 8-bit maps and sizes alone, never a pixel and never what another budget made of them: so what is planned again
+from an index is what a fresh build plans.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise, product
+
+import numpy as np
+
+from operators.budget import BudgetConfig, allocate, upgrade
+from operators.relevance.balancing import FULL, weigh
+from operators.relevance.legibility import LOSSES, SCALES
+from operators.slicing.qwen import QwenConfig, region_view, rendered
+from operators.slicing.regions import REGION_SIDE, cuts, shrunk
+from operators.spending import Region, Spent, together, within
+from operators.weights import ScoreConfig
+from pipeline.operator import Row
+from pipeline.types import View
+
+BLOCK_SIDE = 2 * REGION_SIDE
+"""Where tokens are shared by a whole image, it is partitioned in blocks of up to so many cells a side: borders of
+regions cost .02 to .03 of the words read at a fifth of the tokens."""
+LOSS = np.array(LOSSES, np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """A rectangle of an image's native grid whose tokens are spent together."""
+
+    image: int
+    place: tuple[int, int]
+    """Row and column among the image's blocks."""
+    cells: tuple[int, int, int, int]
+    """top, left, bottom, right"""
+
+    @property
+    def native(self) -> int:
+        """Tokens at native size."""
+        top, left, bottom, right = self.cells
+        return (bottom - top) * (right - left)
+
+
+Share = tuple[list[_Block], int]
+"""Blocks, and the tokens that they share."""
+
+
+class Apportion:
+    """Gives each image its weights, its combined map and, within a budget, its views."""
+
+    def __init__(self, scoring: ScoreConfig, budget: BudgetConfig | None, slicing: QwenConfig | None) -> None:
+        """slicing: of the family; None where no budget can shrink its views."""
+        self._scoring = scoring
+        self._within = (budget, slicing) if budget is not None and slicing is not None else None
+
+    def __call__(self, plans: Sequence[Row], runs: Sequence[list[Row]], relevances: Sequence[Row]) -> Row:
+        """The columns `plans`, `runs` and `relevances` of one sample.
+
+        plans, runs: PLAN and RUN rows of each image; under a budget only their sizes, native grids and marks count.
+        relevances: RELEVANCE rows, of which the maps count.
+        """
+        weighed = [found | self._weigh(found) for found in relevances]
+        if self._within is None:
+            views = [
+                [view | {"relevance": value} for view, value in zip(plan["views"], found["combined"], strict=True)]
+                for plan, found in zip(plans, weighed, strict=True)
+            ]
+            return {"plans": _with(plans, views), "runs": list(runs), "relevances": weighed}
+        made = _Budgeted(plans, weighed, *self._within).views()
+        views = [[asdict(view) for view in own] for own in made]
+        return {
+            "plans": _with(plans, views),
+            "runs": [_rerun(old, own) for old, own in zip(runs, made, strict=True)],
+            "relevances": weighed,
+        }
+
+    def _weigh(self, relevance: Row) -> Row:
+        maps = [relevance[way] for way in ("propositional", "perspectival", "participatory")]
+        weights, combined = weigh(maps, self._scoring.steps(), opponent=self._scoring.balance == "opponent")
+        return {"weights": weights, "combined": combined}
+
+
+class _Budgeted:
+    """The images of one sample under a budget."""
+
+    def __init__(
+        self, plans: Sequence[Row], relevances: Sequence[Row], budget: BudgetConfig, slicing: QwenConfig
+    ) -> None:
+        self._plans, self._relevances = plans, relevances
+        self._budget, self._slicing = budget, slicing
+        self._losses = [_losses(plan, found["legibility"]) for plan, found in zip(plans, relevances, strict=True)]
+        self._worth = [_worth(plan, found) for plan, found in zip(plans, relevances, strict=True)]
+
+    def views(self) -> list[list[View]]:
+        """Of each image, in raster order of its blocks."""
+        found: list[list[View]] = [[] for _ in self._plans]
+        for blocks, tokens in self._shares():
+            for block, view in self._spend(blocks, tokens):
+                found[block.image].append(view)
+        return found
+
+    def _shares(self) -> Iterator[Share]:
+        """Each block once, in order."""
+        images = range(len(self._plans))
+        if self._budget.rule != "global":
+            for image in images:
+                regions = self._blocks(image, REGION_SIDE)
+                relevance = self._relevances[image]
+                is_seeking = relevance["query"]["is_seeking"]
+                native = [region.native for region in regions]
+                budgets = allocate(relevance["combined"], native, self._budget, is_seeking=is_seeking)
+                yield from (([region], tokens) for region, tokens in zip(regions, budgets, strict=True))
+        elif self._budget.sample_tokens is not None:
+            yield from self._shared(images, self._budget.sample_tokens)
+        else:
+            for image in images:
+                native = self._plans[image]["grid_h"] * self._plans[image]["grid_w"]
+                share = int(native * (self._budget.image_share or 0)) or self._budget.image_tokens or 1
+                yield from self._shared([image], min(share, self._budget.max_image_tokens))
+
+    def _shared(self, images: Sequence[int], total: int) -> Iterator[Share]:
+        """Of images with `total` tokens in all: one price for all blocks, or regions that are upgraded in turn."""
+        regions = [region for image in images for region in self._blocks(image, REGION_SIDE)]
+        native = [region.native for region in regions]
+        if sum(native) > total and all(self._losses[image] is not None for image in images):
+            yield [block for image in images for block in self._blocks(image, BLOCK_SIDE)], total
+            return
+        relevance = [value for image in images for value in self._relevances[image]["combined"]]
+        budgets = native if sum(native) <= total else upgrade(relevance, native, total, self._budget)
+        yield from (([region], tokens) for region, tokens in zip(regions, budgets, strict=True))
+
+    def _blocks(self, image: int, side: int) -> list[_Block]:
+        """The fewest equal parts of at most `side` cells a side."""
+        plan = self._plans[image]
+        rows, cols = (list(enumerate(pairwise(cuts(plan[name], side)))) for name in ("grid_h", "grid_w"))
+        return [
+            _Block(image, (row, col), (top, left, bottom, right))
+            for (row, (top, bottom)), (col, (left, right)) in product(rows, cols)
+        ]
+
+    def _spend(self, blocks: Sequence[_Block], tokens: int) -> Iterator[tuple[_Block, View]]:
+        """The views of blocks that share `tokens`."""
+        spent = self._partition(blocks, tokens)
+        if spent is None:
+            for block in blocks:
+                own = max(1, tokens // len(blocks))
+                yield block, shrunk(self._view(block, block.cells, own), own, self._slicing)
+            return
+        for block, pieces in zip(blocks, spent.pieces, strict=True):
+            top, left = block.cells[:2]
+            own = sum(piece.rows * piece.cols for piece in pieces) if len(blocks) > 1 else tokens
+            for piece in pieces:
+                up, near, down, far = piece.cells
+                view = self._view(block, (top + up, left + near, top + down, left + far), own)
+                yield block, rendered(view, piece.rows, piece.cols, self._slicing)
+
+    def _partition(self, blocks: Sequence[_Block], tokens: int) -> Spent | None:
+        """None where each block stays one view: it fits, its losses are unknown, or it may have next to nothing."""
+        if len(blocks) == 1 and (blocks[0].native <= tokens or self._losses[blocks[0].image] is None):
+            return None
+        spent = within(together([self._region(block, is_weighed=len(blocks) > 1) for block in blocks]), tokens)
+        return None if spent.tokens > tokens else spent
+
+    def _region(self, block: _Block, *, is_weighed: bool) -> Region:
+        """The block's cells with what is lost in them; weighed by relevance where blocks compete for tokens."""
+        plan, losses = self._plans[block.image], self._losses[block.image]
+        assert losses is not None
+        top, left, bottom, right = block.cells
+        own = losses[:, top:bottom, left:right]
+        if is_weighed:
+            own = own * (self._worth[block.image][top:bottom, left:right] + 1) / (FULL + 1)
+        factor = self._slicing.factor
+        height = bottom - top + (bottom == plan["grid_h"]) * _excess(plan["height"], plan["grid_h"], factor)
+        width = right - left + (right == plan["grid_w"]) * _excess(plan["width"], plan["grid_w"], factor)
+        return Region(own, SCALES, (height, width))
+
+    def _view(self, block: _Block, cells: tuple[int, int, int, int], budget: int) -> View:
+        """A view of some cells at native size."""
+        plan = self._plans[block.image]
+        size, grid = (plan["width"], plan["height"]), (plan["grid_h"], plan["grid_w"])
+        view = region_view("region", block.place, cells, size, grid, self._slicing)
+        top, left, bottom, right = cells
+        worth = self._worth[block.image][(top + bottom - 1) // 2, (left + right - 1) // 2]
+        return replace(view, budget=budget, relevance=int(worth))
+
+
+def _losses(plan: Row, codes: bytes | None) -> np.ndarray | None:
+    """What is lost in each cell at each scale, [scales, rows, cols]."""
+    if codes is None:
+        return None
+    shape = (len(SCALES), plan["grid_h"], plan["grid_w"])
+    return np.asarray(LOSS[np.frombuffer(codes, np.uint8).reshape(shape)])
+
+
+def _worth(plan: Row, relevance: Row) -> np.ndarray:
+    """Relevance of the region that each cell lies in, [rows, cols]."""
+    regions = np.array(relevance["combined"], np.int64).reshape(relevance["rows"], relevance["cols"])
+    down, across = (np.diff(cuts(plan[name], REGION_SIDE)) for name in ("grid_h", "grid_w"))
+    return regions.repeat(down, axis=0).repeat(across, axis=1)
+
+
+def _excess(length: int, cells: int, factor: int) -> float:
+    """How much longer than one cell the last cell of a side is, in cells: 0 where the picture is cut in proportion."""
+    missing = length - cells * factor
+    return missing / factor if 2 * abs(missing) <= factor else 0.0
+
+
+def _with(plans: Sequence[Row], views: Sequence[list[Row]]) -> list[Row]:
+    return [plan | {"views": own} for plan, own in zip(plans, views, strict=True)]
+
+
+def _rerun(runs: Sequence[Row], views: Sequence[View]) -> list[Row]:
+    """An image's marks with one run for each of other views between them."""
+    first = next(i for i, run in enumerate(runs) if run["view"] >= 0)
+    last = max(i for i, run in enumerate(runs) if run["view"] >= 0)
+    visual = [runs[first] | {"view": i, "count": view.tokens} for i, view in enumerate(views)]
+    return [*runs[:first], *visual, *runs[last + 1 :]]
