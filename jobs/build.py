@@ -89,7 +89,7 @@ class _Builder:
         self.replanned = [unit for unit in plan.todo if unit.older is not None]
         """Units that start from the index of an older build."""
         others = [unit for unit in plan.todo if unit.older is None]
-        parts = ((replan_chain(resolved, self._chain), self.replanned), (self._chain, others))
+        parts = ((replan_chain(resolved, self._chain, self.replanned), self.replanned), (self._chain, others))
         self._parts = [(chain, units) for chain, units in parts if units]
         self.rounds = 0
         """That the units took, the most of those re-planned and of the others; 1 unless something was lost."""

@@ -58,7 +58,13 @@ class OlderUnits:
             {"rows": entry["samples"], **{name: entry[name] for name in ("sha256", "bytes", "ignored")}}
             for entry in manifest["inputs"]
         )
-        older = Older(self._url(index), self._url(rejects), tuple(filter(storage.exists, urls)), tuple(ends))
+        older = Older(
+            index=self._url(index),
+            rejects=self._url(rejects),
+            packs=tuple(filter(storage.exists, urls)),
+            ends=tuple(ends),
+            recipe=manifest["recipe"],
+        )
         return replace(unit, older=older)
 
     def _is_sound(self, file: Mapping[str, Any]) -> bool:

@@ -126,6 +126,8 @@ class Older:
     """Data files, with those of the closing unit that its carried documents went to: views are copied from there."""
     ends: tuple[Mapping[str, Any], ...]
     """What each shard's last row said: rows, sha256, bytes, ignored."""
+    recipe: Mapping[str, Any]
+    """That it was built with."""
 
 
 @dataclass(frozen=True, slots=True)

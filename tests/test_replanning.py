@@ -45,7 +45,10 @@ def older(shards: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("older") / "out"
     summary = build(output, shards, *SMALL)
     assert summary["reasons"].keys() == {"decode-error", "tar-truncated", "field-missing"}
-    assert summary["replanned"] == {"units": 0, "views": {"copied": 0, "rendered": summary["totals"]["tokens"]["views"]}}
+    assert summary["replanned"] == {
+        "units": 0,
+        "views": {"copied": 0, "rendered": summary["totals"]["tokens"]["views"]},
+    }
     return output
 
 
