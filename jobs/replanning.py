@@ -52,10 +52,17 @@ def replan_chain(resolved: Resolved, chain: Chain, units: Sequence[Unit]) -> Cha
     stages: tuple[Stage, ...] = ()
     if job.score is not None and any(_is_weighed_anew(unit, resolved.recipe) for unit in units):
         slicing = resolved.profile.slicing
-        apportion = Apportion(job.score, job.budget, slicing if isinstance(slicing, QwenConfig) else None)
+        keeps = all(_has_regions(unit) for unit in units)
+        apportion = Apportion(job.score, job.budget, slicing if isinstance(slicing, QwenConfig) else None, keeps=keeps)
         pool = job.resources.decode
         stages = (Stage(Replan.name, partial(Replan, apportion), Pool(pool.cpus, 0.0, *pool.actors, pool.batch_size)),)
     return replace(chain, read=replay, stages=stages)
+
+
+def _has_regions(unit: Unit) -> bool:
+    """Whether its budgets were given region by region, and not by a total that larger blocks shared."""
+    budget = unit.older.recipe["job"]["budget"] if unit.older is not None else None
+    return budget is not None and budget["rule"] != "global"
 
 
 def _is_weighed_anew(unit: Unit, recipe: Mapping[str, Any]) -> bool:

@@ -175,8 +175,11 @@ def _measured(table: pa.Table) -> pa.Table:
 
 
 def with_loads(table: pa.Table) -> Iterator[Row]:
-    """Rows with the patches and tiles of each image, in small batches: a large unit is never one Python object."""
-    for batch in table.to_batches(max_chunksize=256):
+    """Rows with the patches and tiles of each image, in small batches: a large unit is never one Python object.
+
+    Without `relevances`, which say nothing of lengths and are a third of what is to be converted.
+    """
+    for batch in table.drop_columns(["relevances"]).to_batches(max_chunksize=256):
         for row in batch.to_pylist():
             row["patches"] = [
                 sum(view["grid_t"] * view["grid_h"] * view["grid_w"] for view in plan["views"]) for plan in row["plans"]
