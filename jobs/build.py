@@ -13,12 +13,14 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from jobs.chain import Resolved, build_chain
+from jobs.replanning import may_replan, replan_chain
 from jobs.spec import absolute
 from pipeline import storage
 from pipeline.closing import Closing, closings, read_carried
 from pipeline.local_runner import run_local, write_local
 from pipeline.planning import Plan, make_plan
 from pipeline.sink import Sink
+from pipeline.types import Unit
 from pipeline.units import canonical_json
 
 
@@ -52,6 +54,7 @@ def run_job(
         target_shards=job.unit.target_shards,
         limit=job.limit,
         rebuild=rebuild,
+        may_replan=may_replan,
     )
     progress.start(plan)
     _record(output, resolved, {shard.name: shard.url for _, shards in resolved.inputs for shard in shards}, started)
@@ -66,6 +69,7 @@ def run_job(
         "version": number,
         "new_version": is_new,
         "units": {"built": len(sink.manifests), "kept": len(version["units"]) - len(sink.manifests)},
+        "replanned": {"units": len(builder.replanned), "views": {"copied": 0, "rendered": 0} | sink.views},
         "rounds": builder.rounds,
         "seconds": round(time.time() - started, 1),
         "sequence_length": job.sequence_length,
@@ -82,12 +86,18 @@ class _Builder:
         self._workers, self._progress = workers, progress
         self._output = absolute(resolved.job.output)
         self._chain = build_chain(resolved)
+        self.replanned = [unit for unit in plan.todo if unit.older is not None]
+        """Units that start from the index of an older build."""
+        others = [unit for unit in plan.todo if unit.older is None]
+        parts = ((replan_chain(resolved, self._chain, self.replanned), self.replanned), (self._chain, others))
+        self._parts = [(chain, units) for chain, units in parts if units]
         self.rounds = 0
-        """That the units took; 1 unless something was lost on the way."""
+        """That the units took, the most of those re-planned and of the others; 1 unless something was lost."""
 
     def build_local(self) -> None:
-        self.rounds = int(bool(self._plan.todo))
-        self._take(run_local(self._chain, self._plan.todo, self._progress.advance))
+        for chain, units in self._parts:
+            self.rounds = 1
+            self._take(run_local(chain, units, self._progress.advance))
         if tasks := self._closing_tasks():
             self._take(write_local(self._chain, tasks, self._progress.advance))
 
@@ -97,7 +107,9 @@ class _Builder:
         from pipeline import ray_runner  # starting Ray costs seconds that a local run need not pay
 
         with ray_runner.cluster(self._resolved.job.address, show_progress=True):
-            self.rounds = ray_runner.run_ray(self._chain, self._plan.todo, self._workers, self._on_reports)
+            for chain, units in self._parts:
+                rounds = ray_runner.run_ray(chain, units, self._workers, self._on_reports)
+                self.rounds = max(self.rounds, rounds)
             if tasks := self._closing_tasks():
                 ray_runner.write_ray(self._chain, tasks, self._workers, self._on_reports)
 
@@ -128,11 +140,16 @@ class _Builder:
         urls = {shard.name: shard.url for _, shards in self._resolved.inputs for shard in shards}
         tasks: list[pa.Table] = []
         for unit in self._closings_left():
-            found = read_carried(self._output, unit, urls)
+            older = [path for one in self.replanned if one.source == unit.source for path in _packs(one)]
+            found = read_carried(self._output, unit, urls, sorted({*older}))
             self._sink.expect(unit.number, found.shards, unit.source)
             self._progress.close(found.rows.num_rows)
             tasks += self._chain.close(unit, found)
         return tasks
+
+
+def _packs(unit: Unit) -> tuple[str, ...]:
+    return unit.older.packs if unit.older is not None else ()
 
 
 def _record(output: str, resolved: Resolved, urls: dict[str, str], started: float) -> None:

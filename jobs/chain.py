@@ -32,7 +32,7 @@ from operators.vocabulary import Vocabulary, resolve
 from operators.weights import SCORE_VERSION, ScoreConfig
 from operators.write import Write
 from pipeline import storage
-from pipeline.chain import Chain, Pool, Stage
+from pipeline.chain import Chain, Pool, Stage, read
 from pipeline.closing import Carried, Closing
 from pipeline.errors import ConfigError, StorageError
 from pipeline.operator import Operator
@@ -127,7 +127,7 @@ def build_chain(resolved: Resolved) -> Chain:
         align=job.pack.align,
     )
     return Chain(
-        max_member_bytes=job.limits.max_member_bytes,
+        read=partial(read, max_member_bytes=job.limits.max_member_bytes),
         read_cpus=resources.read_cpus,
         stages=tuple(stages),
         pack=partial(_pack, job.pack, job.sequence_length, resolved.vocabulary, resolved.recipe),
@@ -235,4 +235,5 @@ def _pack(
     takes = {unit.number: unit.take for unit in units if unit.take is not None}
     recipes = {unit.number: recipe_hash(unit_recipe(recipe, unit.source)) for unit in units}
     weights = {unit.number: unit.source.weight for unit in units}
-    return Pack(config, sequence_length, vocabulary, shards, recipes, takes, weights)
+    older = {unit.number: unit.older.packs for unit in units if unit.older is not None}
+    return Pack(config, sequence_length, vocabulary, shards, recipes, takes, weights, older)

@@ -45,7 +45,9 @@ class Screen:
         if plan.todo:
             shards = sum(len(unit.shards) for unit in plan.todo)
             kept = f", {len(plan.done)} committed before" if plan.done else ""
-            self._console.print(f"to build: {len(plan.todo)} unit(s) of {shards} shard(s){kept}")
+            older = sum(unit.older is not None for unit in plan.todo)
+            replanned = f", {older} re-planned from their indexes" if older else ""
+            self._console.print(f"to build: {len(plan.todo)} unit(s) of {shards} shard(s){replanned}{kept}")
             self._tasks["units"] = self._bars.add_task("units", total=self._units)
 
     def close(self, documents: int) -> None:
@@ -89,6 +91,7 @@ def print_summary(summary: dict[str, Any]) -> None:
         "samples": _counts(sample),
         "segments": _counts(segment),
         "units": f"{summary['units']['built']} built, {summary['units']['kept']} kept",
+        **_replanned(summary["replanned"]),
         "embeddings to add": f"{summary['added_embeddings']}",
         "seconds": f"{summary['seconds']}",
     }
@@ -102,6 +105,14 @@ def print_summary(summary: dict[str, Any]) -> None:
     if summary["withheld_shards"]:
         console.print(f"withheld by a limit: {len(summary['withheld_shards'])} further shards, not read")
     console.print(f"check it: lodepack verify {summary['output']}", markup=False, emoji=False, highlight=False)
+
+
+def _replanned(found: dict[str, Any]) -> dict[str, str]:
+    """How much of the run was re-planned; no line if nothing was."""
+    if not found["units"]:
+        return {}
+    views = ", ".join(f"{number:,} {how}" for how, number in found["views"].items())
+    return {"re-planned": f"{found['units']} units; views: {views}"}
 
 
 def _sources(sources: Mapping[str, Any]) -> Table:

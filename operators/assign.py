@@ -65,12 +65,12 @@ def assign(
 
 
 def data_tasks(
-    unit: int, identity: str, table: pa.Table, assigned: Assigned, shards: dict[str, str]
+    unit: int, identity: str, table: pa.Table, assigned: Assigned, shards: dict[str, str], older: Sequence[str]
 ) -> Iterator[pa.Table]:
-    """The tasks of a unit's data files. table: MEASURED; shards: URL by name."""
+    """The tasks of a unit's data files. table: MEASURED; shards: URL by name; older: data files to copy views from."""
     for start in range(0, len(assigned.packs), PACKS_PER_FILE):
         chunk = assigned.packs[start : start + PACKS_PER_FILE]
-        yield one_row(_data_task(unit, identity, start, chunk, table, shards))
+        yield one_row(_data_task(unit, identity, start, chunk, table, {"shards": shards, "older": list(older)}))
 
 
 def index_task(
@@ -101,7 +101,7 @@ def one_row(row: Row) -> pa.Table:
 
 
 def _data_task(
-    unit: int, identity: str, first: int, packs: Sequence[Sequence[Item]], table: pa.Table, shards: dict[str, str]
+    unit: int, identity: str, first: int, packs: Sequence[Sequence[Item]], table: pa.Table, files: Row
 ) -> Row:
     rows = sorted({document.row for pack in packs for document, _ in pack})
     place = {row: i for i, row in enumerate(rows)}
@@ -114,6 +114,6 @@ def _data_task(
             ]
             for pack in packs
         ],
-        "shards": shards,
+        **files,
     }
     return task(unit, identity, DATA, first // PACKS_PER_FILE, note, table.take(pa.array(rows, pa.int64())))

@@ -30,5 +30,5 @@ def close(closing: Closing, found: Carried, fitter: Fitter) -> Iterator[pa.Table
         "packs": assigned.figures,
         "reports": 1 + num_files(assigned),
     }
-    yield from data_tasks(closing.number, closing.unit_id, table, assigned, dict(found.shards))
+    yield from data_tasks(closing.number, closing.unit_id, table, assigned, dict(found.shards), found.older)
     yield summary_task(closing.number, closing.unit_id, summary, table)

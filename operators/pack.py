@@ -56,11 +56,13 @@ class Pack:
         recipes: Mapping[int, str],
         takes: Mapping[int, Sequence[int]] | None = None,
         weights: Mapping[int, float] | None = None,
+        older: Mapping[int, Sequence[str]] | None = None,
     ) -> None:
         """units: for each unit number the URL of each of its shards, by name in order; recipes: the hash of its recipe.
 
         takes: in a limited run, for each unit number the samples taken of each of its shards. weights: for each unit
-        number that of its source; absent: 1.
+        number that of its source; absent: 1. older: for each unit number that is re-planned, the data files that views
+        are copied from.
         """
         self._fitter = Fitter(config, sequence_length, vocabulary)
         self._carries = config.closing
@@ -68,6 +70,7 @@ class Pack:
         self._recipes = recipes
         self._takes = takes or {}
         self._weights = weights or {}
+        self._older = older or {}
         self._gathering: dict[int, _Gathering] = {}
         self._closed: set[int] = set()
 
@@ -137,7 +140,7 @@ class Pack:
         }
         if take is not None:
             summary["inputs"] = [entry | {"take": n} for entry, n in zip(summary["inputs"], take, strict=True)]
-        yield from data_tasks(unit, identity, table, assigned, dict(self._units[unit]))
+        yield from data_tasks(unit, identity, table, assigned, dict(self._units[unit]), self._older.get(unit, ()))
         yield index_task(unit, identity, table, documents, assigned)
         yield summary_task(unit, identity, summary, table)
 
@@ -172,8 +175,11 @@ def _measured(table: pa.Table) -> pa.Table:
 
 
 def with_loads(table: pa.Table) -> Iterator[Row]:
-    """Rows with the patches and tiles of each image, in small batches: a large unit is never one Python object."""
-    for batch in table.to_batches(max_chunksize=256):
+    """Rows with the patches and tiles of each image, in small batches: a large unit is never one Python object.
+
+    Without `relevances`, which say nothing of lengths and are a third of what is to be converted.
+    """
+    for batch in table.drop_columns(["relevances"]).to_batches(max_chunksize=256):
         for row in batch.to_pylist():
             row["patches"] = [
                 sum(view["grid_t"] * view["grid_h"] * view["grid_w"] for view in plan["views"]) for plan in row["plans"]

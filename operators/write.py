@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
+from operators.copying import OlderViews
 from operators.layout import Part, image_numbers, text_labels
 from operators.pack_rows import WriteConfig, identity, pack_row
 from operators.rendering import Pictures
@@ -34,6 +35,7 @@ class Write:
 
     def __init__(self, config: WriteConfig) -> None:
         self._config = config
+        self._older: OlderViews | None = None
 
     def __call__(self, table: pa.Table) -> pa.Table:
         reports = [self._write(row) for row in table.to_pylist()]
@@ -93,7 +95,7 @@ class Write:
     def _write_data(self, row: Row) -> tuple[Row, list[Row]]:
         note = note_of(row)
         documents = from_stream(row["payload"]).to_pylist()
-        pictures = Pictures(self._config, documents, note["shards"])
+        pictures = Pictures(self._config, documents, note["shards"], self._older_views(note["older"]))
         counts: Counter[str] = Counter()
 
         def batches() -> Iterator[list[Row]]:
@@ -122,4 +124,12 @@ class Write:
             for number, why in sorted(pictures.rejected.items())
             for reject in ledger.reject_rows(documents[number], why)
         ]
-        return {"file": stored, "counts": counts}, rejects
+        return {"file": stored, "counts": counts, "views": pictures.views}, rejects
+
+    def _older_views(self, files: Sequence[str]) -> OlderViews | None:
+        """The views of older packs. Kept from one task to the next: those of a unit have the same."""
+        if not files:
+            return None
+        if self._older is None or self._older.files != tuple(files):
+            self._older = OlderViews(files)
+        return self._older

@@ -46,7 +46,8 @@ class Stage:
 class Chain:
     """Everything a runner needs beside the units."""
 
-    max_member_bytes: int
+    read: Callable[[Unit, int], Iterator[pa.Table]]
+    """The rows of one shard of a unit, by its number, in small tables."""
     read_cpus: float
     """CPUs kept for reading, always: without them a full set of actors starves its own input."""
     stages: tuple[Stage, ...]
@@ -68,7 +69,7 @@ class Chain:
         return groups
 
 
-def read(unit: Unit, shard_number: int, max_member_bytes: int) -> Iterator[pa.Table]:
+def read(unit: Unit, shard_number: int, *, max_member_bytes: int) -> Iterator[pa.Table]:
     """The rows of one shard of a unit, in small tables; the last row closes the shard."""
     shard = unit.shards[shard_number]
     with storage.open_input(shard.url) as (stream, size):

@@ -43,6 +43,8 @@ class Carried:
     """INDEX, by shard and ordinal."""
     shards: Mapping[str, str]
     """URL of each shard that they lie in, by name in order."""
+    older: tuple[str, ...] = ()
+    """Data files that their views are copied from, where units were re-planned."""
 
 
 def closings(
@@ -65,13 +67,16 @@ def closings(
     return found
 
 
-def read_carried(output: str, closing: Closing, urls: Mapping[str, str]) -> Carried:
-    """The documents of a closing unit, out of the indexes. urls: of every shard by name."""
+def read_carried(output: str, closing: Closing, urls: Mapping[str, str], older: Sequence[str]) -> Carried:
+    """The documents of a closing unit, out of the indexes.
+
+    urls: of every shard by name; older: data files of the units that this run re-plans.
+    """
     rows = pa.concat_tables([_carried(storage.join(output, path)) for path in closing.indexes])
     keys = {name: pc.struct_field(rows["id"], name) for name in ("shard", "ordinal")}
     rows = rows.take(pc.sort_indices(pa.table(keys), [(name, "ascending") for name in keys]))
     names = sorted(set(pc.struct_field(rows["id"], "shard").to_pylist()))
-    return Carried(rows, {name: urls[name] for name in names})
+    return Carried(rows, {name: urls[name] for name in names}, tuple(older))
 
 
 def _carried(url: str) -> pa.Table:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Sequence
 
 import pyarrow as pa
 
-from pipeline.chain import Chain, read
+from pipeline.chain import Chain
 from pipeline.errors import StorageError
 from pipeline.operator import Operator
 from pipeline.types import Unit
@@ -60,7 +60,7 @@ def _run_unit(
 ) -> Generator[pa.Table]:
     pack = chain.pack([unit])
     for number in range(len(unit.shards)):
-        for table in read(unit, number, chain.max_member_bytes):
+        for table in chain.read(unit, number):
             rows = table
             on_progress("read", rows.num_rows)
             for name, operator in operators:

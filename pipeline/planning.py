@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from pipeline import storage
 from pipeline.errors import ConfigError
+from pipeline.replanning import MayReplan, OlderUnits
 from pipeline.takes import Inputs, Taken, take_samples
 from pipeline.types import Source, Unit
 from pipeline.units import group_shards, recipe_difference, recipe_hash, unit_id, unit_recipe
@@ -48,8 +49,12 @@ def make_plan(
     target_shards: int,
     limit: int | None,
     rebuild: bool,
+    may_replan: MayReplan,
 ) -> Plan:
-    """The plan of a run. ConfigError if the output was built with another recipe and `rebuild` is off."""
+    """The plan of a run. ConfigError if the output was built with another recipe and `rebuild` is off.
+
+    may_replan: which units of the newest version a unit that is to be built may start from.
+    """
     recipe_id = recipe_hash(recipe)
     manifests = {name.removesuffix(".json") for name in storage.list_names(storage.join(output, "manifests"))}
     if manifests and not rebuild:
@@ -61,6 +66,7 @@ def make_plan(
     if manifests:
         known |= _map(storage.hash_file, [url for url in urls if url not in known])
     todo: list[Unit] = []
+    hashed: dict[int, list[tuple[str, str]]] = {}
     done: list[str] = []
     for unit in _units(taken, target_shards):
         if all(shard.url in known for shard in unit.shards):
@@ -69,7 +75,14 @@ def make_plan(
             if identity in manifests:
                 done.append(identity)
                 continue
+            hashed[unit.number] = hashes
         todo.append(unit)
+    if hashed:
+        older = _older_units(output, may_replan)
+        todo = [
+            older.found(unit, hashed[unit.number], unit_recipe(recipe, unit.source)) if unit.number in hashed else unit
+            for unit in todo
+        ]
     sources = tuple(source for source, _ in inputs)
     withheld = tuple(shard.name for one in taken for shard in one.withheld)
     return Plan(recipe, recipe_id, sources, tuple(todo), tuple(done), fingerprints, withheld)
@@ -87,6 +100,12 @@ def _units(taken: Sequence[Taken], target_shards: int) -> list[Unit]:
             found.append((Fraction(2 * i + 1, 2 * len(groups)), Unit(0, group, one.source, take)))
     ordered = sorted(found, key=lambda entry: entry[0])
     return [replace(unit, number=number) for number, (_, unit) in enumerate(ordered)]
+
+
+def _older_units(output: str, may_replan: MayReplan) -> OlderUnits:
+    _, version = latest_version(output)
+    urls = [storage.join(output, "manifests", f"{unit}.json") for unit in (version or {"units": []})["units"]]
+    return OlderUnits(output, list(_map(read_json, urls).values()), may_replan)
 
 
 def latest_version(output: str) -> tuple[int, dict[str, Any] | None]:

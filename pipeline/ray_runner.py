@@ -20,7 +20,7 @@ import pyarrow as pa
 import ray
 from ray.data import ActorPoolStrategy, DataContext
 
-from pipeline.chain import Chain, Pool, Stage, read
+from pipeline.chain import Chain, Pool, Stage
 from pipeline.errors import ConfigError, LodepackError, StorageError
 from pipeline.feasibility import Node, fit_pools, share_out
 from pipeline.operator import Operator
@@ -204,7 +204,7 @@ def _round(chain: Chain, units: Sequence[Unit], pools: dict[str, Pool]) -> Itera
     def read_shards(table: pa.Table) -> Iterator[pa.Table]:
         for item in table.to_pylist():
             unit = units[item["unit"]]
-            yield from read(unit, item["shard"], chain.max_member_bytes)
+            yield from chain.read(unit, item["shard"])
 
     dataset = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
         read_shards, batch_size=1, batch_format="pyarrow", num_cpus=chain.read_cpus, max_retries=MAX_DEATHS

@@ -55,6 +55,8 @@ class Sink:
         self._kept = [*plan.done]
         self._totals: dict[str, Any] = {}
         """Counts of this run's units."""
+        self.views: dict[str, int] = {}
+        """Views of this run's packs by how they came: copied from older packs, or rendered."""
         self._older: dict[str, dict[str, Any]] = {}
         """Manifests of units that were committed before, once they are read."""
         self.manifests: dict[str, dict[str, Any]] = {}
@@ -109,6 +111,7 @@ class Sink:
         tokens: dict[str, int] = {}
         for note in notes:
             tokens = ledger.add_counts(tokens, note["counts"])
+            self.views = ledger.add_counts(self.views, note.get("views", {}))
         reject_file = write_parquet(self._output, "rejects", identity, REJECTS, [rejects])
         files = [*(note["file"] for note in notes), reject_file]
         manifest = {

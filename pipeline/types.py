@@ -5,8 +5,10 @@ Boxes are (left, top, right, bottom) in pixels of the upright picture (after EXI
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Any
 
 from pipeline.errors import InputError
 
@@ -115,6 +117,20 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class Older:
+    """What an older build of a unit's shards left, from which it can be re-planned. Files by URL."""
+
+    index: str
+    rejects: str
+    packs: tuple[str, ...]
+    """Data files, with those of the closing unit that its carried documents went to: views are copied from there."""
+    ends: tuple[Mapping[str, Any], ...]
+    """What each shard's last row said: rows, sha256, bytes, ignored."""
+    recipe: Mapping[str, Any]
+    """That it was built with."""
+
+
+@dataclass(frozen=True, slots=True)
 class Unit:
     """Shards of one source that are packed, written and committed together.
 
@@ -126,6 +142,8 @@ class Unit:
     source: Source
     take: tuple[int, ...] | None = None
     """Samples to take of each shard when the run is limited; None takes all."""
+    older: Older | None = None
+    """Where it is re-planned from; None: it is read, decoded and scored."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,7 @@ def build(
     *overrides: str,
     local: bool = True,
     workers: int | None = None,
+    rebuild: bool = False,
     **options: Any,
 ) -> dict[str, Any]:
     """Runs the quickstart job, with its own tokenizer, in this process; its summary. An override may give `input`."""
@@ -91,7 +92,7 @@ def build(
         options["input__shards"] = shards or f"{ROOT}/jobs/samples/gimp-sample-{{000000..000001}}.tar"
     job = load_job(str(QUICKSTART), fields, output=str(output), **options)
     with Screen(quiet=True) as screen:
-        return run_job(resolve_job(job), local=local, workers=workers, rebuild=False, progress=screen)
+        return run_job(resolve_job(job), local=local, workers=workers, rebuild=rebuild, progress=screen)
 
 
 def totals_of(**counts: int) -> dict[str, int]:

@@ -43,6 +43,16 @@ def test_a_build_from_s3_to_s3_has_the_bytes_of_a_local_one_and_is_kept_when_run
     assert remote_tree(store, f"{BUCKET}/out") == tree(tmp_path / "out")
 
 
+def test_an_output_on_s3_is_replanned_to_the_bytes_of_a_local_one(store: s3fs.S3FileSystem, tmp_path: Path) -> None:
+    local = write_small_shards(tmp_path / "shards", 2, 5)
+    for output in (str(tmp_path / "out"), f"s3://{BUCKET}/again"):
+        build(output, local, *SMALL)
+        found = build(output, local, *SMALL, "budget.max_tokens=100", rebuild=True)["replanned"]
+        assert found["units"] > 0
+        assert found["views"]["copied"] > 0
+    assert remote_tree(store, f"{BUCKET}/again") == tree(tmp_path / "out")
+
+
 def test_of_many_creators_of_one_object_exactly_one_wins(store: s3fs.S3FileSystem) -> None:
     url = f"s3://{BUCKET}/race/manifest.json"
     with ThreadPoolExecutor(8) as threads:
