@@ -7,6 +7,7 @@ fixed shape, and values are 8-bit integers before anything is decided on them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 
@@ -77,7 +78,8 @@ class Score:
 
     def __call__(self, table: pa.Table) -> pa.Table:
         found = self._relevances(table)
-        return map_rows(table, MEASURED, self.name, lambda row: self._budgeted(row, found))
+        with _one_thread():
+            return map_rows(table, MEASURED, self.name, lambda row: self._budgeted(row, found))
 
     def _budgeted(self, row: Row, found: Iterator[Row]) -> Row:
         return self._apportion(row["plans"], row["runs"], list(islice(found, len(row["plans"]))))
@@ -112,7 +114,7 @@ class Score:
         if self._is_legible and self._slicing is not None:
             size, grid = (plan["width"], plan["height"]), (plan["grid_h"], plan["grid_w"])
             on_cells, cell, reduction = on_grid(grey, size, grid, self._slicing.factor)
-            page = torch.from_numpy(on_cells).to(self._device)
+            page = torch.tensor(on_cells).to(self._device)
             found = text_map(page)
             codes = legibility(page, found, cell, reduction).cpu().numpy().tobytes()
             text = _means(found.cpu().numpy(), places)
@@ -170,6 +172,17 @@ class Score:
             found.append(both.cpu().numpy()[:, :kept])
         held, salient = np.concatenate(found, axis=1)
         return held, salient
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Actors share the cores already; two threads on a busy core wait for each other, 132 s in place of 7."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _padded(rows: np.ndarray) -> torch.Tensor:

@@ -9,8 +9,10 @@ EDGE = 128
 """Sobel magnitude of an edge: a step of 32 grey levels, which a reader still sees as a stroke."""
 EDGES = 8
 """A region one eighth of whose pixels are edges counts as fully salient: body text on white has about that many."""
-CENTRE, SURROUND = 5, 25
+CENTRE, SURROUND = 6, 24
 """Sides of the squares whose means are compared, in pixels of a tile: an icon, and what is around it."""
+STEP = 4
+"""Pixels from one comparison to the next: 19 along a side, the same from either end."""
 CONTRAST = 32
 """Grey levels by which a centre differs from its surround where it stands out."""
 CONTRASTS = 4
@@ -44,11 +46,11 @@ def _edges(tiles: torch.Tensor) -> torch.Tensor:
 
 
 def _contrast(tiles: torch.Tensor) -> torch.Tensor:
-    """Share of each tile's pixels whose CENTRE differs from its SURROUND by CONTRAST, times CONTRASTS, as 0..255."""
+    """Share of places whose CENTRE differs from its SURROUND by CONTRAST, times CONTRASTS, as 0..255."""
     shades = tiles.to(torch.float32)[:, None]  # sums of whole shades: below 2^24, exact in any order
-    surround = functional.avg_pool2d(shades, SURROUND, 1, divisor_override=1)
+    surround = functional.avg_pool2d(shades, SURROUND, STEP, divisor_override=1)
     edge = (SURROUND - CENTRE) // 2
-    centre = functional.avg_pool2d(shades[:, :, edge:-edge, edge:-edge], CENTRE, 1, divisor_override=1)
+    centre = functional.avg_pool2d(shades[:, :, edge:-edge, edge:-edge], CENTRE, STEP, divisor_override=1)
     differs = (centre * (SURROUND // CENTRE) ** 2 - surround).abs() >= CONTRAST * SURROUND**2
     return _share(differs[:, 0], CONTRASTS)
 

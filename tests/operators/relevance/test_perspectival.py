@@ -16,6 +16,7 @@ from operators.relevance.perspectival import (
     CONTRASTS,
     EDGE,
     EDGES,
+    STEP,
     SURROUND,
     TEXTS,
     perspectival,
@@ -100,8 +101,8 @@ def contrast(tile):
     t, margin = tile.astype(int), (SURROUND - CENTRE) // 2
     found = [
         abs(square[margin:-margin, margin:-margin].mean() - square.mean()) >= CONTRAST
-        for y in range(t.shape[0] - SURROUND + 1)
-        for x in range(t.shape[1] - SURROUND + 1)
+        for y in range(0, t.shape[0] - SURROUND + 1, STEP)
+        for x in range(0, t.shape[1] - SURROUND + 1, STEP)
         for square in (t[y : y + SURROUND, x : x + SURROUND],)
     ]
     return min(255, sum(found) * CONTRASTS * 255 // len(found))
