@@ -43,6 +43,11 @@ REJECT_COLUMNS = {
     "reason": "string",
     "detail": "string",
 }
+RELEVANCE_TYPE = (
+    "struct<rows: int16, cols: int16, propositional: list<element: uint8>, perspectival: list<element: uint8>, "
+    "participatory: list<element: uint8>, weights: list<element: int16>, combined: list<element: uint8>, "
+    "query: struct<origin: string, segments: list<element: int32>, is_seeking: bool>, legibility: large_binary>"
+)
 INDEX_COLUMNS = ("id", "lengths", "num_parts", "carried", "segments")
 
 PROFILES = {
@@ -94,6 +99,7 @@ def test_reject_and_index_columns_have_the_names_and_types_of_the_contract(outpu
             "kind", "member", "offset", "size", "ids", "labels", "plan", "relevance",
         }  # fmt: skip
         assert segment.field("ids").type == segment.field("labels").type == pa.list_(pa.int32())
+        assert str(segment.field("relevance").type) == RELEVANCE_TYPE
 
 
 def test_a_row_group_has_eight_packs(output: Path) -> None:
@@ -115,9 +121,8 @@ def test_files_are_named_by_unit_number_and_content_and_listed_once(output: Path
     for manifest in manifests(output):
         assert (output / "manifests" / f"{manifest['unit']}.json").exists()
         assert all(Path(file["path"]).name.startswith(manifest["unit"]) for file in manifest["files"])
-        assert {"unit", "recipe", "recipe_id", "inputs", "files", "counts", "reasons", "schema_version"} <= set(
-            manifest
-        )
+        assert {"unit", "recipe", "recipe_id", "inputs", "files", "counts", "reasons"} <= set(manifest)
+        assert manifest["schema_version"] == 4
         assert all(len(entry["sha256"]) == 64 for entry in manifest["inputs"])
 
 
@@ -171,6 +176,37 @@ def test_views_lie_on_their_tokens_and_tokens_on_their_views(output: Path) -> No
             assert 0 <= top <= bottom
             if view["budget"] is not None:
                 assert view["tokens"] <= view["budget"]
+
+
+def test_views_of_a_region_share_its_budget_and_stand_together(output: Path) -> None:
+    for pack in packs(output):
+        blocks: dict[tuple[int, int, int, int], list[int]] = {}
+        for number, view in enumerate(pack["views"]):
+            if view["budget"] is not None:
+                blocks.setdefault((view["sample"], view["image"], view["row"], view["col"]), []).append(number)
+        for numbers in blocks.values():
+            views = [pack["views"][number] for number in numbers]
+            assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+            assert {view["budget"] for view in views} == {views[0]["budget"]}
+            assert sum(view["tokens"] for view in views) <= views[0]["budget"]
+
+
+def test_maps_say_what_the_views_and_the_weights_say(output: Path) -> None:
+    rows = [row for path in (output / "index").iterdir() for row in pq.read_table(path).to_pylist()]
+    images = [segment for row in rows for segment in row["segments"] if segment["plan"]]
+    assert images
+    for image in images:
+        found, plan = image["relevance"], image["plan"]
+        if found is None:
+            assert {view["relevance"] for view in plan["views"]} == {None}
+            continue
+        speaking = [found[way] for way in ("propositional", "perspectival", "participatory") if found[way] is not None]
+        assert {len(values) for values in (*speaking, found["combined"])} == {found["rows"] * found["cols"]}
+        assert sum(found["weights"]) == 1000
+        assert found["participatory"] is not None or found["weights"][2] == 0
+        assert {view["relevance"] for view in plan["views"]} == set(found["combined"])
+        if found["legibility"] is not None:
+            assert len(found["legibility"]) == 8 * plan["grid_h"] * plan["grid_w"]
 
 
 def test_every_document_but_an_unfinished_part_ends_with_the_trained_end_token(output: Path) -> None:
