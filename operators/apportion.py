@@ -162,7 +162,7 @@ class _Budgeted:
             return
         for block, pieces in zip(blocks, spent.pieces, strict=True):
             top, left = block.cells[:2]
-            own = sum(piece.rows * piece.cols for piece in pieces) if len(blocks) > 1 else tokens
+            own = sum(piece.tokens for piece in pieces) if len(blocks) > 1 else tokens
             for piece in pieces:
                 up, near, down, far = piece.cells
                 view = self._view(block, (top + up, left + near, top + down, left + far), own)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 
@@ -31,17 +32,30 @@ class Piece:
     cells: tuple[int, int, int, int]
     rows: int
     cols: int
+    loss: float
+
+    @property
+    def tokens(self) -> int:
+        return self.rows * self.cols
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """A partition of one region or of several: its tokens, its cost in tokens (views included), and what is lost."""
+    """A partition of one region or of several."""
 
-    tokens: int
-    cost: float
-    loss: float
     pieces: tuple[tuple[Piece, ...], ...]
     """Of each region, in raster order of bands."""
+    tokens: int
+    cost: float
+    """Tokens, and VIEW_TOKENS for each piece."""
+    loss: float
+
+    @classmethod
+    def of(cls, pieces: Sequence[Sequence[Piece]]) -> Spent:
+        every = [piece for own in pieces for piece in own]
+        tokens = sum(piece.tokens for piece in every)
+        cost = tokens + VIEW_TOKENS * len(every)
+        return cls(tuple(map(tuple, pieces)), tokens, cost, sum(piece.loss for piece in every))
 
 
 class Region:
@@ -75,10 +89,10 @@ class Region:
             number = int(np.argmin(found_at))
             chosen.append(ways.ending[bottom][number])
             total.append(found_at[number])
-        return self._spent(list(self._trace(price, chosen, origin)))
+        return Spent.of([[*self._trace(price, chosen, origin)][::-1]])
 
-    def _trace(self, price: float, chosen: Sequence[int], origin: np.ndarray) -> Iterator[tuple[Piece, float, float]]:
-        """The pieces of the best partition with cost and loss, from the last."""
+    def _trace(self, price: float, chosen: Sequence[int], origin: np.ndarray) -> Iterator[Piece]:
+        """The pieces of the best partition, from the last."""
         ways = self._ways
         bottom = self._rows
         while bottom:
@@ -91,61 +105,79 @@ class Region:
                 way = int(weighed.argmin())
                 rows, cols = ways.tokens(way, band, segment)
                 cells = (ways.tops[band], left, bottom, right)
-                yield (
-                    Piece(cells, rows, cols),
-                    float(ways.costs[way, band, segment]),
-                    float(self._losses[way, band, segment]),
-                )
+                yield Piece(cells, rows, cols, float(self._losses[way, band, segment]))
                 right = left
             bottom = ways.tops[band]
-
-    def _spent(self, found: Sequence[tuple[Piece, float, float]]) -> Spent:
-        pieces = tuple(piece for piece, _, _ in reversed(found))
-        return Spent(
-            sum(piece.rows * piece.cols for piece in pieces),
-            sum(cost for _, cost, _ in found),
-            sum(loss for _, _, loss in found),
-            (pieces,),
-        )
 
 
 def together(regions: Sequence[Region]) -> Callable[[float], Spent]:
     """`at` of several regions that pay one price."""
 
     def at(price: float) -> Spent:
-        found = [region.at(price) for region in regions]
-        return Spent(
-            sum(spent.tokens for spent in found),
-            sum(spent.cost for spent in found),
-            sum(spent.loss for spent in found),
-            tuple(pieces for spent in found for pieces in spent.pieces),
-        )
+        return Spent.of([region.at(price).pieces[0] for region in regions])
 
     return at
 
 
 def within(at: Callable[[float], Spent], budget: int) -> Spent:
-    """The partition of least loss on the hull of those that `at` finds, of at most `budget` tokens.
+    """The partition of least loss that `at` finds within `budget` tokens; the one of fewest if even that has more.
 
-    The one of fewest tokens if even that has more.
+    Between two neighbours on the hull, one within the budget and one above it, as many bands as fit are taken of the
+    latter: both are the best at their price, and so is any mixture.
     """
     dear, cheap = at(0.0), at(CHEAPEST)
-    if dear.tokens <= budget:
-        return dear
-    while cheap.tokens <= budget and dear.cost > cheap.cost:
-        price = (cheap.loss - dear.loss) / (dear.cost - cheap.cost)
-        found = at(price)
+    if dear.tokens <= budget or cheap.tokens > budget:
+        return dear if dear.tokens <= budget else cheap
+    while dear.cost > cheap.cost:
+        found = at((cheap.loss - dear.loss) / (dear.cost - cheap.cost))
         if not cheap.cost < found.cost < dear.cost:
             break
         if found.tokens <= budget:
             cheap = found
         else:
             dear = found
-    return cheap
+    return _mixed(cheap, dear, budget)
+
+
+def _mixed(cheap: Spent, dear: Spent, budget: int) -> Spent:
+    """`cheap` with stretches of `dear` in place of its own, the largest first, as far as the budget allows.
+
+    A stretch reaches from one row of cells at which both have a border to the next.
+    """
+    stretches = [[*_stretches(*both)] for both in zip(cheap.pieces, dear.pieces, strict=True)]
+    left = budget - cheap.tokens
+    places = [(region, i) for region, found in enumerate(stretches) for i in range(len(found))]
+    more = {
+        place: _tokens(dearer) - _tokens(own) for place in places for own, dearer in [stretches[place[0]][place[1]]]
+    }
+    taken: set[tuple[int, int]] = set()
+    for place in sorted(places, key=lambda place: -more[place]):
+        if 0 < more[place] <= left:
+            left -= more[place]
+            taken.add(place)
+    return Spent.of(
+        [
+            [piece for i, both in enumerate(found) for piece in both[(region, i) in taken]]
+            for region, found in enumerate(stretches)
+        ]
+    )
+
+
+def _stretches(one: Sequence[Piece], other: Sequence[Piece]) -> Iterator[tuple[list[Piece], list[Piece]]]:
+    """The pieces of two partitions of one region between the borders of bands that they have in common."""
+    borders = sorted({piece.cells[0] for piece in one} & {piece.cells[0] for piece in other})
+    for top, bottom in pairwise([*borders, BELOW]):
+        yield tuple([piece for piece in pieces if top <= piece.cells[0] < bottom] for pieces in (one, other))  # type: ignore[misc]
+
+
+def _tokens(pieces: Sequence[Piece]) -> int:
+    return sum(piece.tokens for piece in pieces)
 
 
 CHEAPEST = 1e12
 """A price at which nothing but tokens counts."""
+BELOW = 1 << 30
+"""A row below every region."""
 
 
 class _Ways:
