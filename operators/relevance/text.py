@@ -66,20 +66,6 @@ def text_map(grey: torch.Tensor) -> torch.Tensor:
         return _sigmoid(grey.device)[torch.cat(strips) + 128]
 
 
-def text_density(text: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
-    """Mean of a text map [h, w] in each box: uint8 [n], rounded; 0 in a box without area.
-
-    boxes: [n, 4], left, top, right and bottom in pixels of the page; each takes the values that its edges lie nearest.
-    """
-    sums = functional.pad(text.to(torch.int64).cumsum(0).cumsum(1), (1, 0, 1, 0))
-    edges = (boxes.to(torch.float64) / CELL + 0.5).floor().to(torch.int64)
-    left, right = edges[:, 0::2].clamp(0, text.shape[1]).unbind(1)
-    top, bottom = edges[:, 1::2].clamp(0, text.shape[0]).unbind(1)
-    total = sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
-    area = (right - left).clamp(min=0) * (bottom - top).clamp(min=0)
-    return ((2 * total + area) // (2 * area.clamp(min=1))).to(torch.uint8)
-
-
 def normalise(grey: torch.Tensor) -> torch.Tensor:
     """Luminance uint8 [h, w] over its surroundings' contrast: integers -127..127, float32 [4 ceil(h/4), 4 ceil(w/4)].
 

@@ -18,7 +18,6 @@ from operators.relevance.text import (
     WEIGHTS,
     infer,
     normalise,
-    text_density,
     text_map,
 )
 
@@ -140,14 +139,6 @@ def test_value_depends_on_nothing_beyond_the_margin():
         part[inside:-inside, inside:-inside],
         text_map(grey)[25 + inside : 75 - inside, 15 + inside : 85 - inside],
     )
-
-
-def test_density_is_the_mean_of_the_values_inside():
-    values = noise(10, 20)
-    boxes = torch.tensor([[0, 0, 80, 40], [8, 4, 24, 12], [9, 5, 25.9, 13], [40, 8, 40, 30], [60, 20, 200, 90]])
-    exact = [values.double().mean(), values[1:3, 2:6].double().mean(), values[1:3, 2:6].double().mean(), 0]
-    exact.append(values[5:, 15:].double().mean())
-    assert text_density(values, boxes).tolist() == [int(value + 0.5) for value in exact]
 
 
 SHIPPED = "42c295cd1e0d5ded4acdca8f4972acf60222f53142e8c0f713c1fca3fb71a1fd"
