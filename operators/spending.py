@@ -19,7 +19,7 @@ BAND_CELLS = 8
 """Tallest band, but for one of a whole region: taller ones were never chosen where bands of this height were not."""
 SEGMENT_CELLS = 20
 """Longest segment: no view has more tokens along a side than a region of the highest level of detail."""
-VIEW_TOKENS = 0.1
+VIEW_TOKENS = 0.03
 """What a view costs beside its tokens, so that no cut is made for next to nothing."""
 RESAMPLED = 0.95
 """Scale at which a segment counts that is not copied pixel for pixel, however near to its own size."""

@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 
 from operators.slicing.qwen import QwenConfig, assemble, rendered
 from pipeline.errors import InputError, Reason
 from pipeline.types import SlicePlan, View
 
+RESAMPLE = "hamming"
+"""Filter that regions are shrunk with: of the words on screenshots at a fifth of their tokens an OCR reader finds .82 so
+and .80 bicubically; rings around strokes cost it more than blur."""
 REGION_SIDE = 20
 """Tokens along the longest side of a region: 20 x 20 is the highest level of detail."""
 MAX_REGIONS = 36
@@ -37,7 +41,7 @@ def plan_regions(
     """
     rows, cols = _native_grid(width, height, config, region_side, max_regions)
     borders = cuts(rows, region_side), cuts(cols, region_side)
-    return assemble("region", (width, height), borders, config, tokens)
+    return replace(assemble("region", (width, height), borders, config, tokens), resample=RESAMPLE)
 
 
 def shrunk(view: View, budget: int, config: QwenConfig) -> View:

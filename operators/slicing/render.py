@@ -12,6 +12,7 @@ FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
     "bilinear": Image.Resampling.BILINEAR,
     "lanczos": Image.Resampling.LANCZOS,
+    "hamming": Image.Resampling.HAMMING,
 }
 
 

@@ -4,8 +4,9 @@ r"""How many words an OCR reader still finds on screenshots rebuilt from the vie
         --json infra/bench/reading.json
 
 For each share of native tokens a real build (`budget: {rule: global, image_share: ...}`) is made of the shards; the
-pictures of over 250,000 pixels are put together from the views as stored in the packs, each view enlarged to its box,
-and read by rapidocr. Beside it the picture resized to as many tokens as a whole, encoded as a view is. What counts is
+pictures of over 250,000 pixels are put together from the views as stored in the packs, each view enlarged bilinearly to
+its box, and read by rapidocr. Beside it the picture resized bicubically, as the family does it, to as many tokens as a
+whole, encoded as a view is and enlarged alike. What counts is
 what the reader finds on the original: words of three letters or more, each as often as it is there. `words` asks for
 the same word again, alone; `letters` for its letters in a line, whatever the reader takes for spaces, which it often
 loses between two words of the original too. Pages with fewer than eight words count in neither.
@@ -107,7 +108,7 @@ def rebuilt(output: Path, wanted: dict[Key, tuple[Image.Image, int]], form: str)
                 left, top, right, bottom = view["box"]
                 shown = Image.open(io.BytesIO(view["pixels"]["data"])).convert("RGB")
                 if shown.size != (right - left, bottom - top):
-                    shown = shown.resize((right - left, bottom - top), Image.Resampling.BICUBIC)
+                    shown = shown.resize((right - left, bottom - top), Image.Resampling.BILINEAR)
                 canvases[key].paste(shown, (left, top))
                 tokens[key] += view["tokens"]
                 views[key] += 1
@@ -123,7 +124,7 @@ def uniform(picture: Image.Image, native: int, share: float) -> tuple[Image.Imag
     wide = max(1, round(share * native / high))
     data, _ = encode_view(picture.resize((wide * TOKEN, high * TOKEN), Image.Resampling.BICUBIC))
     small = Image.open(io.BytesIO(data)).convert("RGB")
-    return small.resize(picture.size, Image.Resampling.BICUBIC), high * wide
+    return small.resize(picture.size, Image.Resampling.BILINEAR), high * wide
 
 
 @cache
