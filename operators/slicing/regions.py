@@ -13,7 +13,7 @@ from pipeline.errors import InputError, Reason
 from pipeline.types import SlicePlan, View
 
 RESAMPLE = "hamming"
-"""Filter that regions are shrunk with: of the words on screenshots at a fifth of their tokens an OCR reader finds .82 so
+"""Filter that regions are shrunk with: of the words on screenshots an OCR reader finds .82 so at a fifth of the tokens,
 and .80 bicubically; rings around strokes cost it more than blur."""
 REGION_SIDE = 20
 """Tokens along the longest side of a region: 20 x 20 is the highest level of detail."""
