@@ -102,7 +102,7 @@ def build_chain(resolved: Resolved) -> Chain:
     device = "cuda" if resources.score is not None and resources.score.gpus else "cpu"
     decode = Decode(
         max_image_pixels=job.limits.max_image_pixels,
-        grey_pixels=_grey_pixels(job),
+        grey_pixels=_grey_pixels(job, profile),
         check_pixels=job.pixels in {"source", "none"},
     )
     stages = [
@@ -139,11 +139,12 @@ def build_chain(resolved: Resolved) -> Chain:
     )
 
 
-def _grey_pixels(job: Job) -> int | None:
-    """How much of a picture's luminance scoring looks at."""
+def _grey_pixels(job: Job, profile: Profile) -> int | None:
+    """How much of a picture's luminance scoring looks at: more where it asks what stays legible, which no tile does."""
     if job.score is None:
         return None
-    return FINE_PIXELS if job.budget is not None and job.budget.spread == "legible" else COARSE_PIXELS
+    is_legible = job.budget is not None and job.budget.spread == "legible"
+    return FINE_PIXELS if is_legible and isinstance(profile.slicing, QwenConfig) else COARSE_PIXELS
 
 
 def _recipe(job: Job, profile: Profile, model: bytes, tokenizer: Tokenizer) -> dict[str, Any]:
