@@ -73,14 +73,14 @@ class Planner:
                 yield f"view {k} has {wrong[0]} {view[wrong[0]]}; {as_lists[wrong[0]]} expected"
 
     def _expected(self, plan: Row, place: Place) -> Planned:
-        """The family's own plan; under a budget the one of fewer tiles that has the views of `plan`, if any has."""
+        """The family's own plan; under a budget the one of fewer tiles that has the views of `plan`, or as many."""
         own = self._plan(plan["width"], plan["height"], place, None)
-        if self._budget is not None:
-            found = _num_tiles(plan["views"])
-            for other in self._smaller(own[0], place, max(found, 1)):
-                if [_shown(asdict(view)) for view in other[0].views] == [_shown(view) for view in plan["views"]]:
-                    return other
-        return own
+        if self._budget is None or not isinstance(self._profile.slicing, Tiled):
+            return own
+        smaller = self._smaller(own[0], place, max(_num_tiles(plan["views"]), 1))
+        as_many = [other for other in smaller if len(other[0].views) == len(plan["views"])] or [own]
+        shown = [_shown(view) for view in plan["views"]]
+        return next((other for other in as_many if [_shown(asdict(v)) for v in other[0].views] == shown), as_many[0])
 
     def _smaller(self, own: SlicePlan, place: Place, least: int) -> Iterator[Planned]:
         """Plans of at most `least` tiles, of one more, and so on, as long as the family's own has still more."""
