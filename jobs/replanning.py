@@ -9,7 +9,6 @@ from typing import Any
 
 from jobs.chain import Resolved, retiling
 from jobs.spec import absolute
-from operators.apportion import Apportion
 from operators.budget import BudgetConfig
 from operators.profiles import Profile
 from operators.replan import Replan
@@ -63,6 +62,8 @@ def replan_chain(resolved: Resolved, chain: Chain, units: Sequence[Unit]) -> Cha
 
 
 def _replan(scoring: ScoreConfig, budget: BudgetConfig | None, profile: Profile, url: str, *, keeps: bool) -> Operator:
+    from operators.apportion import Apportion  # imports torch, which takes seconds: only the actors that need it pay
+
     slicing = profile.slicing if isinstance(profile.slicing, QwenConfig) else None
     return Replan(Apportion(scoring, budget, slicing, retiling(budget, profile, url), keeps=keeps))
 
