@@ -15,6 +15,7 @@ from PIL import features
 
 from jobs.inputs import sections_by_source
 from jobs.spec import NOT_RECIPE, Job, PoolSection, absolute, local_target
+from operators.budget import BudgetConfig
 from operators.closing import close
 from operators.decode import COARSE_PIXELS, FINE_PIXELS, Decode
 from operators.fitting import Fitter, PackConfig
@@ -22,7 +23,9 @@ from operators.pack import Pack
 from operators.pack_rows import WriteConfig
 from operators.profiles import Profile, load_profile
 from operators.relevance.located import identity_of, located
+from operators.retile import Retile
 from operators.slice import Slice
+from operators.slicing import Tiled
 from operators.slicing.qwen import QwenConfig
 from operators.slicing.regions import MAX_REGIONS
 from operators.tokenize import Tokenize
@@ -99,7 +102,7 @@ def build_chain(resolved: Resolved) -> Chain:
     device = "cuda" if resources.score is not None and resources.score.gpus else "cpu"
     decode = Decode(
         max_image_pixels=job.limits.max_image_pixels,
-        grey_pixels=_grey_pixels(job),
+        grey_pixels=_grey_pixels(job, profile),
         check_pixels=job.pixels in {"source", "none"},
     )
     stages = [
@@ -112,9 +115,8 @@ def build_chain(resolved: Resolved) -> Chain:
         Stage("tokenize", partial(_tokenize, absolute(job.tokenizer), profile), _pool(resources.tokenize)),
     ]
     if job.score is not None:
-        slicing = profile.slicing if isinstance(profile.slicing, QwenConfig) else None
         scoring = job.score.model_copy(update={"encoder": _encoder(job.score)})
-        build = partial(_score, scoring, job.budget, slicing, device)
+        build = partial(_score, scoring, job.budget, profile, absolute(job.tokenizer), device)
         stages.append(Stage("score", build, _pool(resources.score)))
     config = WriteConfig(
         profile=profile,
@@ -137,11 +139,12 @@ def build_chain(resolved: Resolved) -> Chain:
     )
 
 
-def _grey_pixels(job: Job) -> int | None:
-    """How much of a picture's luminance scoring looks at."""
+def _grey_pixels(job: Job, profile: Profile) -> int | None:
+    """How much of a picture's luminance scoring looks at: more where it asks what stays legible, which no tile does."""
     if job.score is None:
         return None
-    return FINE_PIXELS if job.budget is not None and job.budget.spread == "legible" else COARSE_PIXELS
+    is_legible = job.budget is not None and job.budget.spread == "legible"
+    return FINE_PIXELS if is_legible and isinstance(profile.slicing, QwenConfig) else COARSE_PIXELS
 
 
 def _recipe(job: Job, profile: Profile, model: bytes, tokenizer: Tokenizer) -> dict[str, Any]:
@@ -212,10 +215,19 @@ def _tokenize(url: str, profile: Profile) -> Operator:
     return Tokenize(_open_tokenizer(_read_tokenizer(url), profile, url), profile.chat)
 
 
-def _score(*arguments: Any) -> Operator:
+def _score(scoring: ScoreConfig, budget: BudgetConfig | None, profile: Profile, url: str, device: str) -> Operator:
     from operators.score import Score  # torch takes seconds to import: only the actors that score pay for it
 
-    return Score(*arguments)
+    slicing = profile.slicing if isinstance(profile.slicing, QwenConfig) else None
+    return Score(scoring, budget, slicing, device, retiling(budget, profile, url))
+
+
+def retiling(budget: BudgetConfig | None, profile: Profile, url: str) -> Retile | None:
+    """What a budget does in a family of tiles; None without either. url: of the tokenizer."""
+    if budget is None or not isinstance(profile.slicing, Tiled):
+        return None
+    tokenizer = _open_tokenizer(_read_tokenizer(url), profile, url)
+    return Retile(profile.slicing, profile.tokens.by_role(), tokenizer, budget)
 
 
 def _write(config: WriteConfig) -> Operator:

@@ -7,13 +7,16 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from jobs.chain import Resolved
-from operators.apportion import Apportion
+from jobs.chain import Resolved, retiling
+from jobs.spec import absolute
+from operators.budget import BudgetConfig
+from operators.profiles import Profile
 from operators.replan import Replan
 from operators.replay import replay
 from operators.slicing.qwen import QwenConfig
 from operators.weights import ScoreConfig
 from pipeline.chain import Chain, Pool, Stage
+from pipeline.operator import Operator
 from pipeline.types import Unit
 from pipeline.units import recipe_difference
 
@@ -51,12 +54,18 @@ def replan_chain(resolved: Resolved, chain: Chain, units: Sequence[Unit]) -> Cha
     job = resolved.job
     stages: tuple[Stage, ...] = ()
     if job.score is not None and any(_is_weighed_anew(unit, resolved.recipe) for unit in units):
-        slicing = resolved.profile.slicing
         keeps = all(_has_regions(unit) for unit in units)
-        apportion = Apportion(job.score, job.budget, slicing if isinstance(slicing, QwenConfig) else None, keeps=keeps)
+        build = partial(_replan, job.score, job.budget, resolved.profile, absolute(job.tokenizer), keeps=keeps)
         pool = job.resources.decode
-        stages = (Stage(Replan.name, partial(Replan, apportion), Pool(pool.cpus, 0.0, *pool.actors, pool.batch_size)),)
+        stages = (Stage(Replan.name, build, Pool(pool.cpus, 0.0, *pool.actors, pool.batch_size)),)
     return replace(chain, read=replay, stages=stages)
+
+
+def _replan(scoring: ScoreConfig, budget: BudgetConfig | None, profile: Profile, url: str, *, keeps: bool) -> Operator:
+    from operators.apportion import Apportion  # imports torch, which takes seconds: only the actors that need it pay
+
+    slicing = profile.slicing if isinstance(profile.slicing, QwenConfig) else None
+    return Replan(Apportion(scoring, budget, slicing, retiling(budget, profile, url), keeps=keeps))
 
 
 def _has_regions(unit: Unit) -> bool:

@@ -16,6 +16,7 @@ from operators.fitting import PackConfig
 from operators.pack_rows import LossWeights, Pixels
 from operators.placement import PlacementConfig
 from operators.profiles import load_profile
+from operators.slicing import Tiled
 from operators.slicing.qwen import QwenConfig
 from operators.weights import ScoreConfig
 from pipeline import storage
@@ -175,8 +176,10 @@ class Job(Section):
             )
         if self.budget is not None and self.score is None:
             wrong.append("budget needs scores: give score its weights, or say budget: none")
-        if self.budget is not None and not isinstance(load_profile(self.profile).slicing, QwenConfig):
-            wrong.append(f"profile {self.profile} has fixed tiles, which no budget can shrink: say budget: none")
+        if self.budget is not None and not isinstance(load_profile(self.profile).slicing, QwenConfig | Tiled):
+            wrong.append(
+                f"profile {self.profile} shows a picture as one view, which no budget can shrink: say budget: none"
+            )
         formats = {source.format for source, _ in sections_by_source(self.input)}
         if "conversations" in formats and load_profile(self.profile).chat is None:
             wrong.append(f"profile {self.profile} has no chat template: choose another profile, or another format")

@@ -15,6 +15,7 @@ import numpy as np
 from operators.budget import BudgetConfig, allocate, upgrade
 from operators.relevance.balancing import FULL, weigh
 from operators.relevance.legibility import LOSSES, SCALES
+from operators.retile import Retile
 from operators.slicing.qwen import QwenConfig, region_view, rendered
 from operators.slicing.regions import REGION_SIDE, cuts, shrunk
 from operators.spending import Region, Spent, together, within
@@ -53,24 +54,35 @@ class Apportion:
     """Gives each image its weights, its combined map and, within a budget, its views."""
 
     def __init__(
-        self, scoring: ScoreConfig, budget: BudgetConfig | None, slicing: QwenConfig | None, *, keeps: bool = False
+        self,
+        scoring: ScoreConfig,
+        budget: BudgetConfig | None,
+        slicing: QwenConfig | None,
+        retile: Retile | None = None,
+        *,
+        keeps: bool = False,
     ) -> None:
-        """slicing: of the family; None where no budget can shrink its views.
+        """slicing: of the family; None where no budget can shrink its views. retile: where it can leave out tiles.
 
         keeps: plans hold what rule lod or query made of the same maps with the same spread. A region of as many tokens
         as before then keeps its views, which are those that it would get: finding them takes 8 ms of a region.
         """
         self._scoring = scoring
         self._within = (budget, slicing) if budget is not None and slicing is not None else None
+        self._retile = retile
         self._keeps = keeps
 
     def __call__(self, plans: Sequence[Row], runs: Sequence[list[Row]], relevances: Sequence[Row]) -> Row:
         """The columns `plans`, `runs` and `relevances` of one sample.
 
-        plans, runs: PLAN and RUN rows of each image; under a budget only their sizes, native grids and marks count.
+        plans, runs: PLAN and RUN rows of each image; under a budget only their sizes, native grids and marks count, of
+        tiles the sizes alone.
         relevances: RELEVANCE rows, of which the maps count.
         """
         weighed = [found | self._weigh(found) for found in relevances]
+        if self._retile is not None:
+            tiled, laid = self._retile(plans, weighed)
+            return {"plans": tiled, "runs": laid, "relevances": weighed}
         if self._within is None:
             views = [
                 [view | {"relevance": value} for view, value in zip(plan["views"], found["combined"], strict=True)]
@@ -126,8 +138,7 @@ class _Budgeted:
         else:
             for image in images:
                 native = self._plans[image]["grid_h"] * self._plans[image]["grid_w"]
-                share = int(native * (self._budget.image_share or 0)) or self._budget.image_tokens or 1
-                yield from self._shared([image], min(share, self._budget.max_image_tokens))
+                yield from self._shared([image], self._budget.image_limit(native))
 
     def _shared(self, images: Sequence[int], total: int) -> Iterator[Share]:
         """Of images with `total` tokens in all: one price for all blocks, or regions that are upgraded in turn."""

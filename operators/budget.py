@@ -60,6 +60,12 @@ class BudgetConfig(BaseModel):
         """Tokens that each of so many regions of an image may have in any case."""
         return min(self.min_tokens, max(1, self.max_image_tokens // regions))
 
+    def image_limit(self, native: int) -> int:
+        """Most tokens of an image that has so many of its own, where images do not share theirs."""
+        if self.rule != "global":
+            return self.max_image_tokens
+        return min(int(native * (self.image_share or 0)) or self.image_tokens or 1, self.max_image_tokens)
+
 
 def lod(relevance: int, config: BudgetConfig) -> int:
     """Tokens of a region by the level-of-detail rule: with .8, a relevance of 204 of 255 is exactly that, not above."""
@@ -86,7 +92,7 @@ def allocate(
     the lowest level to the floor.
     """
     floor = config.floor(len(relevance))
-    wanted = [query_budget(r, is_seeking=is_seeking) if config.rule == "query" else lod(r, config) for r in relevance]
+    wanted = _wanted(relevance, config, is_seeking=is_seeking)
     budgets = [
         min(size, max(floor, min(config.max_tokens, tokens))) for size, tokens in zip(native, wanted, strict=True)
     ]
@@ -99,6 +105,21 @@ def allocate(
     return budgets
 
 
+def tiles_worth(relevance: Sequence[int], config: BudgetConfig, *, is_seeking: bool = False) -> int:
+    """How many tiles a picture is worth whose own tiles have this relevance, by rule lod or query: at least 1.
+
+    Each counts as the share of `max_tokens` that a region of its relevance gets, and parts of a tile as one.
+    """
+    wanted = _wanted(relevance, config, is_seeking=is_seeking)
+    total = sum(max(config.min_tokens, min(config.max_tokens, tokens)) for tokens in wanted)
+    return max(1, math.ceil(total / config.max_tokens))
+
+
+def _wanted(relevance: Sequence[int], config: BudgetConfig, *, is_seeking: bool) -> list[int]:
+    """Tokens of each region by the rule alone."""
+    return [query_budget(r, is_seeking=is_seeking) if config.rule == "query" else lod(r, config) for r in relevance]
+
+
 def upgrade(relevance: Sequence[int], native: Sequence[int], total: int, config: BudgetConfig) -> list[int]:
     """Tokens of regions that share `total`: all start at the floor, then the one that gains most by a token goes up.
 
@@ -108,6 +129,11 @@ def upgrade(relevance: Sequence[int], native: Sequence[int], total: int, config:
     floor = min(config.min_tokens, max(1, total // len(relevance)))
     levels = [[floor, *(level for level in LEVELS if floor < level <= config.max_tokens)] for _ in relevance]
     ladders = [sorted({min(size, level) for level in steps}) for size, steps in zip(native, levels, strict=True)]
+    return climb(relevance, ladders, total)
+
+
+def climb(relevance: Sequence[int], ladders: Sequence[Sequence[int]], total: int) -> list[int]:
+    """A step of each ladder of rising tokens, the first at least; upgraded by gain as in `upgrade`, within `total`."""
     budgets = [ladder[0] for ladder in ladders]
     left = total - sum(budgets)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +17,9 @@ from pipeline.operator import Row
 
 PIXELS = ("data", "format")
 """What a view has that was rendered; `source` has a place instead, which costs nothing."""
+
+REGION = "region"
+"""Kind of the views that are each rendered straight from the picture."""
 
 
 class Shown(NamedTuple):
@@ -28,6 +33,8 @@ class Shown(NamedTuple):
     box: tuple[int, ...]
     height: int
     width: int
+    of: int
+    """How many views the picture has: the canvas of its tiles follows from it. 0 for a region, which has none."""
 
 
 class _Found(NamedTuple):
@@ -79,11 +86,26 @@ class OlderViews:
         for row in packs.read_row_group(group, columns=columns).to_pylist():
             identities = [(sample["id"]["shard"], sample["id"]["ordinal"]) for sample in row["samples"]]
             self._samples.update(identities)
-            for view in row["views"]:
-                shard, ordinal = identities[view["sample"]]
-                yield Shown(
-                    shard, ordinal, view["image"], view["kind"], tuple(view["box"]), view["height"], view["width"]
-                )
+            for (sample, image), own in groupby(row["views"], key=itemgetter("sample", "image")):
+                shard, ordinal = identities[sample]
+                yield from shown_by(shard, ordinal, image, list(own))
+
+
+def shown_by(shard: str, ordinal: int, image: int, views: Sequence[Row]) -> list[Shown]:
+    """What each view of a picture shows. views: all of it."""
+    return [
+        Shown(
+            shard,
+            ordinal,
+            image,
+            view["kind"],
+            tuple(view["box"]),
+            view["height"],
+            view["width"],
+            0 if view["kind"] == REGION else len(views),
+        )
+        for view in views
+    ]
 
 
 class Copies:

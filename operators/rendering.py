@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from PIL import Image
 
-from operators.copying import Copies, OlderViews, Shown
+from operators.copying import Copies, OlderViews, Shown, shown_by
 from operators.encode import encode_view
 from operators.layout import Part, image_numbers
 from operators.pack_rows import Rendered, WriteConfig
@@ -92,11 +92,7 @@ class Pictures:
         """What each view of a picture shows."""
         document = self._documents[place[0]]
         image = image_numbers(document)[place[1]] or 0
-        sample = (document["shard"], document["ordinal"])
-        return [
-            Shown(*sample, image, view["kind"], tuple(view["box"]), view["height"], view["width"])
-            for view in document["plans"][image]["views"]
-        ]
+        return shown_by(document["shard"], document["ordinal"], image, document["plans"][image]["views"])
 
     def _source(self, place: Place) -> tuple[str, int]:
         return self._documents[place[0]]["shard"], self._segment(place)["offset"]

@@ -27,6 +27,7 @@ from operators.relevance.perspectival import perspectival
 from operators.relevance.propositional import channel_entropy, propositional
 from operators.relevance.query import is_seeking
 from operators.relevance.text import text_map
+from operators.retile import Retile
 from operators.slicing.qwen import QwenConfig
 from operators.weights import SCORE_VERSION, ScoreConfig
 from pipeline.errors import ConfigError
@@ -64,9 +65,14 @@ class Score:
     version = SCORE_VERSION
 
     def __init__(
-        self, config: ScoreConfig, budget: BudgetConfig | None, slicing: QwenConfig | None, device: str
+        self,
+        config: ScoreConfig,
+        budget: BudgetConfig | None,
+        slicing: QwenConfig | None,
+        device: str,
+        retile: Retile | None = None,
     ) -> None:
-        """slicing: of the family, where it has native resolution."""
+        """slicing: of the family, where it has native resolution; retile: where it cuts tiles and there is a budget."""
         if device == "cuda" and not torch.cuda.is_available():
             raise ConfigError("resources.score.gpus asks for a GPU and torch finds none here; set it to 0")
         self._config = config
@@ -74,7 +80,7 @@ class Score:
         self._is_legible = budget is not None and budget.spread == "legible"
         self._device = torch.device(device)
         self._encoder = open_encoder(config.encoder, device) if config.steps()[2] else None
-        self._apportion = Apportion(config, budget, slicing)
+        self._apportion = Apportion(config, budget, slicing, retile)
 
     def __call__(self, table: pa.Table) -> pa.Table:
         found = self._relevances(table)

@@ -32,7 +32,7 @@ def plan_faults(plan: Row, recipe: Recipe) -> Iterator[str]:
     yield from (f"cells: {fault}" for fault in _cover_faults(cells, plan["grid_w"], plan["grid_h"]))
     if plan["canvas"] is not None:
         yield from _canvas_faults(plan, plan["canvas"])
-    if budget is not None:
+    if budget is not None and scheme == NATIVE:
         yield from _budget_faults(plan, budget)
 
 
@@ -49,6 +49,8 @@ def _view_faults(view: Row, slicing: Slicing, budget: Budget | None) -> Iterator
         yield f"has {view['tokens']} tokens in {shape[0]}x{shape[1]}; {merged[0]}x{merged[1]} expected"
     if budget is None and view["budget"] is not None:
         yield f"has a budget of {view['budget']}; none expected, as the job has none"
+    if budget is not None and slicing.scheme != NATIVE and view["budget"] != view["tokens"]:
+        yield f"has a budget of {view['budget']}; {view['tokens']}, all of its tokens, expected"
 
 
 def _budget_faults(plan: Row, budget: Budget) -> Iterator[str]:
@@ -74,10 +76,7 @@ def _budget_faults(plan: Row, budget: Budget) -> Iterator[str]:
         if not least <= given <= most:
             yield f"{where} has a budget of {given}; {least} to {most} expected"
     total = sum(view["tokens"] for view in plan["views"])
-    native = plan["grid_h"] * plan["grid_w"]
-    most = budget.max_image_tokens
-    if budget.rule == "global":
-        most = budget.sample_tokens or min(most, budget.image_tokens or max(1, int(native * (budget.image_share or 0))))
+    most = budget.image_limit(plan["grid_h"] * plan["grid_w"])
     if total > most:
         yield f"its views have {total} tokens; at most {most}, as the job's budget says, expected"
 

@@ -66,6 +66,13 @@ class Budget(Record):
     max_tokens: int
     max_image_tokens: int
 
+    def image_limit(self, native: int) -> int:
+        """Most tokens of an image that has so many of its own."""
+        if self.rule != "global":
+            return self.max_image_tokens
+        own = self.image_tokens or max(1, int(native * (self.image_share or 0)))
+        return self.sample_tokens or min(self.max_image_tokens, own)
+
 
 class PackLimits(Record):
     """What one sequence may hold beside its tokens."""

@@ -6,7 +6,7 @@ A scheme is a frozen pydantic config that can plan. A further scheme is its file
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Protocol, get_args
+from typing import Annotated, Protocol, Self, get_args, runtime_checkable
 
 from pydantic import Field
 
@@ -59,6 +59,18 @@ class Scheme(Protocol):
 
         tokens: literals by role (`TokenRoles`), those that the family has. place: the image's place among those of
         its document. Raises InputError (image-sliver) for a shape that the family's processor refuses.
+        """
+        ...
+
+
+@runtime_checkable
+class Tiled(Scheme, Protocol):
+    """The config of a scheme that cuts a picture into tiles of one size."""
+
+    def at_most(self, tiles: int) -> Self:
+        """The same config with at most so many tiles (at least 1) a picture, or the fewest that it can have.
+
+        A view of the whole picture is not counted. Where no picture has more, the plan is the same.
         """
         ...
 

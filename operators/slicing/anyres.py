@@ -41,6 +41,15 @@ class AnyresConfig(BaseModel, frozen=True, extra="forbid"):
         """The pinpoints as (width, height)."""
         return self.pinpoints if self.pinpoint_order == "width_first" else tuple((w, h) for h, w in self.pinpoints)
 
+    def at_most(self, tiles: int) -> Self:
+        """The same with the pinpoints of at most so many tiles; of the fewest, where all have more."""
+        areas = [width * height // self.tile**2 for width, height in self.pinpoints]
+        most = max(tiles, min(areas))
+        if most >= max(areas):
+            return self
+        kept = tuple(size for size, area in zip(self.pinpoints, areas, strict=True) if area <= most)
+        return self.model_copy(update={"pinpoints": kept})
+
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:
         wrong = [size for size in self.pinpoints if min(size) < 1 or size[0] % self.tile or size[1] % self.tile]

@@ -31,6 +31,10 @@ class HiresLlavaConfig(BaseModel, frozen=True, extra="forbid"):
             raise ValueError(f"patch is {self.patch}; at most tile ({self.tile}) expected; lower it")
         return self
 
+    def at_most(self, tiles: int) -> Self:
+        """The same with at most so many slices (at least 1)."""
+        return self if tiles >= self.max_slices else self.model_copy(update={"max_slices": tiles})
+
     def plan(self, width: int, height: int, tokens: Mapping[str, str], place: Place = ALONE) -> SlicePlan:  # noqa: ARG002 - every image alike
         """The `whole` view, then each slice (`tile`) row-major; where one slice is enough, `whole` alone.
 

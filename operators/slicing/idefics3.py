@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field
 
@@ -19,8 +19,17 @@ class Idefics3Config(SquareTiles):
     scheme: Literal["idefics3"] = "idefics3"
     longest: int = Field(gt=0, le=4096)
     """Every picture's longest side is resized to this many pixels, small ones too; the reference caps it at 4,096."""
+    max_tiles: int | None = Field(default=None, gt=0)
+    """Most tiles, the whole view not counted: a picture that would have more is resized to fewer whole tiles on its
+    longest side. None: as many as `longest` gives."""
     whole_text: str = ""
     """Plain text that names the whole view, for a family without a special token for it."""
+
+    def at_most(self, tiles: int) -> Self:
+        """The same with at most so many tiles (at least 1)."""
+        if self.max_tiles is not None and tiles >= self.max_tiles:
+            return self
+        return self.model_copy(update={"max_tiles": tiles})
 
     def plan(self, width: int, height: int, tokens: Mapping[str, str], place: Place = ALONE) -> SlicePlan:  # noqa: ARG002 - every image alike
         """The tiles row-major, each after its label, a line break after each row; then, after another, the `whole`.
@@ -29,8 +38,7 @@ class Idefics3Config(SquareTiles):
         picture was resized twice. Takes any shape. Labels that are no special tokens of the profile are text, as
         Idefics3 has them. Source: transformers' image_processing_pil_idefics3.py and processing_idefics3.py.
         """
-        first = rescale_to_longest(width, height, self.longest)
-        size = fit_to_tiles(*first, self.tile)
+        first, size = self._sizes(width, height)
         canvas = Canvas(*size, *size, 0, 0, *first, has_whole=True)
         shape = self.side, self.side
         cols, rows = size[0] // self.tile, size[1] // self.tile
@@ -43,6 +51,16 @@ class Idefics3Config(SquareTiles):
         return SlicePlan(
             self.scheme, width, height, native[1], native[0], views, layout, tokens["placeholder"], canvas, "lanczos"
         )
+
+    def _sizes(self, width: int, height: int) -> tuple[tuple[int, int], tuple[int, int]]:
+        """(width, height) of the first resize and of the canvas: of the largest that has few enough tiles."""
+        shorter = range((self.longest - 1) // self.tile * self.tile, 0, -self.tile)
+        for longest in (self.longest, *shorter):
+            first = rescale_to_longest(width, height, longest)
+            size = fit_to_tiles(*first, self.tile)
+            if self.max_tiles is None or size[0] * size[1] <= self.max_tiles * self.tile**2:
+                break
+        return first, size
 
 
 def rescale_to_longest(width: int, height: int, longest: int) -> tuple[int, int]:

@@ -40,6 +40,12 @@ class InternVLConfig(BaseModel, frozen=True, extra="forbid"):
             )
         return self
 
+    def at_most(self, tiles: int) -> Self:
+        """The same with at most so many tiles (at least 1), the thumbnail not counted."""
+        if tiles >= self.max_tiles:
+            return self
+        return self.model_copy(update={"min_tiles": min(self.min_tiles, tiles), "max_tiles": tiles})
+
     def plan(self, width: int, height: int, tokens: Mapping[str, str], place: Place = ALONE) -> SlicePlan:  # noqa: ARG002 - every image alike
         """Each `tile` row-major, then the `whole`, all within one pair of image marks; or one `whole` view alone.
 

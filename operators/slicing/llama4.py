@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 from pydantic import Field
@@ -24,6 +24,10 @@ class Llama4Config(SquareTiles):
     merge: int = Field(default=2, gt=0)
     max_tiles: int = Field(default=16, gt=0)
     """Most tiles of a canvas, the whole view not counted."""
+
+    def at_most(self, tiles: int) -> Self:
+        """The same with at most so many tiles (at least 1)."""
+        return self if tiles >= self.max_tiles else self.model_copy(update={"max_tiles": tiles})
 
     def plan(self, width: int, height: int, tokens: Mapping[str, str], place: Place = ALONE) -> SlicePlan:  # noqa: ARG002 - every image alike
         """The tiles row-major, `col_break` between those of a row, `row_break` after each row; last the `whole` view.

@@ -43,6 +43,10 @@ class MiniCPMVConfig(BaseModel, frozen=True, extra="forbid"):
             raise ValueError(f"merge is {self.merge} beside queries; 1 expected; drop one of them")
         return self
 
+    def at_most(self, tiles: int) -> Self:
+        """The same with at most so many slices (at least 1)."""
+        return self if tiles >= self.max_slices else self.model_copy(update={"max_slices": tiles})
+
     def plan(self, width: int, height: int, tokens: Mapping[str, str], place: Place = ALONE) -> SlicePlan:
         """The `whole` view, then the slices row-major, rows of slices with a line break between them.
 

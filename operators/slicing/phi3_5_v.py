@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field
 
@@ -27,6 +27,13 @@ class Phi35VConfig(SquareTiles):
     """Most tiles of a document's only picture (`num_crops`)."""
     max_tiles_of_many: int = Field(default=4, gt=0)
     """Most tiles of each picture where a document has several."""
+
+    def at_most(self, tiles: int) -> Self:
+        """The same with at most so many tiles (at least 1) of any picture, also of one among several."""
+        limits = {"max_tiles": self.max_tiles, "max_tiles_of_many": self.max_tiles_of_many}
+        if tiles >= max(limits.values()):
+            return self
+        return self.model_copy(update={name: min(most, tiles) for name, most in limits.items()})
 
     def plan(self, width: int, height: int, tokens: Mapping[str, str], place: Place = ALONE) -> SlicePlan:
         """The tiles row by row through their stitched tokens, one separator, then the `whole` view's rows.

@@ -131,7 +131,11 @@ MISTAKES: dict[str, tuple[tuple[object, ...], str]] = {
     "no such home": (("run", QUICKSTART, "--set", "tokenizer=~nobody-here/t.model"), "write the folder out"),
     "more tokens than the rule knows": (("run", QUICKSTART, "--set", "budget.max_tokens=500"), "say 400 or fewer"),
     "not a tokenizer": (("run", QUICKSTART, "--set", f"tokenizer={SAMPLES[0]}"), "is no SentencePiece model"),
-    "budget on fixed tiles": (("run", QUICKSTART, "--set", "profile=llava_next"), "say budget: none"),
+    "budget on one square": (
+        ("run", QUICKSTART, "--set", "profile=llava_1_5"),
+        "profile llava_1_5 shows a picture as one view, which no budget can shrink: say budget: none",
+    ),
+    "budget on one view": (("run", QUICKSTART, "--set", "profile=pixtral"), "say budget: none"),
     "budget without score": (("run", QUICKSTART, "--set", "score=null"), "budget needs scores"),
     "two packers": (("run", QUICKSTART, "--set", "resources.pack.actors=[2, 2]"), "one actor"),
     "local with workers": (("run", QUICKSTART, "--local", "--workers", 2), "leave out --workers"),

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from operators.budget import LEVELS, BudgetConfig, allocate, lod, query_budget, upgrade
+from operators.budget import LEVELS, BudgetConfig, allocate, lod, query_budget, tiles_worth, upgrade
 
 DEFAULT = BudgetConfig()
 QUERY = BudgetConfig(rule="query")
@@ -230,3 +230,22 @@ def test_config_refuses_what_cannot_hold(fields):
 def test_config_says_what_it_found_and_expected(fields, said):
     with pytest.raises(ValidationError, match=said):
         BudgetConfig(**fields)
+
+
+@pytest.mark.parametrize(
+    ("relevance", "config", "is_seeking", "tiles"),
+    [
+        ([], DEFAULT, False, 1),
+        ([0] * 6, DEFAULT, False, 1),
+        ([0] * 7, DEFAULT, False, 2),
+        ([255] * 12, DEFAULT, False, 12),
+        ([255] * 12, BudgetConfig(max_image_tokens=400), False, 12),
+        ([140] * 12, DEFAULT, False, 8),
+        ([140] * 12, BudgetConfig(max_tokens=256), False, 12),
+        ([0] * 12, BudgetConfig(min_tokens=200), False, 6),
+        ([140] * 10, QUERY, False, 4),
+        ([140] * 10, QUERY, True, 6),
+    ],
+)
+def test_tiles_are_worth_what_regions_are(relevance, config, is_seeking, tiles):
+    assert tiles_worth(relevance, config, is_seeking=is_seeking) == tiles

@@ -1,5 +1,7 @@
 """Views come out of older packs as they lie there; what is not there is not made up, and no more is read than that."""
 
+from collections import Counter
+
 import pyarrow.parquet as pq
 import pytest
 from support import build, write_small_shards
@@ -24,11 +26,13 @@ def views(files):
         with pq.ParquetFile(file) as packs:
             for group in range(packs.num_row_groups):
                 for row in packs.read_row_group(group).to_pylist():
+                    pictures = Counter((view["sample"], view["image"]) for view in row["views"])
                     for view in row["views"]:
                         identity = row["samples"][view["sample"]]["id"]
                         size = (view["height"], view["width"])
                         place = (identity["shard"], identity["ordinal"], view["image"], view["kind"])
-                        yield Shown(*place, tuple(view["box"]), *size), view["pixels"], (file, group)
+                        of = pictures[view["sample"], view["image"]]
+                        yield Shown(*place, tuple(view["box"]), *size, of), view["pixels"], (file, group)
 
 
 def test_pixels_are_those_of_the_view(packs, tmp_path):
@@ -42,7 +46,7 @@ def test_pixels_are_those_of_the_view(packs, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change", [{"ordinal": 999}, {"image": 7}, {"box": (0, 0, 1, 1)}, {"height": 28}, {"kind": "tile"}]
+    "change", [{"ordinal": 999}, {"image": 7}, {"box": (0, 0, 1, 1)}, {"height": 28}, {"kind": "tile"}, {"of": 2}]
 )
 def test_a_view_that_shows_anything_else_is_not_there(packs, tmp_path, change):
     shown = max((shown for shown, _, _ in views(packs)), key=lambda shown: shown.height)
