@@ -29,11 +29,12 @@ class BudgetConfig(BaseModel):
     thresholds: tuple[float, float, float] = (0.3, 0.5, 0.8)
     """Of relevance, for rule lod: strictly above each one raises the level by one (ARR-COC's documented rule)."""
     min_tokens: int = Field(64, ge=1)
-    """Fewest tokens allowed to a region; one with fewer pixels than that keeps its own."""
+    """Fewest tokens allowed to a region; one with fewer pixels than that keeps its own. Of regions that share a total
+    none has a floor but where spread is even: every cell is in some view."""
     max_tokens: int = Field(400, ge=1)
-    """Most tokens of a region."""
+    """Most tokens of a region; of those that share a total, only where spread is even and the total binds."""
     max_image_tokens: int = Field(2304, ge=36)
-    """Most tokens of all regions of one image; floors give way to it."""
+    """Most tokens of all regions of one image; floors give way to it. Not for sample_tokens, a total of its own."""
     image_tokens: int | None = Field(None, ge=36)
     """For rule global: tokens of each image; at most its own."""
     image_share: float | None = Field(None, gt=0, le=1)
@@ -124,7 +125,8 @@ def upgrade(relevance: Sequence[int], native: Sequence[int], total: int, config:
     """Tokens of regions that share `total`: all start at the floor, then the one that gains most by a token goes up.
 
     The gain of a level is the relevance times the resolution that it adds along a side, which is as the root of the
-    tokens. Of equals the first. The total holds; where not even the floors fit into it, they are lowered alike.
+    tokens. Of equals the first. The total holds where there is a token for each; where
+    the floors do not fit into it, they are lowered alike.
     """
     floor = min(config.min_tokens, max(1, total // len(relevance)))
     levels = [[floor, *(level for level in LEVELS if floor < level <= config.max_tokens)] for _ in relevance]

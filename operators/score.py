@@ -18,7 +18,7 @@ from PIL import Image
 
 from operators.apportion import Apportion
 from operators.budget import BudgetConfig
-from operators.relevance import TILE
+from operators.relevance import REGION, TILE
 from operators.relevance.crop import crop
 from operators.relevance.legibility import legibility
 from operators.relevance.native import on_grid
@@ -38,8 +38,6 @@ BATCH_REGIONS = 64
 """Regions per pass of the maps, always: the last pass is padded, so every region meets one shape."""
 GROUP_REGIONS = 512
 """Regions that are cut out before they are looked at: their pixels take some tens of megabytes."""
-COLOUR_TILE = 48
-"""Side of the square that a region's colours are resampled to, in pixels."""
 
 
 @dataclass(slots=True)
@@ -130,7 +128,7 @@ class Score:
         if not images:
             return
         owners = np.repeat(np.arange(len(images)), [len(image.tiles) for image in images])
-        colours = np.concatenate([crop(image.colour, image.places, COLOUR_TILE) for image in images])
+        colours = np.concatenate([crop(image.colour, image.places, REGION) for image in images])
         tiles = np.concatenate([image.tiles for image in images])
         text = np.concatenate([image.text for image in images])
         entropy, salience = self._batched(tiles, colours, text)
