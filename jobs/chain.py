@@ -151,7 +151,8 @@ def _recipe(job: Job, profile: Profile, model: bytes, tokenizer: Tokenizer) -> d
     fields = job.model_dump(mode="json", exclude=NOT_RECIPE)
     if job.score is not None:
         fields["score"].pop("encoder")  # held by content
-    fields["limits"].pop("max_reject_ratio")  # decides whether a version appears, not what is in it
+    for name in ("max_reject_ratio", "stall_seconds"):  # decide whether and when a version appears, not what is in it
+        fields["limits"].pop(name)
     numeric: dict[str, Any] = {name: version(name) for name in (*NUMERIC_LIBRARIES, tokenizer.library)}
     numeric |= {f"pillow.{name}": features.version(name) for name in ("jpg", "webp", "zlib")}
     if job.score is not None:

@@ -98,6 +98,14 @@ class LimitsSection(Section):
     """Larger pictures are rejected by their header alone."""
     max_member_bytes: int = Field(256 << 20, ge=1)
     """Larger members of a shard are not read."""
+    max_sample_bytes: int = Field(1 << 30, ge=1)
+    """Samples whose members have more in all are rejected before they fill the memory."""
+    max_sample_members: int = Field(10_000, ge=1)
+    """Samples of more members are rejected."""
+    decode_timeout_seconds: float = Field(60.0, gt=0)
+    """A picture that takes longer is tried once more by itself, and then rejected."""
+    stall_seconds: float = Field(900.0, gt=0)
+    """A run in which nothing has moved for so long says which operator holds which rows, and starts over with them."""
 
 
 class Job(Section):

@@ -24,10 +24,13 @@ class Reason(StrEnum):
     FIELD_INVALID = "field-invalid"  # a member is there and does not hold what the format says
     TEXT_INVALID = "text-invalid"  # not UTF-8, or a lone surrogate
     MEMBER_TOO_LARGE = "member-too-large"  # over limits.max_member_bytes
+    SAMPLE_TOO_LARGE = "sample-too-large"  # over limits.max_sample_bytes or limits.max_sample_members in all
     FORMAT_NOT_ALLOWED = "format-not-allowed"  # the bytes are no JPEG, PNG, WebP, GIF, BMP or TIFF
     IMAGE_TOO_LARGE = "image-too-large"  # over limits.max_image_pixels; no pixel was decoded
     IMAGE_SLIVER = "image-sliver"  # thinner than the model family's own processor takes
     DECODE_ERROR = "decode-error"  # the picture is damaged
+    DECODE_CRASH = "decode-crash"  # the picture killed the process that decoded it, and again when it was alone there
+    DECODE_TIMEOUT = "decode-timeout"  # over limits.decode_timeout_seconds, and again when it was alone
     TOO_LONG = "too-long"  # one segment alone exceeds a limit of the sequence, or the job says reject
     NO_LOSS = "no-loss"  # nothing in the sample would be trained
     SAMPLE_REJECTED = "sample-rejected"  # a sound segment of a sample that was rejected for another one
