@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +17,8 @@ from jobs.inputs import sections_by_source
 from jobs.spec import NOT_RECIPE, Job, PoolSection, absolute, local_target
 from operators.budget import BudgetConfig
 from operators.closing import close
-from operators.decode import COARSE_PIXELS, FINE_PIXELS, Decode
+from operators.decode import COARSE_PIXELS, FINE_PIXELS, Decode, Measure
+from operators.drawing import Draw
 from operators.fitting import Fitter, PackConfig
 from operators.pack import Pack
 from operators.pack_rows import WriteConfig
@@ -38,6 +39,7 @@ from pipeline import storage
 from pipeline.chain import Chain, Pool, Stage, read
 from pipeline.closing import Carried, Closing
 from pipeline.errors import ConfigError, StorageError
+from pipeline.guard import Guard, Task, TaskSpec
 from pipeline.operator import Operator
 from pipeline.read import READ_VERSION
 from pipeline.schema import SCHEMA_VERSION
@@ -45,6 +47,10 @@ from pipeline.types import Shard, Source, Unit
 from pipeline.units import from_here, list_shards, recipe_hash, unit_recipe
 
 NUMERIC_LIBRARIES = ("pillow", "pyarrow", "numpy")
+PIXEL_BYTES = 24
+"""Memory that a pixel takes at most while a picture is decoded and turned into RGB: 16-bit grey is the dearest."""
+PICTURE_BYTES = 1 << 30
+"""Memory for all else: code, encoded bytes, views."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +106,13 @@ def build_chain(resolved: Resolved) -> Chain:
     job, profile = resolved.job, resolved.profile
     resources = job.resources
     device = "cuda" if resources.score is not None and resources.score.gpus else "cpu"
-    decode = Decode(
-        max_image_pixels=job.limits.max_image_pixels,
-        grey_pixels=_grey_pixels(job, profile),
-        check_pixels=job.pixels in {"source", "none"},
-    )
+    measuring = {
+        "max_image_pixels": job.limits.max_image_pixels,
+        "grey_pixels": _grey_pixels(job, profile),
+        "check_pixels": job.pixels in {"source", "none"},
+    }
     stages = [
-        Stage("decode", partial(_same, decode), _pool(resources.decode)),
+        Stage("decode", partial(_decode, _guarded(Measure, measuring, job)), _pool(resources.decode)),
         Stage(
             "slice",
             partial(_same, Slice(profile, MAX_REGIONS if job.budget else None, job.placement)),
@@ -123,11 +129,16 @@ def build_chain(resolved: Resolved) -> Chain:
         vocabulary=resolved.vocabulary,
         sequence_length=job.sequence_length,
         pixels=job.pixels,
-        max_image_pixels=job.limits.max_image_pixels,
         output=absolute(job.output),
         loss_weights=job.loss_weights,
         align=job.pack.align,
     )
+    slicing = profile.slicing
+    drawing = {
+        "max_image_pixels": job.limits.max_image_pixels,
+        "pixels": job.pixels,
+        "patches": [slicing.patch, slicing.merge] if isinstance(slicing, QwenConfig) else None,
+    }
     return Chain(
         read=partial(read, max_member_bytes=job.limits.max_member_bytes),
         read_cpus=resources.read_cpus,
@@ -135,7 +146,7 @@ def build_chain(resolved: Resolved) -> Chain:
         pack=partial(_pack, job.pack, job.sequence_length, resolved.vocabulary, resolved.recipe),
         pack_pool=_required(resources.pack),
         close=partial(_close, job.pack, job.sequence_length, resolved.vocabulary),
-        write=Stage("write", partial(_write, config), _required(resources.write)),
+        write=Stage("write", partial(_write, config, _guarded(Draw, drawing, job)), _required(resources.write)),
     )
 
 
@@ -231,8 +242,18 @@ def retiling(budget: BudgetConfig | None, profile: Profile, url: str) -> Retile 
     return Retile(profile.slicing, profile.tokens.by_role(), tokenizer, budget)
 
 
-def _write(config: WriteConfig) -> Operator:
-    return Write(config)
+def _guarded(task: Callable[..., Task], options: dict[str, Any], job: Job) -> TaskSpec:
+    """A task on pictures as the child of an actor runs it."""
+    most = PICTURE_BYTES + PIXEL_BYTES * job.limits.max_image_pixels
+    return TaskSpec(task, options, job.limits.decode_timeout_seconds, most)
+
+
+def _decode(measuring: TaskSpec) -> Operator:
+    return Decode(Guard(measuring))
+
+
+def _write(config: WriteConfig, drawing: TaskSpec) -> Operator:
+    return Write(config, Guard(drawing))
 
 
 def _close(

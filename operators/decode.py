@@ -7,15 +7,18 @@ read, so that nothing is decoded twice; damage in the pixels then turns up in `w
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from itertools import islice
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from PIL import Image
 
 from operators.pictures import load_upright, open_picture, to_rgb, upright_size
-from pipeline.errors import InputError
+from pipeline.errors import InputError, StorageError
+from pipeline.guard import Result
 from pipeline.operator import Row, map_rows
-from pipeline.schema import DECODED
+from pipeline.schema import DECODED, PICTURE, SMALL
 from pipeline.types import SegmentKind
 
 COARSE_PIXELS = 1 << 19
@@ -26,49 +29,64 @@ COLOUR_SIDE = 512
 """Longest side of the RGB copy, in pixels: a third of a full HD screen's width has 170 of them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Decode:
-    """Turns `payloads` into `pictures` (width, height, format) and, if scores are wanted, `smalls`."""
+class Measure:
+    """The task of one picture: its upright size and format and, if scores are wanted, its small copy."""
 
-    max_image_pixels: int
-    grey_pixels: int | None
-    """Most pixels of luminance that scoring reads; None where nothing is scored."""
-    check_pixels: bool
-    """Decode even without need of the small picture, because nobody after us will."""
-    name = "decode"
-    version = 2
+    schema = pa.schema([("picture", PICTURE), ("small", SMALL)])
 
-    def __call__(self, table: pa.Table) -> pa.Table:
-        return map_rows(table, DECODED, self.name, self._decode)
+    def __init__(self, *, max_image_pixels: int, grey_pixels: int | None, check_pixels: bool) -> None:
+        """grey_pixels: most pixels of luminance that scoring reads; None where nothing is scored.
 
-    def _decode(self, row: Row) -> Row:
-        pictures: list[Row] = []
-        smalls: list[Row] = []
-        payloads = iter(row["payloads"])
-        for i, segment in enumerate(row["segments"]):
-            if segment["kind"] != SegmentKind.IMAGE:
-                continue
-            try:
-                picture, small = self._measure(next(payloads))
-            except InputError as error:
-                error.member, error.segment = segment["member"], i
-                error.offset, error.size = segment["offset"], segment["size"]
-                raise
-            pictures.append(picture)
-            smalls += [small] if small else []
-        return {"pictures": pictures, "smalls": smalls}
+        check_pixels: decode even without need of the small copy, because nobody after us will.
+        """
+        self._max_image_pixels = max_image_pixels
+        self._grey_pixels = grey_pixels
+        self._check_pixels = check_pixels
 
-    def _measure(self, data: bytes) -> tuple[Row, Row | None]:
-        image = open_picture(data, self.max_image_pixels)
+    def __call__(self, row: Row) -> Row:
+        data = row["data"]
+        image = open_picture(data, self._max_image_pixels)
         width, height = upright_size(image, data)
         name = "jpeg" if image.format == "MPO" else str(image.format).lower()  # a JPEG with another one behind it
         picture = {"width": width, "height": height, "format": name}
-        if self.grey_pixels is None:
-            if self.check_pixels:
-                image.draft(None, (1, 1))  # a JPEG decodes at 1/8 and still reads all of its data
-                load_upright(image)
-            return picture, None
-        return picture, shrink(image, (width, height), self.grey_pixels)
+        if self._grey_pixels is not None:
+            return {"picture": picture, "small": shrink(image, (width, height), self._grey_pixels)}
+        if self._check_pixels:
+            image.draft(None, (1, 1))  # a JPEG decodes at 1/8 and still reads all of its data
+            load_upright(image)
+        return {"picture": picture, "small": None}
+
+
+class Decode:
+    """Turns `payloads` into `pictures` (width, height, format) and, if scores are wanted, `smalls`."""
+
+    name = "decode"
+    version = 3
+
+    def __init__(self, measure: Callable[[pa.Table], list[Result]]) -> None:
+        """measure: maps a table with a picture in each row's `data` by Measure: in a Guard, or here."""
+        self._measure = measure
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        data = pc.list_flatten(table["payloads"])
+        measured = iter(self._measure(pa.table({"data": data}))) if len(data) else iter(())
+        return map_rows(table, DECODED, self.name, lambda row: _measured(row, measured))
+
+
+def _measured(row: Row, measured: Iterator[Result]) -> Row:
+    """The columns of one row. InputError of its first bad picture, with its place."""
+    images = [i for i, segment in enumerate(row["segments"]) if segment["kind"] == SegmentKind.IMAGE]
+    found = list(zip(images, islice(measured, len(row["payloads"])), strict=True))
+    for i, result in found:
+        if isinstance(result, InputError):
+            segment = row["segments"][i]
+            result.member, result.segment = segment["member"], i
+            result.offset, result.size = segment["offset"], segment["size"]
+            raise result
+        if isinstance(result, StorageError):
+            raise result
+    rows = [result for _, result in found if isinstance(result, dict)]
+    return {"pictures": [one["picture"] for one in rows], "smalls": [one["small"] for one in rows if one["small"]]}
 
 
 def shrink(image: Image.Image, size: tuple[int, int], grey_pixels: int) -> Row:

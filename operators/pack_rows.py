@@ -30,7 +30,6 @@ class WriteConfig:
     vocabulary: Vocabulary
     sequence_length: int
     pixels: Pixels
-    max_image_pixels: int
     output: str
     loss_weights: LossWeights | None = None
     align: int = 1

@@ -1,4 +1,4 @@
-"""Fetches the pictures of documents again and renders their views: the only decoding at full quality.
+"""Fetches the pictures of documents again and has their views drawn: the only decoding at full quality.
 
 Views that older packs hold are copied from there, and the pictures of documents in those packs are known to be sound.
 A split document is judged alike by whoever writes a part of it: the pictures of its other parts are decoded too, once,
@@ -8,23 +8,20 @@ for their damage alone.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from PIL import Image
+import pyarrow as pa
 
 from operators.copying import Copies, OlderViews, Shown, shown_by
-from operators.encode import encode_view
+from operators.drawing import TO_DRAW
 from operators.layout import Part, image_numbers
 from operators.pack_rows import Rendered, WriteConfig
-from operators.pictures import load_upright, open_picture, to_rgb, upright_size
-from operators.plans import plan_from_row
-from operators.slicing.qwen import QwenConfig
-from operators.slicing.render import render, to_patches, to_planes
 from pipeline import storage
-from pipeline.errors import InputError, Reason, StorageError
+from pipeline.errors import InputError, StorageError
+from pipeline.guard import Result
 from pipeline.operator import Row
-from pipeline.types import Rejection, SlicePlan
+from pipeline.schema import table_from_rows
+from pipeline.types import Rejection
 
 FETCH_BYTES = 64 << 20
 """Encoded pictures held at once: those of one row group are a few megabytes, those of a split document may be many."""
@@ -38,13 +35,22 @@ class Pictures:
     """The pictures of one file's documents. `rejected` grows as damage is found."""
 
     def __init__(
-        self, config: WriteConfig, documents: Sequence[Row], shards: Mapping[str, str], older: OlderViews | None = None
+        self,
+        config: WriteConfig,
+        draw: Callable[[pa.Table], list[Result]],
+        documents: Sequence[Row],
+        shards: Mapping[str, str],
+        older: OlderViews | None = None,
     ) -> None:
-        """shards: URL of each shard by name; older: the packs of the build that this one re-plans."""
+        """draw: maps a table in TO_DRAW by Draw: in a Guard, or here. shards: URL of each shard by name.
+
+        older: the packs of the build that this one re-plans.
+        """
         self.rejected: dict[int, Rejection] = {}
         self.views: Counter[str] = Counter()
         """Views of the packs by how they came: `copied` and `rendered`."""
         self._config = config
+        self._draw = draw
         self._documents = documents
         self._shards = shards
         self._sound: set[Place] = set()
@@ -74,13 +80,10 @@ class Pictures:
                     rendered[self._source(place)] = known[place]
                 if place not in self._sound or None in known.get(place, []):
                     wanted.setdefault(self._documents[number]["shard"], []).append(place)
-        for shard, places in sorted(wanted.items()):
+        for _, places in sorted(wanted.items()):
             for some in self._bounded(places):
-                segments = [self._segment(place) for place in some]
-                ranges = [(segment["offset"], segment["size"]) for segment in segments]
-                found = storage.read_ranges(self._shards[shard], ranges)
-                for place, segment, data in zip(some, segments, found, strict=True):
-                    rendered[shard, segment["offset"]] = self._judge(place, segment, data, known.get(place, []))
+                for place, drawn in zip(some, self._draw(self._to_draw(some, known)), strict=True):
+                    rendered[self._source(place)] = self._judge(place, drawn, known.get(place, []))
         return rendered
 
     def _pictures(self, number: int) -> Iterator[Place]:
@@ -92,7 +95,12 @@ class Pictures:
         """What each view of a picture shows."""
         document = self._documents[place[0]]
         image = image_numbers(document)[place[1]] or 0
-        return shown_by(document["shard"], document["ordinal"], image, document["plans"][image]["views"])
+        return shown_by(document["shard"], document["ordinal"], image, self._plan(place)["views"])
+
+    def _plan(self, place: Place) -> Row:
+        document = self._documents[place[0]]
+        plan: Row = document["plans"][image_numbers(document)[place[1]] or 0]
+        return plan
 
     def _source(self, place: Place) -> tuple[str, int]:
         return self._documents[place[0]]["shard"], self._segment(place)["offset"]
@@ -115,49 +123,36 @@ class Pictures:
             held += size
         yield some
 
-    def _judge(self, place: Place, segment: Row, data: bytes, known: list[Row | None]) -> list[Row | None]:
-        """The views of one picture, of which some may be `known`; none if it is not shown. Damage rejects its document.
+    def _judge(self, place: Place, drawn: Result, known: list[Row | None]) -> list[Row | None]:
+        """The views of one picture, `drawn` in the places that `known` leaves open. Damage rejects its document.
 
         known: as many as the picture has views, or empty where it is not shown here.
         """
-        number, i = place
-        plan = self._documents[number]["plans"][image_numbers(self._documents[number])[i] or 0]
-        missing = [k for k, view in enumerate(known) if view is None]
-        try:
-            picture = self._decode(data, plan, self._shards[self._documents[number]["shard"]])
-            views = iter(render(picture, _views_of(plan, missing)))
-        except InputError as error:
-            error.member, error.segment = segment["member"], i
-            error.offset, error.size = segment["offset"], segment["size"]
-            self.rejected.setdefault(number, Rejection.from_error("write", error))
+        if isinstance(drawn, StorageError):
+            raise drawn
+        if isinstance(drawn, InputError):
+            number, i = place
+            segment = self._segment(place)
+            drawn.member, drawn.segment = segment["member"], i
+            drawn.offset, drawn.size = segment["offset"], segment["size"]
+            self.rejected.setdefault(number, Rejection.from_error("write", drawn))
             return []
         self._sound.add(place)
-        return [self._pixels(next(views)) if view is None else view for view in known]
+        views = iter(drawn["drawn"])
+        return [next(views) if view is None else view for view in known]
 
-    def _decode(self, data: bytes, plan: Row, url: str) -> Image.Image:
-        """Upright RGB of the planned size. StorageError if these are not the bytes that were planned."""
-        size = (plan["width"], plan["height"])
-        opened = open_picture(data, self._config.max_image_pixels)
-        if upright_size(opened, data) != size:
-            raise StorageError(f"{url} changed while it was read; run the job again")
-        picture = to_rgb(load_upright(opened))
-        if picture.size != size:
-            raise InputError(
-                Reason.DECODE_ERROR, f"{picture.width}x{picture.height} pixels; its header says {size[0]}x{size[1]}"
-            )
-        return picture
-
-    def _pixels(self, view: Image.Image) -> Row:
-        if self._config.pixels == "encoded":
-            data, kind = encode_view(view)
-            return {"data": data, "format": kind}
-        slicing = self._config.profile.slicing
-        if isinstance(slicing, QwenConfig):
-            return {"data": to_patches(view, slicing.patch, slicing.merge), "format": "patches"}
-        return {"data": to_planes(view), "format": "planes"}
-
-
-def _views_of(plan: Row, chosen: Sequence[int]) -> SlicePlan:
-    """The plan with some of its views alone."""
-    whole = plan_from_row(plan)
-    return replace(whole, views=tuple(whole.views[k] for k in chosen))
+    def _to_draw(self, places: Sequence[Place], known: Mapping[Place, list[Row | None]]) -> pa.Table:
+        """The encoded pictures of one shard, fetched, with the views of each that are missing."""
+        shard = self._shards[self._documents[places[0][0]]["shard"]]
+        segments = [self._segment(place) for place in places]
+        fetched = storage.read_ranges(shard, [(segment["offset"], segment["size"]) for segment in segments])
+        rows: list[dict[str, object]] = [
+            {
+                "url": shard,
+                "data": data,
+                "plan": self._plan(place),
+                "views": [k for k, view in enumerate(known.get(place, [])) if view is None],
+            }
+            for place, data in zip(places, fetched, strict=True)
+        ]
+        return table_from_rows(rows, TO_DRAW)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pyarrow as pa
 
@@ -17,6 +17,7 @@ from operators.layout import Part, image_numbers, text_labels
 from operators.pack_rows import WriteConfig, identity, pack_row
 from operators.rendering import Pictures
 from pipeline import ledger
+from pipeline.guard import Result
 from pipeline.operator import Row
 from pipeline.parquet import write_parquet
 from pipeline.schema import INDEX, REJECTS, pack_schema
@@ -31,10 +32,12 @@ class Write:
     """Turns tasks into reports: the file written, its counts, and the rows of REJECTS found while writing it."""
 
     name = "write"
-    version = 3
+    version = 4
 
-    def __init__(self, config: WriteConfig) -> None:
+    def __init__(self, config: WriteConfig, draw: Callable[[pa.Table], list[Result]]) -> None:
+        """draw: maps a table of pictures by operators.drawing.Draw: in a Guard, or here."""
         self._config = config
+        self._draw = draw
         self._older: OlderViews | None = None
 
     def __call__(self, table: pa.Table) -> pa.Table:
@@ -95,7 +98,7 @@ class Write:
     def _write_data(self, row: Row) -> tuple[Row, list[Row]]:
         note = note_of(row)
         documents = from_stream(row["payload"]).to_pylist()
-        pictures = Pictures(self._config, documents, note["shards"], self._older_views(note["older"]))
+        pictures = Pictures(self._config, self._draw, documents, note["shards"], self._older_views(note["older"]))
         counts: Counter[str] = Counter()
 
         def batches() -> Iterator[list[Row]]:

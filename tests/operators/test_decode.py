@@ -1,6 +1,7 @@
 """Every image is checked, its upright size kept, and its small pictures made; the encoded bytes stop here."""
 
 import io
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -9,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from operators.decode import COARSE_PIXELS, COLOUR_SIDE, FINE_PIXELS, Decode
+from operators.decode import COARSE_PIXELS, COLOUR_SIDE, FINE_PIXELS, Decode, Measure
 from operators.pictures import load_upright, open_picture, to_rgb
 from pipeline.errors import Reason
+from pipeline.guard import run_here
 from pipeline.schema import DECODED, READ
 
 EXIF_ORIENTATION = 0x0112
@@ -68,8 +70,8 @@ def rows_of(*documents, **changes):
 
 
 def decode(table, grey_pixels=COARSE_PIXELS, check_pixels=True, limit=10**8):
-    operator = Decode(max_image_pixels=limit, grey_pixels=grey_pixels, check_pixels=check_pixels)
-    decoded = operator(table)
+    task = Measure(max_image_pixels=limit, grey_pixels=grey_pixels, check_pixels=check_pixels)
+    decoded = Decode(partial(run_here, task))(table)
     assert decoded.schema == DECODED
     return decoded.to_pylist()
 

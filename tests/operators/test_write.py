@@ -3,6 +3,7 @@
 import io
 import json
 import tarfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ import pytest
 from PIL import Image, ImageDraw, JpegImagePlugin
 
 from operators.budget import BudgetConfig
-from operators.decode import FINE_PIXELS, Decode
+from operators.decode import FINE_PIXELS, Decode, Measure
+from operators.drawing import Draw
 from operators.layout import IGNORE
 from operators.pack import Pack, PackConfig
 from operators.pack_rows import WriteConfig
@@ -31,6 +33,7 @@ from operators.weights import ScoreConfig
 from operators.write import ROW_GROUP_PACKS, Write
 from pipeline.errors import Reason, StorageError
 from pipeline.formats import FORMATS
+from pipeline.guard import run_here
 from pipeline.ledger import close_counts, sort_rejects
 from pipeline.read import read_shard
 from pipeline.schema import INDEX, REJECTS, pack_schema
@@ -99,13 +102,17 @@ class Built:
         tokenizer = SentencePieceTokenizer(MODEL, self.profile.tokens.literals())
         self.vocabulary = resolve(self.profile, tokenizer)
         grey_pixels = FINE_PIXELS if budget else None
-        decode = Decode(max_image_pixels=LIMIT, grey_pixels=grey_pixels, check_pixels=pixels in {"none", "source"})
+        measure = Measure(max_image_pixels=LIMIT, grey_pixels=grey_pixels, check_pixels=pixels in {"none", "source"})
+        decode = Decode(partial(run_here, measure))
         operators = [decode, Slice(self.profile, MAX_REGIONS if budget else None), Tokenize(tokenizer)]
         if budget:
             operators.append(Score(ScoreConfig(), budget, self.profile.slicing, "cpu"))
         pack = Pack(PackConfig(), length, self.vocabulary, {0: {"in.tar": str(self.shard)}}, {0: "recipe"})
-        config = WriteConfig(self.profile, self.vocabulary, length, pixels, LIMIT, str(self.output))
-        self.write, self.reports, self.tasks = Write(config), [], []
+        config = WriteConfig(self.profile, self.vocabulary, length, pixels, str(self.output))
+        slicing = self.profile.slicing
+        patches = [slicing.patch, slicing.merge] if isinstance(slicing, QwenConfig) else None
+        draw = Draw(max_image_pixels=LIMIT, pixels=pixels, patches=patches)
+        self.write, self.reports, self.tasks = Write(config, partial(run_here, draw)), [], []
         for table in self.read():
             for operator in operators:
                 table = operator(table)  # noqa: PLW2901

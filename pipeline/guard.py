@@ -1,0 +1,223 @@
+"""Runs a task on rows in a child process, so that a row that kills or stalls it costs itself and nothing else.
+
+A picture can take down the C code that decodes it, or hold it for ever where no Python exception reaches; left in a
+Ray actor it is retried without end (19 deaths in 94 s), and without Ray it ends the run. Here it ends a child that
+holds nothing. The child marks each row that it has finished, so the row it died of is known without a search. That
+row is tried once more in a child of its own: what dies twice is a Fault, what survives was not to blame.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from pipeline.errors import InputError, Reason, StorageError
+from pipeline.operator import Row
+
+GRACE_SECONDS = 30
+"""A child that a timer of its own cannot end (it was stopped, say) is ended from outside so much later."""
+FAULT = pa.field("fault", pa.struct([("kind", pa.string()), ("reason", pa.string()), ("detail", pa.string())]))
+INPUT, STORAGE, BUG = "input", "storage", "bug"
+"""Kinds of fault that a child reports: an InputError, a StorageError, or a mistake in the task itself."""
+
+
+class Task(Protocol):
+    """What is done to one row: built in the child from a module's name, a function's name and plain data."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Columns of a result."""
+        ...
+
+    def __call__(self, row: Row) -> Row:
+        """The result of one row. InputError and StorageError are handed back to whoever asked."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSpec:
+    """How a child makes its task: `build(**options)` of a module. options: plain JSON values."""
+
+    build: Callable[..., Task]
+    """A function at the top of a module; the child imports it by name."""
+    options: dict[str, Any]
+    timeout_seconds: float
+    max_bytes: int
+    """Memory that the task may take before its allocations fail."""
+
+    def make(self) -> Task:
+        return self.build(**self.options)
+
+
+Result = Row | InputError | StorageError
+"""What one row gave: its result, or the error that its task raised."""
+
+
+class Guard:
+    """Maps tables row by row in a child that is started when first needed and replaced when it dies."""
+
+    def __init__(self, spec: TaskSpec) -> None:
+        self._spec = spec
+        self._child: _Child | None = None
+
+    def __call__(self, table: pa.Table) -> list[Result]:
+        """One result per row, in order. An error of either kind stands in its row's place; it is not raised.
+
+        A row that ends two children gives InputError decode-crash or decode-timeout. RuntimeError if the task has a
+        mistake.
+        """
+        results: list[Result] = []
+        while len(results) < table.num_rows:
+            found, death = self._try(table.slice(len(results)))
+            results += found
+            if death is not None:
+                alone, death = self._try(table.slice(len(results), 1))
+                results += alone if death is None else [self._fault(death)]
+        return results
+
+    def _try(self, table: pa.Table) -> tuple[list[Result], int | None]:
+        """Results of the first rows, and, if the child died before the last, its return code."""
+        if self._child is None:
+            self._child = _Child(self._spec)
+        results = list(self._child.map(table, self._spec.timeout_seconds + GRACE_SECONDS))
+        if len(results) == table.num_rows:
+            return results, None
+        death = self._child.bury()
+        self._child = None
+        return results, death
+
+    def _fault(self, death: int) -> InputError:
+        if death == -signal.SIGALRM:
+            detail = f"took over {self._spec.timeout_seconds:g} s, twice; see limits.decode_timeout_seconds"
+            return InputError(Reason.DECODE_TIMEOUT, detail)
+        how = f"signal {signal.Signals(-death).name}" if death < 0 else f"exit code {death}"
+        return InputError(Reason.DECODE_CRASH, f"ended its decoder by {how}, twice")
+
+
+class _Child:
+    """One process, two files that it shares with us, and a pipe each way. A table goes in, results come out."""
+
+    def __init__(self, spec: TaskSpec) -> None:
+        self._given, self._found = _shared_file(), _shared_file()
+        files = (self._given, self._found)
+        orders = {
+            "build": [spec.build.__module__, spec.build.__name__],
+            "options": spec.options,
+            "timeout_seconds": spec.timeout_seconds,
+            "max_bytes": spec.max_bytes,
+            "files": files,
+        }
+        environment = os.environ | {
+            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+            "ARROW_DEFAULT_MEMORY_POOL": "system",  # the others reserve a gigabyte before they give one byte
+            "OMP_NUM_THREADS": "1",
+        }
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "pipeline.guard_child", json.dumps(orders)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # libtiff and its like complain there of each picture
+            bufsize=0,
+            env=environment,
+            pass_fds=files,
+            start_new_session=True,  # Ctrl-C is for us; the child ends when our end of its pipe closes
+        )
+        self._close = weakref.finalize(self, _end, self._process, files)
+
+    def map(self, table: pa.Table, patience_seconds: float) -> Iterator[Result]:
+        """Results of the rows, fewer than there are if the child dies; `patience_seconds` is the most for one row."""
+        os.ftruncate(self._given, 0)
+        with os.fdopen(os.dup(self._given), "r+b", buffering=0) as file, pa.ipc.new_stream(file, table.schema) as out:
+            file.seek(0)
+            out.write_table(table)
+        num_done = 0
+        try:
+            self._input.write(b"\n")
+            while num_done < table.num_rows:
+                ready, _, _ = select.select([self._output], [], [], patience_seconds)
+                marks = os.read(self._output.fileno(), 1 << 16) if ready else b""
+                if not marks:
+                    break
+                num_done += len(marks)
+        except BrokenPipeError:
+            pass
+        yield from self._results(num_done)
+
+    def _results(self, num_rows: int) -> Iterator[Result]:
+        """The first so many results; behind them a row may be half written."""
+        if not num_rows:
+            return
+        stream = pa.ipc.open_stream(pa.py_buffer(mmap.mmap(self._found, 0, access=mmap.ACCESS_READ)))
+        for _ in range(num_rows):
+            yield from map(_result, stream.read_next_batch().to_pylist())
+
+    def bury(self) -> int:
+        """Ends the child if it has not ended, and tells how it did: a return code as subprocess has it."""
+        try:
+            code = self._process.wait(1)
+        except subprocess.TimeoutExpired:  # it neither works nor dies
+            self._process.kill()
+            self._process.wait()
+            code = -signal.SIGALRM
+        self._close()
+        return code
+
+    @property
+    def _input(self) -> Any:
+        return self._process.stdin
+
+    @property
+    def _output(self) -> Any:
+        return self._process.stdout
+
+
+def _end(process: subprocess.Popen[bytes], files: tuple[int, ...]) -> None:
+    process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
+    for file in files:
+        os.close(file)
+
+
+def _shared_file() -> int:
+    """An open file without a name: memory where the system has that, since pictures pass through it."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("lodepack")
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
+def _result(row: Row) -> Result:
+    fault = row.pop("fault")
+    if fault is None:
+        return row
+    if fault["kind"] == INPUT:
+        return InputError(Reason(fault["reason"]), fault["detail"])
+    if fault["kind"] == STORAGE:
+        return StorageError(fault["detail"])
+    raise RuntimeError(fault["detail"])
+
+
+def run_here(task: Task, table: pa.Table) -> list[Result]:
+    """What a Guard gives, without a child: for tasks that are trusted, and for tests of them."""
+    results: list[Result] = []
+    for row in table.to_pylist():
+        try:
+            results.append(task(row))
+        except (InputError, StorageError) as error:
+            results.append(error)
+    return results

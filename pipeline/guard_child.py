@@ -1,0 +1,101 @@
+"""The process in which a Guard's task runs: it may die at any row, and everybody is prepared for it.
+
+A line on standard input says that a table lies in the first shared file; each result is appended to the second, and a
+byte on standard output marks it. A timer of the system's ends the process when a row takes too long, also where C
+code holds the interpreter. It ends by itself when standard input closes.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import mmap
+import os
+import resource
+import signal
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.errors import InputError, Reason, StorageError
+from pipeline.guard import BUG, FAULT, INPUT, STORAGE, Task
+from pipeline.operator import Row
+
+OOM_SCORE = "1000"
+"""Where memory runs out, the kernel takes the child before whoever is waiting for it."""
+
+
+def main() -> None:
+    """Serves one Guard, until its end of the pipe closes."""
+    orders: dict[str, Any] = json.loads(sys.argv[1])
+    _limit(orders["max_bytes"])
+    module, name = orders["build"]
+    task: Task = getattr(importlib.import_module(module), name)(**orders["options"])
+    given, found = orders["files"]
+    marks = _keep_output()
+    schema = task.schema.append(FAULT)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    while sys.stdin.buffer.readline():
+        os.ftruncate(found, 0)
+        os.lseek(found, 0, os.SEEK_SET)
+        with os.fdopen(os.dup(found), "wb", buffering=0) as file, pa.ipc.new_stream(file, schema) as results:
+            for row in _rows(given):
+                signal.setitimer(signal.ITIMER_REAL, orders["timeout_seconds"])
+                results.write_batch(pa.RecordBatch.from_pylist([_run(task, row)], schema))
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                os.write(marks, b".")
+
+
+def _keep_output() -> int:
+    """Standard output, for marks alone: what a library prints there would pass for one."""
+    marks = os.dup(1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
+    return marks
+
+
+def _limit(max_bytes: int) -> None:
+    """Caps the memory of this process, as far as the system can: an allocation over it fails as a MemoryError."""
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    cap = max_bytes if most == resource.RLIM_INFINITY else min(max_bytes, most)
+    resource.setrlimit(resource.RLIMIT_DATA, (cap, most))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
+
+
+def _rows(file: int) -> Iterator[Row]:
+    for batch in pa.ipc.open_stream(pa.py_buffer(mmap.mmap(file, 0, access=mmap.ACCESS_READ))):
+        for i in range(batch.num_rows):
+            yield from batch.slice(i, 1).to_pylist()
+
+
+def _run(task: Task, row: Row) -> Row:
+    empty = dict.fromkeys(task.schema.names)
+    try:
+        return task(row) | {FAULT.name: None}
+    except InputError as error:
+        if isinstance(error.__cause__, MemoryError):
+            return empty | _out_of_memory()
+        return empty | {FAULT.name: {"kind": INPUT, "reason": str(error.reason), "detail": error.detail}}
+    except MemoryError:
+        return empty | _out_of_memory()
+    except StorageError as error:
+        return empty | {FAULT.name: {"kind": STORAGE, "reason": "", "detail": str(error)}}
+    except Exception:  # noqa: BLE001 - told to whoever asked, with its place
+        return empty | {FAULT.name: {"kind": BUG, "reason": "", "detail": traceback.format_exc()}}
+
+
+def _out_of_memory() -> Row:
+    detail = "needs more memory than a picture of limits.max_image_pixels may take"
+    return {FAULT.name: {"kind": INPUT, "reason": str(Reason.DECODE_CRASH), "detail": detail}}
+
+
+if __name__ == "__main__":
+    main()
