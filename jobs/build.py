@@ -35,6 +35,8 @@ class Progress(Protocol):
 
     def commit(self, left: int) -> None: ...
 
+    def notice(self, text: str) -> None: ...
+
 
 def run_job(
     resolved: Resolved, *, local: bool, workers: int | None, rebuild: bool, progress: Progress
@@ -97,21 +99,21 @@ class _Builder:
     def build_local(self) -> None:
         for chain, units in self._parts:
             self.rounds = 1
-            self._take(run_local(chain, units, self._progress.advance))
+            self._take(run_local(chain, units, self._progress.advance, self._progress.notice))
         if tasks := self._closing_tasks():
-            self._take(write_local(self._chain, tasks, self._progress.advance))
+            self._take(write_local(self._chain, tasks, self._progress.advance, self._progress.notice))
 
     def build_on_ray(self) -> None:
         if not self._plan.todo and not self._closings_left():
             return
         from pipeline import ray_runner  # starting Ray costs seconds that a local run need not pay
 
-        with ray_runner.cluster(self._resolved.job.address, show_progress=True):
+        hear = (self._workers, self._on_reports, self._progress.notice)
+        with ray_runner.cluster(self._resolved.job.address, show_progress=True) as connection:
             for chain, units in self._parts:
-                rounds = ray_runner.run_ray(chain, units, self._workers, self._on_reports)
-                self.rounds = max(self.rounds, rounds)
+                self.rounds = max(self.rounds, ray_runner.run_ray(connection, chain, units, *hear))
             if tasks := self._closing_tasks():
-                ray_runner.write_ray(self._chain, tasks, self._workers, self._on_reports)
+                ray_runner.write_ray(connection, self._chain, tasks, *hear)
 
     def _take(self, reports: Generator[pa.Table]) -> None:
         with closing(reports):

@@ -40,6 +40,7 @@ from pipeline.chain import Chain, Pool, Stage, read
 from pipeline.closing import Carried, Closing
 from pipeline.errors import ConfigError, StorageError
 from pipeline.guard import Guard, Task, TaskSpec
+from pipeline.monitor import Beat
 from pipeline.operator import Operator
 from pipeline.read import READ_VERSION
 from pipeline.schema import SCHEMA_VERSION
@@ -147,6 +148,7 @@ def build_chain(resolved: Resolved) -> Chain:
         pack_pool=_required(resources.pack),
         close=partial(_close, job.pack, job.sequence_length, resolved.vocabulary),
         write=Stage("write", partial(_write, config, _guarded(Draw, drawing, job)), _required(resources.write)),
+        stall_seconds=job.limits.stall_seconds,
     )
 
 
@@ -219,15 +221,17 @@ def _required(section: PoolSection) -> Pool:
     return Pool(section.cpus, section.gpus, *section.actors, section.batch_size)
 
 
-def _same(operator: Operator) -> Operator:
+def _same(operator: Operator, _: Beat) -> Operator:
     return operator
 
 
-def _tokenize(url: str, profile: Profile) -> Operator:
+def _tokenize(url: str, profile: Profile, _: Beat) -> Operator:
     return Tokenize(_open_tokenizer(_read_tokenizer(url), profile, url), profile.chat)
 
 
-def _score(scoring: ScoreConfig, budget: BudgetConfig | None, profile: Profile, url: str, device: str) -> Operator:
+def _score(
+    scoring: ScoreConfig, budget: BudgetConfig | None, profile: Profile, url: str, device: str, _: Beat
+) -> Operator:
     from operators.score import Score  # torch takes seconds to import: only the actors that score pay for it
 
     slicing = profile.slicing if isinstance(profile.slicing, QwenConfig) else None
@@ -248,12 +252,12 @@ def _guarded(task: Callable[..., Task], options: dict[str, Any], job: Job) -> Ta
     return TaskSpec(task, options, job.limits.decode_timeout_seconds, most)
 
 
-def _decode(measuring: TaskSpec) -> Operator:
-    return Decode(Guard(measuring))
+def _decode(measuring: TaskSpec, beat: Beat) -> Operator:
+    return Decode(Guard(measuring, beat))
 
 
-def _write(config: WriteConfig, drawing: TaskSpec) -> Operator:
-    return Write(config, Guard(drawing))
+def _write(config: WriteConfig, drawing: TaskSpec, beat: Beat) -> Operator:
+    return Write(config, Guard(drawing, beat))
 
 
 def _close(

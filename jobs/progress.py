@@ -62,6 +62,9 @@ class Screen:
             self._tasks[operator] = self._bars.add_task(operator, total=None)
         self._bars.advance(self._tasks[operator], rows)
 
+    def notice(self, text: str) -> None:
+        self._console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
+
     def commit(self, left: int) -> None:
         self._bars.update(self._tasks["units"], completed=self._units - left)
 

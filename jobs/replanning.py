@@ -16,6 +16,7 @@ from operators.replay import replay
 from operators.slicing.qwen import QwenConfig
 from operators.weights import ScoreConfig
 from pipeline.chain import Chain, Pool, Stage
+from pipeline.monitor import Beat
 from pipeline.operator import Operator
 from pipeline.types import Unit
 from pipeline.units import recipe_difference
@@ -61,7 +62,9 @@ def replan_chain(resolved: Resolved, chain: Chain, units: Sequence[Unit]) -> Cha
     return replace(chain, read=replay, stages=stages)
 
 
-def _replan(scoring: ScoreConfig, budget: BudgetConfig | None, profile: Profile, url: str, *, keeps: bool) -> Operator:
+def _replan(
+    scoring: ScoreConfig, budget: BudgetConfig | None, profile: Profile, url: str, _: Beat, *, keeps: bool
+) -> Operator:
     from operators.apportion import Apportion  # imports torch, which takes seconds: only the actors that need it pay
 
     slicing = profile.slicing if isinstance(profile.slicing, QwenConfig) else None

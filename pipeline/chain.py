@@ -13,6 +13,7 @@ import pyarrow as pa
 from pipeline import storage
 from pipeline.closing import Carried, Closing
 from pipeline.formats import FORMATS
+from pipeline.monitor import Beat
 from pipeline.operator import Gatherer, Operator
 from pipeline.read import read_shard
 from pipeline.types import Unit
@@ -38,7 +39,8 @@ class Stage:
     """
 
     name: str
-    build: Callable[[], Operator]
+    build: Callable[[Beat], Operator]
+    """Given what the operator calls while it works long on one table."""
     pool: Pool | None
 
 
@@ -56,6 +58,8 @@ class Chain:
     close: Callable[[Closing, Carried], Iterator[pa.Table]]
     """The tasks of a closing unit."""
     write: Stage
+    stall_seconds: float
+    """A run in which nothing has moved for so long is stuck."""
 
     def pools(self) -> list[tuple[Pool, tuple[Stage, ...]]]:
         """Stages grouped by the actors that run them."""

@@ -24,6 +24,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from pipeline.errors import InputError, Reason, StorageError
+from pipeline.monitor import Beat
 from pipeline.operator import Row
 
 GRACE_SECONDS = 30
@@ -68,8 +69,10 @@ Result = Row | InputError | StorageError
 class Guard:
     """Maps tables row by row in a child that is started when first needed and replaced when it dies."""
 
-    def __init__(self, spec: TaskSpec) -> None:
+    def __init__(self, spec: TaskSpec, beat: Beat) -> None:
+        """beat: called after each row, and after each death."""
         self._spec = spec
+        self._beat = beat
         self._child: _Child | None = None
 
     def __call__(self, table: pa.Table) -> list[Result]:
@@ -91,9 +94,10 @@ class Guard:
         """Results of the first rows, and, if the child died before the last, its return code."""
         if self._child is None:
             self._child = _Child(self._spec)
-        results = list(self._child.map(table, self._spec.timeout_seconds + GRACE_SECONDS))
+        results = list(self._child.map(table, self._spec.timeout_seconds + GRACE_SECONDS, self._beat))
         if len(results) == table.num_rows:
             return results, None
+        self._beat()
         death = self._child.bury()
         self._child = None
         return results, death
@@ -136,7 +140,7 @@ class _Child:
         )
         self._close = weakref.finalize(self, _end, self._process, files)
 
-    def map(self, table: pa.Table, patience_seconds: float) -> Iterator[Result]:
+    def map(self, table: pa.Table, patience_seconds: float, beat: Beat) -> Iterator[Result]:
         """Results of the rows, fewer than there are if the child dies; `patience_seconds` is the most for one row."""
         os.ftruncate(self._given, 0)
         with os.fdopen(os.dup(self._given), "r+b", buffering=0) as file, pa.ipc.new_stream(file, table.schema) as out:
@@ -151,6 +155,7 @@ class _Child:
                 if not marks:
                     break
                 num_done += len(marks)
+                beat()
         except BrokenPipeError:
             pass
         yield from self._results(num_done)

@@ -1,28 +1,36 @@
 """Drives the chain as one streaming Ray Data pipeline. The only module that imports Ray.
 
 Rows stream through pools of actors; `pack` is one actor whose memory may vanish. A round that ends with units
-missing is followed by another over those units, as long as rounds commit anything.
+missing, or in which nothing moves any more, is followed by another over those units, as long as rounds commit
+anything.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import queue
 import re
 import socket
 import sys
+import threading
+import time
+import uuid
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 import ray
 from ray.data import ActorPoolStrategy, DataContext
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline.chain import Chain, Pool, Stage
 from pipeline.errors import ConfigError, LodepackError, StorageError
 from pipeline.feasibility import Node, fit_pools, share_out
+from pipeline.monitor import Monitor, place_of
 from pipeline.operator import Operator
 from pipeline.types import Unit
 
@@ -35,40 +43,97 @@ LEAST_CPUS = 0.01
 """Smallest share that --workers may leave: a hundred processes on one core do nothing but wait for one another."""
 MAX_IDLE_ROUNDS = 3
 """Rounds in a row that may end without a unit committed: storage failed, or an actor forgot what it had gathered."""
-PACK, WRITE = "pack", "write"
+READ, PACK, WRITE = "read", "pack", "write"
+MONITOR = "lodepack-monitor"
+BEAT_SECONDS = 1.0
+"""A long table sends no more beats than one in so long."""
+POLL_SECONDS = 1.0
+ANSWER_SECONDS = 60.0
+"""A monitor is given so long to answer: every node may be busy."""
+QUEUED_TABLES = 4
+"""Reports that may wait for the commit of others."""
+
+
+class _Told:
+    """Tells the run's monitor what this process holds. Nobody waits for the monitor, and it may be gone."""
+
+    def __init__(self, monitor: Any) -> None:
+        self._monitor = monitor
+        self._worker = ray.get_runtime_context().get_actor_id() or f"task {ray.get_runtime_context().get_task_id()}"
+        self._beaten = time.monotonic()
+
+    def begin(self, operator: str, place: str) -> None:
+        self._monitor.begin.remote(self._worker, operator, place)
+
+    def end(self, num_rows: int) -> None:
+        self._monitor.end.remote(self._worker, num_rows)
+
+    def beat(self) -> None:
+        if time.monotonic() - self._beaten > BEAT_SECONDS:
+            self._beaten = time.monotonic()
+            self._monitor.beat.remote()
 
 
 class _Operators:
     """A pool's actor: makes its operators once, then maps tables."""
 
-    def __init__(self, stages: Sequence[Stage]) -> None:
-        self._operators: list[Operator] = [stage.build() for stage in stages]
+    def __init__(self, monitor: Any, stages: Sequence[Stage]) -> None:
+        self._told = _Told(monitor)
+        self._operators: list[tuple[str, Operator]] = [(stage.name, stage.build(self._told.beat)) for stage in stages]
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        for operator in self._operators:
+        for name, operator in self._operators:
+            self._told.begin(name, place_of(table))
             table = operator(table)
+            self._told.end(table.num_rows)
         return table
 
 
 class _Packer:
     """The one actor of `pack`."""
 
-    def __init__(self, chain: Chain, units: Sequence[Unit]) -> None:
+    def __init__(self, monitor: Any, chain: Chain, units: Sequence[Unit]) -> None:
+        self._told = _Told(monitor)
         self._pack = chain.pack(units)
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
+        self._told.begin(PACK, place_of(table))
         yield from self._pack(table)
+        self._told.end(table.num_rows)
+
+
+class Cluster:
+    """A connection to Ray."""
+
+    def __init__(self, address: str | None) -> None:
+        """Uses the connection that is there already and leaves it open; otherwise makes one, to `address`,
+        to RAY_ADDRESS, or to a new cluster on this machine that ends with us. StorageError if nobody answers there.
+        """
+        self._address = address
+        self._is_ours = not ray.is_initialized()
+        if self._is_ours:
+            _connect(address)
+
+    def close(self) -> None:
+        if self._is_ours:
+            ray.shutdown()
+
+    def restart(self) -> bool:
+        """Gives up every actor and task that this connection has and makes another; False if it is not ours."""
+        if self._is_ours:
+            ray.shutdown()
+            _connect(self._address)
+        return self._is_ours
+
+
+class _StalledError(StorageError):
+    """Nothing has moved for as long as the job allows."""
 
 
 @contextmanager
-def cluster(address: str | None, *, show_progress: bool) -> Iterator[None]:
-    """A connection to the cluster at `address`, at RAY_ADDRESS, or to a new one on this machine that ends with us.
-
-    A connection that is there already is used and left open. StorageError if there is no cluster at the address.
-    """
-    is_ours = not ray.is_initialized()
-    if is_ours:
-        _connect(address)
+def cluster(address: str | None, *, show_progress: bool) -> Iterator[Cluster]:
+    """The Cluster at `address`, with Ray's own talk turned down, for the length of a block."""
+    connection = Cluster(address)
     context = DataContext.get_current()
     context.target_max_block_size = BLOCK_BYTES
     context.enable_progress_bars = show_progress and sys.stderr.isatty()
@@ -81,10 +146,9 @@ def cluster(address: str | None, *, show_progress: bool) -> Iterator[None]:
     # Of an input too small to keep every actor busy, which is nobody's mistake.
     warnings.filterwarnings("ignore", message="The minimum number of concurrent actors")
     try:
-        yield
+        yield connection
     finally:
-        if is_ours:
-            ray.shutdown()
+        connection.close()
 
 
 def _connect(address: str | None) -> None:
@@ -133,15 +197,20 @@ def _last_line(error: BaseException) -> str:
 
 
 def run_ray(
-    chain: Chain, units: Sequence[Unit], workers: int | None, on_reports: Callable[[pa.Table], set[int]]
+    connection: Cluster,
+    chain: Chain,
+    units: Sequence[Unit],
+    workers: int | None,
+    on_reports: Callable[[pa.Table], set[int]],
+    on_notice: Callable[[str], None],
 ) -> int:
     """Runs all units; returns the rounds it took: 1, and one more each time an actor lost what it had gathered.
 
-    on_reports takes the reports of `write` and returns the numbers of the units still open.
+    on_reports takes the reports of `write` and returns the numbers of the units still open. on_notice hears, in a
+    line, why units are run again.
 
     Raises StorageError after MAX_IDLE_ROUNDS rounds without a commit, or what an operator raised.
     """
-    pools = _sized_pools(chain, workers)
     todo = list(units)
     rounds = idle_rounds = 0
     while todo:
@@ -151,33 +220,125 @@ def run_ray(
             f"{len(todo)} units did not come through: actors lost their rows in each of {MAX_IDLE_ROUNDS} rounds; "
             "run again to resume, with fewer actors if memory is short"
         )
+        why = "actors died with rows in their memory"
         try:
-            for table in _round(chain, todo, pools):
+            pools = _sized_pools(chain, workers)  # anew each round: a node may be gone
+            for table in _watched(partial(_round, chain, todo, pools), chain.stall_seconds):
                 left = on_reports(table)
         except ray.exceptions.RayError as error:
             failure = _cause(error)
+            why = str(failure)
+        except _StalledError as stall:
+            failure, why = stall, str(stall)
+            if not connection.restart():
+                raise
+        except ConfigError as error:
+            if rounds == 1:
+                raise
+            failure = StorageError(f"{error}; the cluster has shrunk since the run began")
         idle_rounds = idle_rounds + 1 if len(left) == len(todo) else 0
         if idle_rounds == MAX_IDLE_ROUNDS or isinstance(failure, ConfigError):
             raise failure
         todo = [unit for unit in todo if unit.number in left]
+        if todo:
+            on_notice(f"round {rounds} left {len(todo)} unit(s) open ({why}); they run again")
     return rounds
 
 
 def write_ray(
-    chain: Chain, tables: Sequence[pa.Table], workers: int | None, on_reports: Callable[[pa.Table], set[int]]
+    connection: Cluster,
+    chain: Chain,
+    tables: Sequence[pa.Table],
+    workers: int | None,
+    on_reports: Callable[[pa.Table], set[int]],
+    on_notice: Callable[[str], None],
 ) -> None:
     """Writes tasks that are there already. StorageError, or what `write` raised, after MAX_IDLE_ROUNDS attempts."""
-    pools = _sized_pools(chain, workers)
     for attempt in range(1, MAX_IDLE_ROUNDS + 1):
-        dataset = ray.data.from_arrow([table.combine_chunks() for table in tables])
         try:
-            for reports in _batches(_map(dataset, _Operators, ((chain.write,),), WRITE, pools[WRITE])):
+            pools = _sized_pools(chain, workers)
+            for reports in _watched(partial(_write_round, chain, tables, pools), chain.stall_seconds):
                 on_reports(reports)
-        except ray.exceptions.RayError as error:
-            if attempt == MAX_IDLE_ROUNDS:
-                raise _cause(error) from None
+        except (ray.exceptions.RayError, _StalledError) as error:
+            failure = error if isinstance(error, _StalledError) else _cause(error)
+            if attempt == MAX_IDLE_ROUNDS or (isinstance(error, _StalledError) and not connection.restart()):
+                raise failure from None
+            on_notice(f"the closing units run again ({failure})")
         else:
             return
+
+
+def _watched(start: Callable[[Any], Iterator[pa.Table]], stall_seconds: float) -> Iterator[pa.Table]:
+    """The tables of a round that is started with a monitor. _StalledError once nothing has moved for so long.
+
+    Another thread waits for Ray, which may never answer.
+    """
+    monitor = _start_monitor()
+    found: queue.Queue[pa.Table | BaseException | None] = queue.Queue(QUEUED_TABLES)
+    ended = threading.Event()
+
+    def pull() -> None:
+        last: BaseException | None = None
+        try:
+            for table in start(monitor):
+                if not _put(found, table, ended):
+                    return
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            last = error
+        _put(found, last, ended)
+
+    threading.Thread(target=pull, daemon=True, name="lodepack-round").start()
+    try:
+        while True:
+            try:
+                item = found.get(timeout=min(POLL_SECONDS, stall_seconds))
+            except queue.Empty:
+                _raise_if_stalled(monitor, stall_seconds)
+                continue
+            if item is None:
+                return
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+            monitor.beat.remote()  # whatever the commit of these took
+    finally:
+        ended.set()
+        ray.kill(monitor)
+
+
+def _put(found: queue.Queue[Any], item: Any, ended: threading.Event) -> bool:
+    """Hands over an item, unless nobody takes it any more."""
+    while not ended.is_set():
+        try:
+            found.put(item, timeout=POLL_SECONDS)
+        except queue.Full:
+            continue
+        return True
+    return False
+
+
+def _start_monitor() -> Any:
+    """The run's monitor, beside the driver and with a name by which others find it; it may be lost and come back."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    options = {"num_cpus": 0, "max_restarts": -1, "scheduling_strategy": here}
+    return ray.remote(Monitor).options(name=f"{MONITOR}-{uuid.uuid4().hex}", **options).remote()
+
+
+def _raise_if_stalled(monitor: Any, stall_seconds: float) -> None:
+    """_StalledError with where everything stands. A monitor that does not answer tells nothing, or is stuck too."""
+    try:
+        stall = ray.get(monitor.stall.remote(stall_seconds), timeout=max(ANSWER_SECONDS, stall_seconds))
+    except ray.exceptions.GetTimeoutError:
+        stall = f"the cluster has not answered for {max(ANSWER_SECONDS, stall_seconds):.0f} s"
+    except ray.exceptions.RayError:  # it has just died, and begins anew
+        return
+    if stall is not None:
+        raise _StalledError(f"{stall}; see limits.stall_seconds")
+
+
+def _write_round(chain: Chain, tables: Sequence[pa.Table], pools: dict[str, Pool], monitor: Any) -> Iterator[pa.Table]:
+    dataset = ray.data.from_arrow([table.combine_chunks() for table in tables])
+    yield from _batches(_map(dataset, _Operators, (monitor, (chain.write,)), WRITE, pools[WRITE]))
 
 
 def _sized_pools(chain: Chain, workers: int | None) -> dict[str, Pool]:
@@ -198,21 +359,27 @@ def _sized_pools(chain: Chain, workers: int | None) -> dict[str, Pool]:
     return fit_pools(pools, nodes, chain.read_cpus)
 
 
-def _round(chain: Chain, units: Sequence[Unit], pools: dict[str, Pool]) -> Iterator[pa.Table]:
+def _round(chain: Chain, units: Sequence[Unit], pools: dict[str, Pool], monitor: Any) -> Iterator[pa.Table]:
     items = [{"unit": i, "shard": number} for i, unit in enumerate(units) for number in range(len(unit.shards))]
 
     def read_shards(table: pa.Table) -> Iterator[pa.Table]:
+        told = _Told(monitor)
         for item in table.to_pylist():
             unit = units[item["unit"]]
-            yield from chain.read(unit, item["shard"])
+            told.begin(READ, f"unit {unit.number}, {unit.shards[item['shard']].name}")
+            for found in chain.read(unit, item["shard"]):
+                told.end(found.num_rows)
+                yield found
+                told.begin(READ, f"{place_of(found)}, and what follows")
+            told.end(0)
 
     dataset = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
         read_shards, batch_size=1, batch_format="pyarrow", num_cpus=chain.read_cpus, max_retries=MAX_DEATHS
     )
     for _, stages in chain.pools():
-        dataset = _map(dataset, _Operators, (stages,), stages[0].name, pools[stages[0].name])
-    dataset = _map(dataset, _Packer, (chain, units), PACK, pools[PACK])
-    dataset = _map(dataset, _Operators, ((chain.write,),), WRITE, pools[WRITE])
+        dataset = _map(dataset, _Operators, (monitor, stages), stages[0].name, pools[stages[0].name])
+    dataset = _map(dataset, _Packer, (monitor, chain, units), PACK, pools[PACK])
+    dataset = _map(dataset, _Operators, (monitor, (chain.write,)), WRITE, pools[WRITE])
     yield from _batches(dataset)
 
 

@@ -29,9 +29,9 @@ if os.environ.get("CI"):
 
 
 @pytest.fixture(scope="session")
-def ray_session() -> Iterator[None]:
-    with ray_runner.cluster(None, show_progress=False):
-        yield
+def ray_session() -> Iterator[ray_runner.Cluster]:
+    with ray_runner.cluster(None, show_progress=False) as connection:
+        yield connection
 
 
 @pytest.fixture(scope="session")

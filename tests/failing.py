@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipeline.errors import ConfigError, StorageError
+from pipeline.monitor import Beat
 
 
 class Failing:
@@ -40,5 +41,5 @@ class Hopeless(Failing):
         raise StorageError(f"s3://bucket/shard.tar: access denied to {table.num_columns} columns; check the key")
 
 
-def make(kind: type[Failing], mended: Path) -> Failing:
+def make(kind: type[Failing], mended: Path, _: Beat) -> Failing:
     return kind(mended)

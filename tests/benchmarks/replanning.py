@@ -62,7 +62,7 @@ def units(given: Resolved) -> tuple[Unit, ...]:
 
 def drive(chain: Chain, given: tuple[Unit, ...]) -> tuple[dict[str, float], int]:
     """CPU seconds of each operator and of reading, up to the tasks of `write`; and the samples that came through."""
-    operators = [(stage.name, stage.build()) for stage in chain.stages]
+    operators = [(stage.name, stage.build(lambda: None)) for stage in chain.stages]
     pack = chain.pack(given)
     spent = dict.fromkeys(("read", *(name for name, _ in operators), "pack"), 0.0)
     samples = 0

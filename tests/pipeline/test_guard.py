@@ -23,7 +23,7 @@ STALLS = ("sleep", "hold", "spin")
 
 
 def guarded(folder: Path, timeout_seconds: float = 20, max_bytes: int = 1 << 30) -> Guard:
-    return Guard(TaskSpec(Trying, {"notes": str(folder)}, timeout_seconds, max_bytes))
+    return Guard(TaskSpec(Trying, {"notes": str(folder)}, timeout_seconds, max_bytes), lambda: None)
 
 
 def words(*names: str) -> pa.Table:

@@ -15,6 +15,7 @@ from jobs.spec import load_job
 from pipeline import ray_runner
 from pipeline.chain import Chain, Stage
 from pipeline.errors import ConfigError, StorageError
+from pipeline.ray_runner import Cluster
 from pipeline.types import Source, Unit
 from pipeline.units import list_shards
 from tests.failing import Failing, Hopeless, Unbuildable, make
@@ -30,31 +31,31 @@ def chain_with(kind: type[Failing], folder: Path) -> tuple[Chain, list[Unit]]:
     return replace(chain, stages=stages), [Unit(0, tuple(list_shards([pattern])), Source("interleaved"))]
 
 
-@pytest.mark.usefixtures("ray_session")
-def test_a_storage_error_in_an_actor_is_tried_again(tmp_path: Path) -> None:
+def test_a_storage_error_in_an_actor_is_tried_again(ray_session: Cluster, tmp_path: Path) -> None:
     chain, units = chain_with(Failing, tmp_path)
     kinds: list[str] = []
+    notices: list[str] = []
 
     def on_reports(table: pa.Table) -> set[int]:
         kinds.extend(table["kind"].to_pylist())
         return set() if len(kinds) == 3 else {0}
 
-    assert ray_runner.run_ray(chain, units, None, on_reports) == 2
+    assert ray_runner.run_ray(ray_session, chain, units, None, on_reports, notices.append) == 2
     assert sorted(kinds) == ["data", "index", "summary"]
+    assert [text.partition(" (")[0] for text in notices] == ["round 1 left 1 unit(s) open"]
+    assert "the network is down" in notices[0]
 
 
-@pytest.mark.usefixtures("ray_session")
-def test_a_storage_error_that_stays_ends_the_run_in_its_own_words(tmp_path: Path) -> None:
+def test_a_storage_error_that_stays_ends_the_run_in_its_own_words(ray_session: Cluster, tmp_path: Path) -> None:
     chain, units = chain_with(Hopeless, tmp_path)
     with pytest.raises(StorageError, match=r"^s3://bucket/shard\.tar: access denied to \d+ columns; check the key$"):
-        ray_runner.run_ray(chain, units, None, lambda _: {0})
+        ray_runner.run_ray(ray_session, chain, units, None, lambda _: {0}, lambda _: None)
 
 
-@pytest.mark.usefixtures("ray_session")
-def test_a_config_error_in_an_actor_ends_the_run_at_once_in_its_own_words(tmp_path: Path) -> None:
+def test_a_config_error_in_an_actor_ends_the_run_at_once_in_its_own_words(ray_session: Cluster, tmp_path: Path) -> None:
     chain, units = chain_with(Unbuildable, tmp_path)
     with pytest.raises(ConfigError, match=r"^tokenizer gone.model cannot be read; train one$"):
-        ray_runner.run_ray(chain, units, None, lambda _: {0})
+        ray_runner.run_ray(ray_session, chain, units, None, lambda _: {0}, lambda _: None)
 
 
 def test_an_address_where_nobody_listens_is_refused_within_seconds(monkeypatch: pytest.MonkeyPatch) -> None:

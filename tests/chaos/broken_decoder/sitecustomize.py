@@ -21,7 +21,7 @@ DEEDS = {
 _load = ImageFile.ImageFile.load
 
 
-def load(picture):  # noqa: ANN001, ANN201
+def load(picture):
     """What `load` does, after the deed that the picture's bytes ask for."""
     data = picture.fp.getvalue() if hasattr(picture.fp, "getvalue") else b""
     found = re.search(rb"poison:([a-z]+);", data)
