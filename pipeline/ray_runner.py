@@ -11,6 +11,7 @@ import logging
 import os
 import queue
 import re
+import signal
 import socket
 import sys
 import threading
@@ -18,11 +19,14 @@ import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
 import pyarrow as pa
+
+# Read when Ray is imported: any call that finds no cluster would start one, also behind a cluster that we gave up.
+os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
 import ray
 from ray.data import ActorPoolStrategy, DataContext
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -50,6 +54,7 @@ BEAT_SECONDS = 1.0
 POLL_SECONDS = 1.0
 ANSWER_SECONDS = 60.0
 """A monitor is given so long to answer: every node may be busy."""
+LEAVE_SECONDS = 30.0
 QUEUED_TABLES = 4
 """Reports that may wait for the commit of others."""
 
@@ -110,6 +115,8 @@ class Cluster:
         to RAY_ADDRESS, or to a new cluster on this machine that ends with us. StorageError if nobody answers there.
         """
         self._address = address
+        self.puller: threading.Thread | None = None
+        """Whoever waits for the tables of a round."""
         self._is_ours = not ray.is_initialized()
         if self._is_ours:
             _connect(address)
@@ -122,6 +129,8 @@ class Cluster:
         """Gives up every actor and task that this connection has and makes another; False if it is not ours."""
         if self._is_ours:
             ray.shutdown()
+            if self.puller is not None:
+                self.puller.join(LEAVE_SECONDS)  # it still speaks to the cluster that is gone
             _connect(self._address)
         return self._is_ours
 
@@ -162,8 +171,11 @@ def _connect(address: str | None) -> None:
     try:
         if address:
             _knock(address)
+        before = signal.getsignal(signal.SIGTERM)
         with _no_stderr():
             ray.init(address=address, **options)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)  # Ray's own handler exits without a word
     except (OSError, RuntimeError, ValueError) as error:
         where = f"cluster at {address}" if address else "a cluster on this machine"
         raise StorageError(
@@ -223,7 +235,7 @@ def run_ray(
         why = "actors died with rows in their memory"
         try:
             pools = _sized_pools(chain, workers)  # anew each round: a node may be gone
-            for table in _watched(partial(_round, chain, todo, pools), chain.stall_seconds):
+            for table in _watched(connection, partial(_round, chain, todo, pools), chain.stall_seconds):
                 left = on_reports(table)
         except ray.exceptions.RayError as error:
             failure = _cause(error)
@@ -257,7 +269,7 @@ def write_ray(
     for attempt in range(1, MAX_IDLE_ROUNDS + 1):
         try:
             pools = _sized_pools(chain, workers)
-            for reports in _watched(partial(_write_round, chain, tables, pools), chain.stall_seconds):
+            for reports in _watched(connection, partial(_write_round, chain, tables, pools), chain.stall_seconds):
                 on_reports(reports)
         except (ray.exceptions.RayError, _StalledError) as error:
             failure = error if isinstance(error, _StalledError) else _cause(error)
@@ -268,7 +280,9 @@ def write_ray(
             return
 
 
-def _watched(start: Callable[[Any], Iterator[pa.Table]], stall_seconds: float) -> Iterator[pa.Table]:
+def _watched(
+    connection: Cluster, start: Callable[[Any], Iterator[pa.Table]], stall_seconds: float
+) -> Iterator[pa.Table]:
     """The tables of a round that is started with a monitor. _StalledError once nothing has moved for so long.
 
     Another thread waits for Ray, which may never answer.
@@ -287,7 +301,8 @@ def _watched(start: Callable[[Any], Iterator[pa.Table]], stall_seconds: float) -
             last = error
         _put(found, last, ended)
 
-    threading.Thread(target=pull, daemon=True, name="lodepack-round").start()
+    connection.puller = threading.Thread(target=pull, daemon=True, name="lodepack-round")
+    connection.puller.start()
     try:
         while True:
             try:
@@ -303,7 +318,8 @@ def _watched(start: Callable[[Any], Iterator[pa.Table]], stall_seconds: float) -
             monitor.beat.remote()  # whatever the commit of these took
     finally:
         ended.set()
-        ray.kill(monitor)
+        with suppress(ray.exceptions.RayError, RuntimeError):
+            ray.kill(monitor)
 
 
 def _put(found: queue.Queue[Any], item: Any, ended: threading.Event) -> bool:

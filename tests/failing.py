@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 
+from jobs.chain import build_chain, resolve_job
+from jobs.spec import load_job
+from pipeline.chain import Chain, Stage
 from pipeline.errors import ConfigError, StorageError
 from pipeline.monitor import Beat
+from pipeline.types import Source, Unit
+from pipeline.units import list_shards
+from tests.support import QUICKSTART, ROOT, write_small_shards
 
 
 class Failing:
@@ -24,6 +33,24 @@ class Failing:
             return table
         self._mended.touch()
         raise StorageError("s3://bucket/shard.tar: the network is down; wait for it")
+
+
+class Stalling(Failing):
+    """An operator that never comes back from its first table."""
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        if not self._mended.exists():
+            self._mended.touch()
+            time.sleep(3600)
+        return table
+
+
+class Stuck(Failing):
+    """An operator that does not come back from any table for longer than a test waits."""
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        time.sleep(45)
+        return table
 
 
 class Unbuildable(Failing):
@@ -43,3 +70,14 @@ class Hopeless(Failing):
 
 def make(kind: type[Failing], mended: Path, _: Beat) -> Failing:
     return kind(mended)
+
+
+def chain_with(kind: type[Failing], folder: Path, stall_seconds: float = 900) -> tuple[Chain, list[Unit]]:
+    """The quickstart's chain with a failing operator at its end, and a unit of two documents."""
+    pattern = write_small_shards(folder / "in", 1, 2)
+    fields = [f"tokenizer={ROOT}/jobs/samples/tokenizer.model", "score=null", "budget=none"]
+    fields.append(f"limits.stall_seconds={stall_seconds}")
+    job = load_job(str(QUICKSTART), fields, input__shards=pattern, output=str(folder / "out"))
+    chain = build_chain(resolve_job(job))
+    stages = (*chain.stages, Stage("failing", partial(make, kind, folder / "mended"), None))
+    return replace(chain, stages=stages), [Unit(0, tuple(list_shards([pattern])), Source("interleaved"))]

@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import time
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
-from jobs.chain import build_chain, resolve_job
-from jobs.spec import load_job
 from pipeline import ray_runner
-from pipeline.chain import Chain, Stage
 from pipeline.errors import ConfigError, StorageError
 from pipeline.ray_runner import Cluster
-from pipeline.types import Source, Unit
-from pipeline.units import list_shards
-from tests.failing import Failing, Hopeless, Unbuildable, make
-from tests.support import QUICKSTART, ROOT, write_small_shards
-
-
-def chain_with(kind: type[Failing], folder: Path) -> tuple[Chain, list[Unit]]:
-    pattern = write_small_shards(folder / "in", 1, 2)
-    fields = [f"tokenizer={ROOT}/jobs/samples/tokenizer.model", "score=null", "budget=none"]
-    job = load_job(str(QUICKSTART), fields, input__shards=pattern, output=str(folder / "out"))
-    chain = build_chain(resolve_job(job))
-    stages = (*chain.stages, Stage("failing", partial(make, kind, folder / "mended"), None))
-    return replace(chain, stages=stages), [Unit(0, tuple(list_shards([pattern])), Source("interleaved"))]
+from tests.failing import Failing, Hopeless, Stuck, Unbuildable, chain_with
+from tests.support import ROOT
 
 
 def test_a_storage_error_in_an_actor_is_tried_again(ray_session: Cluster, tmp_path: Path) -> None:
@@ -56,6 +43,42 @@ def test_a_config_error_in_an_actor_ends_the_run_at_once_in_its_own_words(ray_se
     chain, units = chain_with(Unbuildable, tmp_path)
     with pytest.raises(ConfigError, match=r"^tokenizer gone.model cannot be read; train one$"):
         ray_runner.run_ray(ray_session, chain, units, None, lambda _: {0}, lambda _: None)
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_a_run_in_which_nothing_moves_says_who_holds_what(tmp_path: Path) -> None:
+    chain, units = chain_with(Stuck, tmp_path, stall_seconds=15)
+    expected = (
+        r"^nothing has moved for \d+ s: failing has held unit 0, 3 rows to small-000000\.tar, .*limits\.stall_sec"
+    )
+    with pytest.raises(StorageError, match=expected):
+        ray_runner.run_ray(Cluster(None), chain, units, None, lambda _: {0}, lambda _: None)
+
+
+STALLING = """
+import json, sys
+from pathlib import Path
+from pipeline import ray_runner
+from tests.failing import Stalling, chain_with
+
+chain, units = chain_with(Stalling, Path(sys.argv[1]), stall_seconds=15)
+kinds, notices = [], []
+def on_reports(table):
+    kinds.extend(table["kind"].to_pylist())
+    return set() if len(kinds) == 3 else {0}
+with ray_runner.cluster(None, show_progress=False) as connection:
+    rounds = ray_runner.run_ray(connection, chain, units, None, on_reports, notices.append)
+print(json.dumps([rounds, sorted(kinds), notices]))
+"""
+
+
+@pytest.mark.slow
+def test_a_run_in_which_nothing_moved_starts_over_by_itself(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", STALLING, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=200)
+    rounds, kinds, notices = json.loads(done.stdout.splitlines()[-1])
+    assert (rounds, kinds) == (2, ["data", "index", "summary"])
+    assert "failing has held unit 0" in notices[0]
 
 
 def test_an_address_where_nobody_listens_is_refused_within_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
