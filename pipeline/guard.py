@@ -13,11 +13,14 @@ import mmap
 import os
 import select
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
+import time
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -30,6 +33,8 @@ from pipeline.operator import Row
 GRACE_SECONDS = 30
 """A child that a timer of its own cannot end (it was stopped, say) is ended from outside so much later."""
 FAULT = pa.field("fault", pa.struct([("kind", pa.string()), ("reason", pa.string()), ("detail", pa.string())]))
+BEAT_SECONDS = 1.0
+COUNT = struct.Struct("q")
 INPUT, STORAGE, BUG = "input", "storage", "bug"
 """Kinds of fault that a child reports: an InputError, a StorageError, or a mistake in the task itself."""
 
@@ -111,11 +116,16 @@ class Guard:
 
 
 class _Child:
-    """One process, two files that it shares with us, and a pipe each way. A table goes in, results come out."""
+    """One process, three files that it shares with us, and a pipe each way.
+
+    A table goes in by the first file, results come out by the second, the third counts the rows that are done. The
+    pipes only wake: one byte to begin, one at the end. A byte for every row woke both of us for every row.
+    """
 
     def __init__(self, spec: TaskSpec) -> None:
-        self._given, self._found = _shared_file(), _shared_file()
-        files = (self._given, self._found)
+        self._files = files = (_shared_file(), _shared_file(), _shared_file())
+        os.truncate(files[2], COUNT.size)
+        self._count = mmap.mmap(files[2], COUNT.size, access=mmap.ACCESS_READ)
         orders = {
             "build": [spec.build.__module__, spec.build.__name__],
             "options": spec.options,
@@ -142,29 +152,35 @@ class _Child:
 
     def map(self, table: pa.Table, patience_seconds: float, beat: Beat) -> Iterator[Result]:
         """Results of the rows, fewer than there are if the child dies; `patience_seconds` is the most for one row."""
-        os.ftruncate(self._given, 0)
-        with os.fdopen(os.dup(self._given), "r+b", buffering=0) as file, pa.ipc.new_stream(file, table.schema) as out:
+        given = self._files[0]
+        os.ftruncate(given, 0)
+        with os.fdopen(os.dup(given), "r+b", buffering=0) as file, pa.ipc.new_stream(file, table.schema) as out:
             file.seek(0)
             out.write_table(table)
-        num_done = 0
-        try:
+        with suppress(BrokenPipeError):
             self._input.write(b"\n")
-            while num_done < table.num_rows:
-                ready, _, _ = select.select([self._output], [], [], patience_seconds)
-                marks = os.read(self._output.fileno(), 1 << 16) if ready else b""
-                if not marks:
-                    break
-                num_done += len(marks)
+            self._wait(patience_seconds, beat)
+        yield from self._results(self._num_done())
+
+    def _wait(self, patience_seconds: float, beat: Beat) -> None:
+        """Returns when the child has done its table, or died, or done no row for so long."""
+        num_done, moved = 0, time.monotonic()
+        while time.monotonic() - moved < patience_seconds:
+            if select.select([self._output], [], [], BEAT_SECONDS)[0]:
+                os.read(self._output.fileno(), 1)
+                return
+            if self._num_done() > num_done:
+                num_done, moved = self._num_done(), time.monotonic()
                 beat()
-        except BrokenPipeError:
-            pass
-        yield from self._results(num_done)
+
+    def _num_done(self) -> int:
+        return int(COUNT.unpack_from(self._count)[0])
 
     def _results(self, num_rows: int) -> Iterator[Result]:
         """The first so many results; behind them a row may be half written."""
         if not num_rows:
             return
-        stream = pa.ipc.open_stream(pa.py_buffer(mmap.mmap(self._found, 0, access=mmap.ACCESS_READ)))
+        stream = pa.ipc.open_stream(pa.py_buffer(mmap.mmap(self._files[1], 0, access=mmap.ACCESS_READ)))
         for _ in range(num_rows):
             yield from map(_result, stream.read_next_batch().to_pylist())
 

@@ -1,8 +1,8 @@
 """The process in which a Guard's task runs: it may die at any row, and everybody is prepared for it.
 
-A line on standard input says that a table lies in the first shared file; each result is appended to the second, and a
-byte on standard output marks it. A timer of the system's ends the process when a row takes too long, also where C
-code holds the interpreter. It ends by itself when standard input closes.
+A line on standard input says that a table lies in the first shared file. Each result is appended to the second and
+counted in the third; a byte on standard output says that all are there. A timer of the system's ends the process when
+a row takes too long, also where C code holds the interpreter. It ends by itself when standard input closes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.errors import InputError, Reason, StorageError
-from pipeline.guard import BUG, FAULT, INPUT, STORAGE, Task
+from pipeline.guard import BUG, COUNT, FAULT, INPUT, STORAGE, Task
 from pipeline.operator import Row
 
 OOM_SCORE = "1000"
@@ -36,28 +36,31 @@ def main() -> None:
     _limit(orders["max_bytes"])
     module, name = orders["build"]
     task: Task = getattr(importlib.import_module(module), name)(**orders["options"])
-    given, found = orders["files"]
-    marks = _keep_output()
+    given, found, count = orders["files"]
+    num_done = mmap.mmap(count, COUNT.size)
+    output = _keep_output()
     schema = task.schema.append(FAULT)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     while sys.stdin.buffer.readline():
+        COUNT.pack_into(num_done, 0, 0)
         os.ftruncate(found, 0)
         os.lseek(found, 0, os.SEEK_SET)
         with os.fdopen(os.dup(found), "wb", buffering=0) as file, pa.ipc.new_stream(file, schema) as results:
-            for row in _rows(given):
+            for number, row in enumerate(_rows(given), 1):
                 signal.setitimer(signal.ITIMER_REAL, orders["timeout_seconds"])
                 results.write_batch(pa.RecordBatch.from_pylist([_run(task, row)], schema))
                 signal.setitimer(signal.ITIMER_REAL, 0)
-                os.write(marks, b".")
+                COUNT.pack_into(num_done, 0, number)
+        os.write(output, b"\n")
 
 
 def _keep_output() -> int:
-    """Standard output, for marks alone: what a library prints there would pass for one."""
-    marks = os.dup(1)
+    """Standard output, for us alone: what a library prints there would pass for the end of a table."""
+    output = os.dup(1)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.close(nowhere)
-    return marks
+    return output
 
 
 def _limit(max_bytes: int) -> None:

@@ -47,6 +47,7 @@ LEAST_CPUS = 0.01
 """Smallest share that --workers may leave: a hundred processes on one core do nothing but wait for one another."""
 MAX_IDLE_ROUNDS = 3
 """Rounds in a row that may end without a unit committed: storage failed, or an actor forgot what it had gathered."""
+RESUME = "; run again to resume"
 READ, PACK, WRITE = "read", "pack", "write"
 MONITOR = "lodepack-monitor"
 BEAT_SECONDS = 1.0
@@ -239,7 +240,7 @@ def run_ray(
                 left = on_reports(table)
         except ray.exceptions.RayError as error:
             failure = _cause(error)
-            why = str(failure)
+            why = str(failure).removesuffix(RESUME)
         except _StalledError as stall:
             failure, why = stall, str(stall)
             if not connection.restart():
@@ -427,4 +428,4 @@ def _cause(error: BaseException) -> LodepackError:
     if found:
         kind, message = found[-1]
         return ConfigError(message) if kind == "ConfigError" else StorageError(message)
-    return StorageError(f"Ray gave up: {_last_line(error)}; run again to resume")
+    return StorageError(f"Ray gave up: {_last_line(error)}{RESUME}")

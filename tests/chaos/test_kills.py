@@ -6,7 +6,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -14,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import QUICKSTART, ROOT, SPREAD, build, tree, write_small_shards
+from tests.chaos.harness import CHILD, DRIVER, OPERATORS, RAYLET, Kill, is_ours, processes, run_under, start, two_nodes
+from tests.support import SPREAD, build, tree, write_small_shards
 
 SMALL = ("unit.target_shards=1", "sequence_length=2048")
 SMALL_BATCHES = tuple(f"resources.{name}.batch_size=2" for name in ("decode", "slice", "tokenize", "score", "pack"))
-OPERATORS = ("decode", "slice", "tokenize", "score", "pack", "write")
 SEED = 20260
 
 
@@ -32,14 +31,6 @@ def expected(shards: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     output = tmp_path_factory.mktemp("expected") / "out"
     assert build(output, shards, *SMALL)["units"]["built"] >= 3
     return tree(output)
-
-
-def start(output: Path, shards: str, *options: str) -> subprocess.Popen[bytes]:
-    fields = [f"--set={field}" for field in (*SMALL, f"tokenizer={ROOT}/jobs/samples/tokenizer.model")]
-    command = [sys.executable, "-m", "jobs", "run", str(QUICKSTART), "--input", shards, "--output", str(output)]
-    return subprocess.Popen(
-        [*command, *fields, *options], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
 
 
 def kill_after(process: subprocess.Popen[bytes], seconds: float) -> bool:
@@ -65,7 +56,7 @@ def check_driver_kills(
     killed = 0
     for i, moment in enumerate(moments(longest, count)):
         output = folder / str(i)
-        killed += kill_after(start(output, shards, *options), moment)
+        killed += kill_after(start(shards, output, SMALL, *options), moment)
         seen = tree(output)
         committed = {path for path in seen if path.startswith("manifests/")}
         # Names are content, so an early file is a right file; a manifest is there whole or not at all.
@@ -80,14 +71,18 @@ def test_a_local_run_killed_at_ten_moments_and_run_again_gives_the_same_bytes(
     shards: str, expected: dict[str, str], tmp_path: Path
 ) -> None:
     began = time.monotonic()
-    assert start(tmp_path / "whole", shards, "--local").wait() == 0
+    assert start(shards, tmp_path / "whole", SMALL, "--local").wait() == 0
     check_driver_kills(shards, expected, tmp_path, time.monotonic() - began, 10, "--local")
 
 
-def test_a_ray_driver_killed_and_run_again_gives_the_same_bytes(
+def test_a_job_on_two_nodes_survives_the_loss_of_pack_a_node_a_decoder_and_the_driver(
     shards: str, expected: dict[str, str], tmp_path: Path
 ) -> None:
-    check_driver_kills(shards, expected, tmp_path, 20.0, 2)
+    kills = [Kill("pack", "pack", 6), Kill(RAYLET, "score", 12), Kill(CHILD, seconds=1), Kill(DRIVER, "pack", 20)]
+    with two_nodes() as nodes:
+        outcome = run_under(nodes, kills, shards, tmp_path / "out", (*SMALL, *SPREAD, *SMALL_BATCHES))
+    assert (outcome.returncode, outcome.missed, outcome.starts) == (0, [], 2), outcome.said
+    assert tree(tmp_path / "out") == expected
 
 
 @pytest.mark.slow
@@ -96,7 +91,7 @@ def test_a_ray_driver_killed_at_ten_moments_and_run_again_gives_the_same_bytes(
     shards: str, expected: dict[str, str], tmp_path: Path
 ) -> None:
     began = time.monotonic()
-    assert start(tmp_path / "whole", shards).wait() == 0
+    assert start(shards, tmp_path / "whole", SMALL).wait() == 0
     check_driver_kills(shards, expected, tmp_path, time.monotonic() - began, 10)
 
 
@@ -137,30 +132,6 @@ class Killer(threading.Thread):
         self.join()
 
 
-def processes() -> list[tuple[int, str]]:
-    found = []
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                found.append((int(folder.name), (folder / "cmdline").read_bytes().decode("utf-8", "replace")))
-            except OSError:  # it ended between the listing and the reading
-                continue
-    return found
-
-
-def is_ours(pid: int) -> bool:
-    """Whether this process started it, or its parents: another cluster on the machine has actors of the same titles."""
-    while pid > 1:
-        if pid == os.getpid():
-            return True
-        try:
-            # Behind the name, which may hold anything, in brackets: state, parent.
-            pid = int((Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            return False
-    return False
-
-
 ONE_BY_ONE = [pytest.param((operator,), marks=pytest.mark.slow) for operator in OPERATORS]
 
 
@@ -195,6 +166,6 @@ def test_a_pack_actor_killed_with_half_a_unit_in_memory_emits_nothing_and_the_un
 def test_two_runs_of_one_job_at_once_commit_each_unit_once(
     shards: str, expected: dict[str, str], tmp_path: Path
 ) -> None:
-    runs = [start(tmp_path, shards, "--local") for _ in range(2)]
+    runs = [start(shards, tmp_path, SMALL, "--local") for _ in range(2)]
     assert [run.wait() for run in runs] == [0, 0]
     assert tree(tmp_path) == expected
