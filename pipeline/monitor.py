@@ -58,16 +58,19 @@ class Monitor:
         """Rows that have left each operator so far, those of tries that were lost again among them."""
         return dict(self._rows)
 
+    def held(self) -> str:
+        """Who holds what, in words, the longest holder first; what a dead worker held is still its own."""
+        holds = sorted(self._holds.values(), key=lambda hold: hold.since)[:SHOWN]
+        now = time.monotonic()
+        return "; ".join(f"{hold.operator} has held {hold.place} for {now - hold.since:.0f} s" for hold in holds)
+
     def stall(self, seconds: float) -> str | None:
         """Where everything stands, if nothing has moved for so long: one line for the user."""
         still = time.monotonic() - self._moved
         if still < seconds:
             return None
-        holds = sorted(self._holds.values(), key=lambda hold: hold.since)[:SHOWN]
-        if holds:
-            return f"nothing has moved for {still:.0f} s: " + "; ".join(
-                f"{hold.operator} has held {hold.place} for {time.monotonic() - hold.since:.0f} s" for hold in holds
-            )
+        if self._holds:
+            return f"nothing has moved for {still:.0f} s: {self.held()}"
         last = "; ".join(f"{operator} last let go of {place}" for operator, place in self._ended.items())
         return f"nothing has moved for {still:.0f} s, and no operator holds any rows ({last or 'none ever did'})"
 

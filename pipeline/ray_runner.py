@@ -206,7 +206,8 @@ def _no_stderr() -> Iterator[None]:
 
 
 def _last_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
+    """The end of an error's text, without the causes that Ray goes on to guess at."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1].partition(". ")[0]
 
 
 def run_ray(
@@ -313,6 +314,8 @@ def _watched(
                 continue
             if item is None:
                 return
+            if isinstance(item, ray.exceptions.RayError):
+                _note_holders(item, monitor)
             if isinstance(item, BaseException):
                 raise item
             yield item
@@ -351,6 +354,14 @@ def _raise_if_stalled(monitor: Any, stall_seconds: float) -> None:
         return
     if stall is not None:
         raise _StalledError(f"{stall}; see limits.stall_seconds")
+
+
+def _note_holders(error: BaseException, monitor: Any) -> None:
+    """Adds to an error who held which rows when it came: a worker that died is among them."""
+    with suppress(ray.exceptions.RayError):
+        held = ray.get(monitor.held.remote(), timeout=ANSWER_SECONDS)
+        if held:
+            error.add_note(held)
 
 
 def _write_round(chain: Chain, tables: Sequence[pa.Table], pools: dict[str, Pool], monitor: Any) -> Iterator[pa.Table]:
@@ -428,4 +439,5 @@ def _cause(error: BaseException) -> LodepackError:
     if found:
         kind, message = found[-1]
         return ConfigError(message) if kind == "ConfigError" else StorageError(message)
-    return StorageError(f"Ray gave up: {_last_line(error)}{RESUME}")
+    held = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
+    return StorageError(f"Ray gave up: {_last_line(error)}{held}{RESUME}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import replace
 from functools import partial
@@ -51,6 +52,13 @@ class Stuck(Failing):
     def __call__(self, table: pa.Table) -> pa.Table:
         time.sleep(45)
         return table
+
+
+class Deadly(Failing):
+    """An operator that kills its process, as a bug in a library may: no picture, so no guard is around it."""
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        os._exit(table.num_columns)
 
 
 class Unbuildable(Failing):

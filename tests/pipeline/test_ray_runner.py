@@ -14,7 +14,7 @@ import pytest
 from pipeline import ray_runner
 from pipeline.errors import ConfigError, StorageError
 from pipeline.ray_runner import Cluster
-from tests.failing import Failing, Hopeless, Stuck, Unbuildable, chain_with
+from tests.failing import Deadly, Failing, Hopeless, Stuck, Unbuildable, chain_with
 from tests.support import ROOT
 
 
@@ -53,6 +53,15 @@ def test_a_run_in_which_nothing_moves_says_who_holds_what(tmp_path: Path) -> Non
     )
     with pytest.raises(StorageError, match=expected):
         ray_runner.run_ray(Cluster(None), chain, units, None, lambda _: {0}, lambda _: None)
+
+
+@pytest.mark.slow
+def test_an_operator_that_always_dies_ends_the_run_by_name(ray_session: Cluster, tmp_path: Path) -> None:
+    chain, units = chain_with(Deadly, tmp_path)
+    with pytest.raises(
+        StorageError, match=r"^Ray gave up: The actor is dead[^.]*; .*failing has held unit 0, .*; run again to resume$"
+    ):
+        ray_runner.run_ray(ray_session, chain, units, None, lambda _: {0}, lambda _: None)
 
 
 STALLING = """
