@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from pipeline import storage
 from pipeline.errors import StorageError
+from pipeline.storage import attempts, reading
 
 THREADS = 16
 DATA = bytes(range(256)) * 40
@@ -22,7 +23,7 @@ DATA = bytes(range(256)) * 40
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch):
-    monkeypatch.setattr(storage, "ATTEMPTS", 2)
+    monkeypatch.setattr(attempts, "ATTEMPTS", 2)
 
 
 def temporary(root, text=b"content"):
@@ -89,12 +90,12 @@ def test_putting_the_same_content_twice_is_harmless(tmp_path):
 def test_ranges_read_together_are_slices(tmp_path, ranges, coalesce):
     path = tmp_path / "file"
     path.write_bytes(DATA)
-    before = storage.COALESCE_BYTES
-    storage.COALESCE_BYTES = coalesce
+    before = reading.COALESCE_BYTES
+    reading.COALESCE_BYTES = coalesce
     try:
         found = storage.read_ranges(str(path), ranges)
     finally:
-        storage.COALESCE_BYTES = before
+        reading.COALESCE_BYTES = before
     assert found == [DATA[offset : offset + size] for offset, size in ranges]
 
 
