@@ -17,7 +17,7 @@ from fsspec.asyn import get_loop, sync
 
 from pipeline import storage
 from pipeline.errors import StorageError
-from pipeline.storage import writing
+from pipeline.storage import uploads
 from tests.support import BUCKET, build, tree, write_small_shards
 
 SMALL = ("unit.target_shards=2", "sequence_length=2048", "pack.closing=true")
@@ -66,7 +66,7 @@ def test_of_many_creators_of_one_object_exactly_one_wins(store: s3fs.S3FileSyste
 def test_a_file_goes_up_whole_in_parts_if_it_is_large(
     store: s3fs.S3FileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, num_parts: int
 ) -> None:
-    monkeypatch.setattr(writing, "PART_BYTES", 5 << 20)
+    monkeypatch.setattr(uploads, "PART_BYTES", 5 << 20)
     source, data = tmp_path / "source", random.Random(0).randbytes(size)
     source.write_bytes(data)
     storage.put_file(f"s3://{BUCKET}/put", f"folder/{size}", source)

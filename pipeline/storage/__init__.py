@@ -17,12 +17,18 @@ from pipeline.storage.reading import (
     read_ranges,
 )
 from pipeline.storage.temporaries import TEMPORARY, sweep_temporaries, temporary_path
+from pipeline.storage.traffic import Traffic, counted
+from pipeline.storage.uploads import Upload, abort_upload, unfinished_uploads
 from pipeline.storage.writing import Stored, create_exclusive, overwrite, put_by_content, put_file
 
 __all__ = [
     "CHUNK_BYTES",
     "TEMPORARY",
     "Stored",
+    "Traffic",
+    "Upload",
+    "abort_upload",
+    "counted",
     "create_exclusive",
     "exists",
     "expand_glob",
@@ -40,4 +46,5 @@ __all__ = [
     "read_ranges",
     "sweep_temporaries",
     "temporary_path",
+    "unfinished_uploads",
 ]

@@ -1,70 +1,86 @@
-"""Calls to a file system: opened with finite timeouts, tried again with jitter, their failures one line each."""
+"""Calls to a store, tried again with jitter and with more time each time; what is left is one line."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import fsspec
-from botocore.exceptions import BotoCoreError, NoCredentialsError, PartialCredentialsError
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+from tenacity import AsyncRetrying, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from pipeline.errors import StorageError
-from pipeline.storage.addresses import is_s3
+from pipeline.storage.failures import FAILURES, Doing, failure, is_transient
+from pipeline.storage.traffic import count
 
 T = TypeVar("T")
 
-ATTEMPTS = 5
-"""Tries per call; with jittered waits of at most 8 s a call gives up within half a minute."""
-S3_OPTIONS = {"config_kwargs": {"connect_timeout": 10, "read_timeout": 60, "retries": {"max_attempts": 1}}}
-"""Finite timeouts: an unbounded dead socket wedges a unit for ever instead of failing it into a retry. One layer
-retries, ours: botocore's five times our five would keep a user waiting for minutes."""
-FAILURES = (OSError, BotoCoreError)
-"""What a store raises: s3fs makes an OSError of an answer it dislikes, and passes on what botocore says of none."""
-PERMANENT = (
-    FileNotFoundError,
-    PermissionError,
-    IsADirectoryError,
-    NotADirectoryError,
-    FileExistsError,
-    NoCredentialsError,
-    PartialCredentialsError,
-)
-_OPENED: dict[int, Any] = {}
-"""Every file system that was used here, by its id, so that none is ever collected. At a fork fsspec drops those of the
-parent from its cache. When the child collects one, s3fs closes its connections, and with them unregisters the parent's
-from the epoll that both share: the parent hears no more of them and waits for read_timeout."""
+ATTEMPTS = 6
+"""Tries per request: where one in 14 fails, one in seven million fails for good."""
+WAIT_SECONDS = 0.1
+WAIT_GROWTH = 3
+MOST_WAIT_SECONDS = 8
+"""Between tries: at most 0.1, 0.3, 0.9, 2.7 and 8 s, half of it on average. A first failure is most often chance."""
+FIRST_SECONDS = 2
+"""Without a sign of life the first try ends after 2 s, the next after 4, the sixth after 64: a stall costs seconds, a
+store that answers within a minute is still heard, and one that never does is given up after two. Most answers come
+within 0.2 s."""
 
 
 def filesystem(url: str) -> tuple[Any, str]:
-    options: dict[str, Any] = S3_OPTIONS if is_s3(url) else {}
+    """The file system of a URL that is not S3's, and the path in it."""
     try:
-        fs, path = fsspec.core.url_to_fs(url, **options)
+        fs, path = fsspec.core.url_to_fs(url)
     except (ValueError, ImportError) as error:
         raise StorageError(f"cannot open {url}: {error}; use a local path, file:// or s3://") from error
-    _OPENED[id(fs)] = fs
     return fs, str(path)
 
 
-def _is_transient(error: BaseException) -> bool:
-    return isinstance(error, FAILURES) and not isinstance(error, PERMANENT)
+def attempt(url: str, doing: Doing, action: Callable[[], T], *, size: int = 0) -> T:
+    """`action()`, tried again while that may help. FileExistsError passes, any other failure is a StorageError.
 
-
-def attempt(url: str, action: Callable[[], T]) -> T:
-    """`action()`, retried with jitter; FileExistsError passes, any other failure is a StorageError naming `url`."""
-    retrying = Retrying(
-        stop=stop_after_attempt(ATTEMPTS),
-        wait=wait_random_exponential(multiplier=0.2, max=8),
-        retry=retry_if_exception(_is_transient),
-        reraise=True,
-    )
+    size: bytes that are to be written, for the user to read.
+    """
+    retrying = Retrying(**_policy())
     try:
         return retrying(action)
     except FileExistsError:
         raise
     except FAILURES as error:
-        raise StorageError(f"{url}: {why(error)}; check the address, the permissions and the space left") from error
+        raise failure(url, doing, error, tries=_tries(retrying), size=size) from error
 
 
-def why(error: BaseException) -> str:
-    return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
+async def attempt_async(
+    url: str,
+    doing: Doing,
+    action: Callable[[float], Awaitable[T]],
+    *,
+    size: int = 0,
+    passing: type[OSError] = FileExistsError,
+) -> T:
+    """The same for a coroutine that gets the seconds it may wait for a sign of life. passing: what comes as it is."""
+    retrying = AsyncRetrying(**_policy())
+
+    async def once() -> T:
+        return await action(FIRST_SECONDS * 2 ** (_tries(retrying) - 1))
+
+    try:
+        return await retrying(once)
+    except passing:
+        raise
+    except FAILURES as error:
+        raise failure(url, doing, error, tries=_tries(retrying), size=size) from error
+
+
+def _policy() -> dict[str, Any]:
+    return {
+        "stop": stop_after_attempt(ATTEMPTS),
+        "wait": wait_random_exponential(multiplier=WAIT_SECONDS, exp_base=WAIT_GROWTH, max=MOST_WAIT_SECONDS),
+        "retry": retry_if_exception(is_transient),
+        "before_sleep": lambda _: count(retries=1),
+        "reraise": True,
+    }
+
+
+def _tries(retrying: Retrying | AsyncRetrying) -> int:
+    """The number of the try that is under way."""
+    return int(retrying.statistics["attempt_number"])

@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import BinaryIO, cast
 
+from fsspec.utils import glob_translate
+
 from pipeline.errors import StorageError
-from pipeline.storage.attempts import FAILURES, attempt, filesystem, why
+from pipeline.storage import s3
+from pipeline.storage.addresses import is_s3
+from pipeline.storage.attempts import attempt, filesystem
+from pipeline.storage.failures import FAILURES, why
+from pipeline.storage.ranges import RangeStream, fetch_pieces, plan_pieces
+from pipeline.storage.traffic import count
 
 CHUNK_BYTES = 1 << 20
-COALESCE_BYTES = 1 << 20
-"""Ranges closer than this are fetched as one: a gap of 1 MiB costs less than another request to an object store."""
+BUFFER_BYTES = 1 << 17
+"""Of a stream from S3: reads of a header or a member's padding are served from it."""
 
 
 @contextmanager
 def open_input(url: str) -> Iterator[tuple[BinaryIO, int]]:
-    """An input file for reading from its start, and its size in bytes."""
+    """An input file for reading from its start, and its size in bytes. StorageError if it changes meanwhile, on S3."""
+    if is_s3(url):
+        place = s3.locate(url)
+        version = s3.run(place, s3.head(place))
+        with io.BufferedReader(RangeStream(place, version), BUFFER_BYTES) as stream:
+            yield cast("BinaryIO", stream), version.size
+        return
     fs, path = filesystem(url)
-    size = int(attempt(url, lambda: fs.size(path)))
-    with attempt(url, lambda: fs.open(path, "rb")) as stream:
+    size = int(attempt(url, "read", lambda: fs.size(path)))
+    with attempt(url, "read", lambda: fs.open(path, "rb")) as stream:
         try:
             yield cast("BinaryIO", stream), size
         except FAILURES as error:  # a read in the middle of a stream cannot be tried again here: the unit can
@@ -29,16 +44,31 @@ def open_input(url: str) -> Iterator[tuple[BinaryIO, int]]:
 
 def expand_glob(pattern: str) -> list[str]:
     """The files that a pattern with `*`, `?` or `[…]` matches, sorted: URLs if it is one, otherwise absolute paths."""
+    if is_s3(pattern):
+        return _expand_keys(pattern)
     fs, path = filesystem(pattern)
-    found = sorted(str(name) for name in attempt(pattern, lambda: fs.glob(path)))
+    found = sorted(str(name) for name in attempt(pattern, "list", lambda: fs.glob(path)))
     return [str(fs.unstrip_protocol(name)) if "://" in pattern else name for name in found]
+
+
+def _expand_keys(pattern: str) -> list[str]:
+    place = s3.locate(pattern)
+    fixed = re.split(r"[*?\[]", place.key, maxsplit=1)[0]
+    delimiter = "" if "/" in place.key[len(fixed) :] or "**" in place.key else "/"
+    keys = s3.run(place, s3.list_keys(place, fixed, delimiter))
+    matches = re.compile(glob_translate(place.key)).match
+    return [f"s3://{place.bucket}/{key}" for key in sorted(keys) if matches(key) and not key.endswith("/")]
 
 
 def fingerprint(url: str) -> str:
     """What tells a changed file from an unchanged one without reading it: size, and ETag or time of change."""
+    if is_s3(url):
+        place = s3.locate(url)
+        version = s3.run(place, s3.head(place))
+        return f"{version.size}:{version.etag}"
     fs, path = filesystem(url)
-    fs.invalidate_cache(path)  # a listing that s3fs remembers would show a changed object as it was
-    info = attempt(url, lambda: fs.info(path))
+    fs.invalidate_cache(path)  # a listing that it remembers would show a changed file as it was
+    info = attempt(url, "read", lambda: fs.info(path))
     stamp = info.get("ETag") or info.get("etag") or info.get("mtime") or info.get("LastModified") or ""
     return f"{info['size']}:{stamp}"
 
@@ -53,17 +83,29 @@ def hash_file(url: str) -> str:
 
 
 def read_bytes(url: str) -> bytes:
+    if is_s3(url):
+        place = s3.locate(url)
+        return s3.run(place, s3.get(place))
     fs, path = filesystem(url)
-    return bytes(attempt(url, lambda: fs.cat_file(path)))
+    return bytes(attempt(url, "read", lambda: fs.cat_file(path)))
 
 
 def exists(url: str) -> bool:
+    """Whether there is a file or, with anything in it, a folder."""
+    if is_s3(url):
+        place = s3.locate(url)
+        return s3.run(place, s3.exists(place))
     fs, path = filesystem(url)
-    return bool(attempt(url, lambda: fs.exists(path)))
+    return bool(attempt(url, "read", lambda: fs.exists(path)))
 
 
 def list_names(url: str) -> list[str]:
     """The base names in a folder, sorted; none if there is no such folder."""
+    if is_s3(url):
+        place = s3.locate(url)
+        prefix = f"{place.key}/" if place.key else ""
+        keys = s3.run(place, s3.list_keys(place, prefix, "/"))
+        return sorted({key.removeprefix(prefix).rstrip("/") for key in keys} - {""})
     fs, path = filesystem(url)
 
     def names() -> list[str]:
@@ -73,26 +115,28 @@ def list_names(url: str) -> list[str]:
         except FileNotFoundError:
             return []
 
-    return attempt(url, names)
+    return attempt(url, "list", names)
 
 
 def read_ranges(url: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-    """The bytes of each (offset, size), near ones fetched together; a short answer is a StorageError."""
-    fs, path = filesystem(url)
-    order = sorted(range(len(ranges)), key=lambda i: ranges[i])
-    found: list[bytes] = [b""] * len(ranges)
-    while order:
-        group = [order.pop(0)]
-        start, end = ranges[group[0]][0], sum(ranges[group[0]])
-        while order and ranges[order[0]][0] - end <= COALESCE_BYTES:
-            group.append(order.pop(0))
-            end = max(end, sum(ranges[group[-1]]))
-        block = attempt(url, lambda start=start, end=end: fs.cat_file(path, start=start, end=end))  # type: ignore[misc]
-        if len(block) != end - start:
-            raise StorageError(
-                f"{url}: {len(block)} bytes came for bytes {start} to {end}; the shard changed, run again"
-            )
-        for i in group:
+    """The bytes of each (offset, size), near ones fetched together. StorageError if the file ends before."""
+    pieces = plan_pieces(ranges)
+    if is_s3(url):
+        blocks = fetch_pieces(s3.locate(url), pieces)
+    else:
+        blocks = (_read_piece(url, piece.start, piece.end) for piece in pieces)
+    parts: list[list[bytes]] = [[] for _ in ranges]
+    for piece, block in zip(pieces, blocks, strict=True):
+        for i in piece.members:
             offset, size = ranges[i]
-            found[i] = block[offset - start : offset - start + size]
-    return found
+            parts[i].append(block[max(0, offset - piece.start) : offset + size - piece.start])
+    return [b"".join(part) for part in parts]
+
+
+def _read_piece(url: str, start: int, end: int) -> bytes:
+    fs, path = filesystem(url)
+    block = bytes(attempt(url, "read", lambda: fs.cat_file(path, start=start, end=end)))
+    if len(block) != end - start:
+        raise StorageError(f"{url}: {len(block)} bytes came for bytes {start} to {end}; the shard changed, run again")
+    count(requests=1, num_bytes=len(block))
+    return block

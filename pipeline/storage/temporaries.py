@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pipeline.errors import StorageError
 from pipeline.storage.addresses import is_local, local_path
+from pipeline.storage.failures import failure, is_full
 
 TEMPORARY = "runs/tmp"
 """Where a local output keeps files that have no name yet: the same file system, outside the reproducible tree."""
@@ -20,6 +21,8 @@ def _temporary_folder(root: str) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
+        if is_full(error):
+            raise failure(str(folder), "write", error) from error
         raise StorageError(f"{folder}: {error.strerror}; choose an output folder that can be written") from error
     return folder
 

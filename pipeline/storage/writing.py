@@ -6,17 +6,11 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.storage import s3, uploads
 from pipeline.storage.addresses import is_local, is_s3, join, local_path
 from pipeline.storage.attempts import attempt, filesystem
 from pipeline.storage.reading import hash_file
 from pipeline.storage.temporaries import temporary_path
-
-PART_BYTES = 1 << 24
-"""A file of two parts or more goes to S3 in parts, which nobody sees before the last one is there."""
-PARTS_AT_ONCE = 4
-"""64 MiB in memory; s3fs by itself would hold ten parts of 50 MiB."""
-MAX_PARTS = 10_000
-"""S3 takes no more; a file of over 156 GiB has larger parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +34,7 @@ def put_file(root: str, path: str, source: Path) -> None:
     A local `root` must be on the file system of `source`: its temporary_path, say.
     """
     target = join(root, path)
+    size = source.stat().st_size
     if is_local(root):
 
         def place() -> None:
@@ -47,14 +42,15 @@ def put_file(root: str, path: str, source: Path) -> None:
             local_path(target).parent.mkdir(parents=True, exist_ok=True)
             source.replace(local_path(target))
 
-        attempt(target, place)
+        attempt(target, "write", place, size=size)
         return
-    fs, remote = filesystem(target)
-    options = {}
-    if is_s3(target):
-        part_bytes = max(PART_BYTES, -(-source.stat().st_size // MAX_PARTS))
-        options = {"chunksize": part_bytes, "max_concurrency": PARTS_AT_ONCE}
-    attempt(target, lambda: fs.put_file(str(source), remote, **options))
+    if is_s3(root):
+        remote = s3.locate(target)
+        in_parts = size >= 2 * uploads.PART_BYTES
+        s3.run(remote, uploads.put_parts(remote, source, size) if in_parts else s3.put(remote, source.read_bytes()))
+    else:
+        fs, name = filesystem(target)
+        attempt(target, "write", lambda: fs.put_file(str(source), name), size=size)
     source.unlink()
 
 
@@ -73,50 +69,40 @@ def create_exclusive(url: str, data: bytes) -> bool:
     Locally a finished file is linked to its name (a kill between open and write would leave half a manifest behind
     O_EXCL); on S3 the request carries If-None-Match.
     """
-    if is_local(url):
-        path = local_path(url)
-
-        def link() -> bool:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            source = temporary_path(str(path.parent.parent))
-            source.write_bytes(data)
-            _fsync(source)
-            try:
-                os.link(source, path)
-            except FileExistsError:
-                return False
-            finally:
-                source.unlink()
-            return True
-
-        return attempt(url, link)
-    fs, remote = filesystem(url)
-
-    def pipe() -> None:
-        try:
-            fs.pipe_file(remote, data, mode="create")
-        except OSError as error:
-            if _is_precondition(error):
-                raise FileExistsError(url) from error
-            raise
-
+    if is_s3(url):
+        remote = s3.locate(url)
+        return s3.run(remote, s3.create(remote, data))
     try:
-        attempt(url, pipe)
+        attempt(url, "create", lambda: _create(url, data), size=len(data))
     except FileExistsError:
         return False
     return True
 
 
-def _is_precondition(error: OSError) -> bool:
-    """Whether S3 refused a conditional write because the object exists: s3fs makes a bare EINVAL of that answer."""
-    response = getattr(error.__cause__, "response", None) or {}
-    return response.get("Error", {}).get("Code") in {"PreconditionFailed", "412"}
+def _create(url: str, data: bytes) -> None:
+    """FileExistsError if it is there."""
+    if not is_local(url):
+        fs, name = filesystem(url)
+        fs.pipe_file(name, data, mode="create")
+        return
+    path = local_path(url)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    source = temporary_path(str(path.parent.parent))
+    try:
+        source.write_bytes(data)
+        _fsync(source)
+        os.link(source, path)
+    finally:
+        source.unlink(missing_ok=True)
 
 
 def overwrite(root: str, path: str, data: bytes) -> None:
     """Writes a small file below `root`, outside the reproducible tree (run records, caches): whole or not at all."""
     url = join(root, path)
-    if is_local(root):
+    if is_s3(root):
+        remote = s3.locate(url)
+        s3.run(remote, s3.put(remote, data))
+    elif is_local(root):
         source = temporary_path(root)
 
         def replace() -> None:
@@ -124,7 +110,10 @@ def overwrite(root: str, path: str, data: bytes) -> None:
             source.write_bytes(data)
             source.replace(local_path(url))
 
-        attempt(url, replace)
+        try:
+            attempt(url, "write", replace, size=len(data))
+        finally:
+            source.unlink(missing_ok=True)
     else:
-        fs, remote = filesystem(url)
-        attempt(url, lambda: fs.pipe_file(remote, data))
+        fs, name = filesystem(url)
+        attempt(url, "write", lambda: fs.pipe_file(name, data), size=len(data))
