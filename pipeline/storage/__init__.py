@@ -5,6 +5,7 @@ options that may hold a secret.
 """
 
 from pipeline.storage.addresses import is_local, join, local_path
+from pipeline.storage.failures import failure
 from pipeline.storage.reading import (
     CHUNK_BYTES,
     exists,
@@ -32,6 +33,7 @@ __all__ = [
     "create_exclusive",
     "exists",
     "expand_glob",
+    "failure",
     "fingerprint",
     "hash_file",
     "is_local",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from pipeline.errors import StorageError
 from pipeline.storage.addresses import bucket_and_key
 from pipeline.storage.attempts import attempt_async
 from pipeline.storage.failures import FAILURES, Doing, answer_of, is_precondition
-from pipeline.storage.traffic import count, counted
+from pipeline.storage.traffic import count
 
 T = TypeVar("T")
 
@@ -208,14 +209,16 @@ async def put(place: Object, data: bytes) -> None:
 async def create(place: Object, data: bytes) -> bool:
     """Writes an object that is not there yet; False if it is.
 
-    When an answer got lost, the next try finds the object there: it is ours if it holds our bytes.
+    When an answer gets lost, the request is sent again and finds the object there: it is ours if it bears our mark.
+    Counting our tries would not do: aiohttp too sends a request again whose connection it had used before.
     """
-    with counted() as traffic:
-        try:
-            arguments = {"Key": place.key, "Body": data, "IfNoneMatch": "*"}
-            await ask(place, "create", "put_object", arguments, size=len(data))
-        except FileExistsError:
-            return traffic.retries > 0 and await get(place) == data
+    mark = uuid.uuid4().hex
+    arguments = {"Key": place.key, "Body": data, "IfNoneMatch": "*", "Metadata": {"writer": mark}}
+    try:
+        await ask(place, "create", "put_object", arguments, size=len(data))
+    except FileExistsError:
+        answer = await ask(place, "read", "head_object", {"Key": place.key})
+        return bool(answer.get("Metadata", {}).get("writer") == mark)
     return True
 
 
