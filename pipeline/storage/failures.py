@@ -117,6 +117,4 @@ def _refusal(url: str, doing: Doing, error: BaseException) -> str | None:
         return f"the store refused to {to_do}: this machine's clock is wrong ({code}); set it"
     if status == 403:
         return f"not allowed to {to_do} ({code}); grant {_ACTIONS[doing]} to these credentials, or renew them"
-    if (status, code) == (400, "400"):  # a HEAD has no body: S3 says so of expired credentials, and of little else
-        return f"the store refused to {to_do} without saying why (400); renew the credentials if they may have expired"
     return None

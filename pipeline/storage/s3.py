@@ -223,7 +223,13 @@ async def create(place: Object, data: bytes) -> bool:
 
 
 async def _call(place: Object, method: str, arguments: Mapping[str, Any]) -> Any:
-    return await place.fs._call_s3(method, Bucket=place.bucket, **arguments)  # noqa: SLF001 - what call_s3 runs
+    call = place.fs._call_s3  # noqa: SLF001 - what its call_s3 runs
+    try:
+        return await call(method, Bucket=place.bucket, **arguments)
+    except OSError as error:
+        if method == "head_object" and answer_of(error)[0] in {400, 403}:  # no body came that says why; now one will
+            (await call("get_object", Bucket=place.bucket, Key=place.key, Range="bytes=0-0"))["Body"].close()
+        raise
 
 
 async def _plain(once: Callable[[float], Awaitable[T]], seconds: float, place: Object) -> T:

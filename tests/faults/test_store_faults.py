@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from pipeline import storage
 from pipeline.errors import StorageError
 from pipeline.storage import attempts, ranges, uploads
-from tests.conftest import KEYS
 from tests.faults.proxy import Asked, Proxy, proxy_before, seeded
+from tests.servers import KEYS
 from tests.support import BUCKET, build, tree, write_small_shards
 
 SMALL = ("unit.target_shards=1", "sequence_length=2048", "score=null", "budget=none", "pixels=none")
@@ -62,6 +62,7 @@ def after(number: int, fault: str, method: str = "") -> Callable[[Asked], str | 
 
 
 def remote_tree(store: Any, prefix: str) -> dict[str, str]:
+    store.invalidate_cache()
     return {
         path.removeprefix(f"{prefix}/"): sha256(store.cat_file(path)).hexdigest()
         for path in store.find(prefix)
@@ -241,9 +242,64 @@ def test_a_build_through_errors_and_short_bodies_has_the_bytes_of_an_undisturbed
     proxied: Proxy, direct: Any, inputs: tuple[str, dict[str, str]]
 ) -> None:
     shards, expected = inputs
-    proxied.choose = seeded(1, MIXED | {"lost": 0.02})
+    proxied.choose = seeded(1, {fault: 3 * share for fault, share in MIXED.items()} | {"lost": 0.03})
     summary = build(f"s3://{BUCKET}/faults-out", shards, *SMALL)
     assert summary["requests"].keys() == {"requests", "bytes", "retries"}
-    assert sum(proxied.injected.values()) >= 5
+    assert sum(proxied.injected.values()) >= 10
     proxied.choose = after(0, "none")
     assert remote_tree(direct, f"{BUCKET}/faults-out") == expected
+
+
+def test_a_run_whose_credentials_expire_ends_with_one_line_and_resumes_with_good_ones(
+    proxied: Proxy, direct: Any, inputs: tuple[str, dict[str, str]]
+) -> None:
+    shards, expected = inputs
+    output = f"s3://{BUCKET}/expired-out"
+    proxied.choose = after(60, "expired")
+    with pytest.raises(StorageError, match=r"^s3://\S+: the credentials to \w+ in bucket lode have expired") as found:
+        build(output, shards, *SMALL)
+    assert "\n" not in str(found.value)
+    committed = direct.find(f"{BUCKET}/expired-out/manifests")
+    assert 0 < len(committed) < len([path for path in expected if path.startswith("manifests/")])
+    proxied.choose = after(0, "none")
+    assert build(output, shards, *SMALL)["units"]["kept"] == len(committed)
+    assert remote_tree(direct, f"{BUCKET}/expired-out") == expected
+
+
+def test_a_full_store_is_one_line_with_path_and_bytes_and_commits_nothing(
+    proxied: Proxy, direct: Any, inputs: tuple[str, dict[str, str]]
+) -> None:
+    shards, expected = inputs
+    output = f"s3://{BUCKET}/full-out"
+    proxied.choose = lambda asked: "full" if asked.method == "PUT" and "/data/" in asked.target else None
+    with pytest.raises(StorageError, match=rf"^{output}/data/\S+: no room to write [\d,]+ bytes \(507"):
+        build(output, shards, *SMALL)
+    assert not direct.exists(f"{BUCKET}/full-out/manifests")
+    proxied.choose = after(0, "none")
+    build(output, shards, *SMALL)
+    assert remote_tree(direct, f"{BUCKET}/full-out") == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(5))
+def test_a_build_through_errors_short_bodies_and_stalls_has_the_same_bytes(
+    proxied: Proxy, direct: Any, inputs: tuple[str, dict[str, str]], seed: int
+) -> None:
+    shards, expected = inputs
+    proxied.choose = seeded(seed, MIXED | {"lost": 0.01, "stall": 0.02})
+    build(f"s3://{BUCKET}/long-{seed}", shards, *SMALL)
+    assert proxied.injected["stall"]
+    proxied.choose = after(0, "none")
+    assert remote_tree(direct, f"{BUCKET}/long-{seed}") == expected
+
+
+@pytest.mark.slow
+def test_a_build_on_ray_through_errors_short_bodies_and_stalls_has_the_same_bytes(
+    proxied: Proxy, direct: Any, inputs: tuple[str, dict[str, str]]
+) -> None:
+    shards, expected = inputs
+    proxied.choose = seeded(7, MIXED | {"lost": 0.01, "stall": 0.02})
+    build(f"s3://{BUCKET}/on-ray", shards, *SMALL, local=False)
+    assert proxied.injected["stall"]
+    proxied.choose = after(0, "none")
+    assert remote_tree(direct, f"{BUCKET}/on-ray") == expected
