@@ -38,6 +38,8 @@ _PERMANENT = (
 )
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FULL_STATUS = 507
+_FINAL = _FULL | {errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP, errno.EXDEV}
+"""Said by a local file system, and not otherwise a moment later."""
 _PASSING_STATUS = {408, 409, 425, 429}
 """Timeouts, conflicts of two writers, and too many requests: the same question may be answered later."""
 _FINAL_STATUS = {501, _FULL_STATUS}
@@ -61,7 +63,8 @@ def is_transient(error: BaseException) -> bool:
     if status >= 400:
         is_passing = status in _PASSING_STATUS or code in _PASSING_CODES
         return is_passing or (status >= 500 and status not in _FINAL_STATUS)
-    return isinstance(error, FAILURES) and not isinstance(error, _PERMANENT) and not is_full(error)
+    is_final = isinstance(error, _PERMANENT) or getattr(error, "errno", None) in _FINAL
+    return isinstance(error, FAILURES) and not is_final
 
 
 def is_full(error: BaseException) -> bool:

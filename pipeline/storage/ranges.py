@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.storage import s3
+from pipeline.storage import clients, s3
 
 BLOCK_BYTES = 8 << 20
 """Asked for at once: at 100 MB/s a block takes 80 ms, beside which the 20 ms of a request are little; and what a
@@ -55,7 +55,7 @@ def _cut(ranges: Sequence[tuple[int, int]], group: Sequence[int], end: int) -> I
         start = stop
 
 
-def fetch_pieces(place: s3.Object, pieces: Sequence[Piece]) -> Iterator[bytes]:
+def fetch_pieces(place: clients.Object, pieces: Sequence[Piece]) -> Iterator[bytes]:
     """The bytes of each piece, in order; the next few are on their way meanwhile."""
     waiting: deque[Future[bytes]] = deque()
     todo = deque(pieces)
@@ -63,7 +63,7 @@ def fetch_pieces(place: s3.Object, pieces: Sequence[Piece]) -> Iterator[bytes]:
         while waiting or todo:
             while todo and len(waiting) < AT_ONCE:
                 piece = todo.popleft()
-                waiting.append(s3.begin(place, s3.get(place, piece.start, piece.end)))
+                waiting.append(clients.begin(place, s3.get(place, piece.start, piece.end)))
             yield waiting.popleft().result()
     finally:
         for future in waiting:
@@ -80,7 +80,7 @@ class _Block:
 class RangeStream(io.RawIOBase):
     """One version of an object as a stream. While it is read on, the next block is on its way."""
 
-    def __init__(self, place: s3.Object, version: s3.Version) -> None:
+    def __init__(self, place: clients.Object, version: s3.Version) -> None:
         self._place, self._version = place, version
         self._at = 0
         self._length = FIRST_BYTES
@@ -137,4 +137,4 @@ class RangeStream(io.RawIOBase):
 
     def _ask(self, start: int, length: int) -> _Block:
         end = min(start + length, self._version.size)
-        return _Block(start, end, s3.begin(self._place, s3.get(self._place, start, end, self._version)))
+        return _Block(start, end, clients.begin(self._place, s3.get(self._place, start, end, self._version)))

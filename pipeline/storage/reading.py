@@ -12,7 +12,7 @@ from typing import BinaryIO, cast
 from fsspec.utils import glob_translate
 
 from pipeline.errors import StorageError
-from pipeline.storage import s3
+from pipeline.storage import clients, s3
 from pipeline.storage.addresses import is_s3
 from pipeline.storage.attempts import attempt, filesystem
 from pipeline.storage.failures import FAILURES, why
@@ -28,8 +28,8 @@ BUFFER_BYTES = 1 << 17
 def open_input(url: str) -> Iterator[tuple[BinaryIO, int]]:
     """An input file for reading from its start, and its size in bytes. StorageError if it changes meanwhile, on S3."""
     if is_s3(url):
-        place = s3.locate(url)
-        version = s3.run(place, s3.head(place))
+        place = clients.locate(url)
+        version = clients.run(place, s3.head(place))
         with io.BufferedReader(RangeStream(place, version), BUFFER_BYTES) as stream:
             yield cast("BinaryIO", stream), version.size
         return
@@ -52,10 +52,10 @@ def expand_glob(pattern: str) -> list[str]:
 
 
 def _expand_keys(pattern: str) -> list[str]:
-    place = s3.locate(pattern)
+    place = clients.locate(pattern)
     fixed = re.split(r"[*?\[]", place.key, maxsplit=1)[0]
     delimiter = "" if "/" in place.key[len(fixed) :] or "**" in place.key else "/"
-    keys = s3.run(place, s3.list_keys(place, fixed, delimiter))
+    keys = clients.run(place, s3.list_keys(place, fixed, delimiter))
     matches = re.compile(glob_translate(place.key)).match
     return [f"s3://{place.bucket}/{key}" for key in sorted(keys) if matches(key) and not key.endswith("/")]
 
@@ -63,8 +63,8 @@ def _expand_keys(pattern: str) -> list[str]:
 def fingerprint(url: str) -> str:
     """What tells a changed file from an unchanged one without reading it: size, and ETag or time of change."""
     if is_s3(url):
-        place = s3.locate(url)
-        version = s3.run(place, s3.head(place))
+        place = clients.locate(url)
+        version = clients.run(place, s3.head(place))
         return f"{version.size}:{version.etag}"
     fs, path = filesystem(url)
     fs.invalidate_cache(path)  # a listing that it remembers would show a changed file as it was
@@ -84,8 +84,8 @@ def hash_file(url: str) -> str:
 
 def read_bytes(url: str) -> bytes:
     if is_s3(url):
-        place = s3.locate(url)
-        return s3.run(place, s3.get(place))
+        place = clients.locate(url)
+        return clients.run(place, s3.get(place))
     fs, path = filesystem(url)
     return bytes(attempt(url, "read", lambda: fs.cat_file(path)))
 
@@ -93,8 +93,8 @@ def read_bytes(url: str) -> bytes:
 def exists(url: str) -> bool:
     """Whether there is a file or, with anything in it, a folder."""
     if is_s3(url):
-        place = s3.locate(url)
-        return s3.run(place, s3.exists(place))
+        place = clients.locate(url)
+        return clients.run(place, s3.exists(place))
     fs, path = filesystem(url)
     return bool(attempt(url, "read", lambda: fs.exists(path)))
 
@@ -102,9 +102,9 @@ def exists(url: str) -> bool:
 def list_names(url: str) -> list[str]:
     """The base names in a folder, sorted; none if there is no such folder."""
     if is_s3(url):
-        place = s3.locate(url)
+        place = clients.locate(url)
         prefix = f"{place.key}/" if place.key else ""
-        keys = s3.run(place, s3.list_keys(place, prefix, "/"))
+        keys = clients.run(place, s3.list_keys(place, prefix, "/"))
         return sorted({key.removeprefix(prefix).rstrip("/") for key in keys} - {""})
     fs, path = filesystem(url)
 
@@ -122,7 +122,7 @@ def read_ranges(url: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
     """The bytes of each (offset, size), near ones fetched together. StorageError if the file ends before."""
     pieces = plan_pieces(ranges)
     if is_s3(url):
-        blocks = fetch_pieces(s3.locate(url), pieces)
+        blocks = fetch_pieces(clients.locate(url), pieces)
     else:
         blocks = (_read_piece(url, piece.start, piece.end) for piece in pieces)
     parts: list[list[bytes]] = [[] for _ in ranges]

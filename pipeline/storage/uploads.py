@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import StorageError
-from pipeline.storage import s3
+from pipeline.storage import clients, s3
 from pipeline.storage.addresses import is_s3, join
 from pipeline.storage.attempts import attempt_async
 
@@ -41,17 +41,17 @@ def unfinished_uploads(root: str) -> list[Upload]:
     """Uploads below `root`, by path, of living runs too: look at their age. None outside S3."""
     if not is_s3(root):
         return []
-    place = s3.locate(root)
-    return s3.run(place, _unfinished(place))
+    place = clients.locate(root)
+    return clients.run(place, _unfinished(place))
 
 
 def abort_upload(root: str, upload: Upload) -> None:
     """Gives an upload up: the store drops its parts. One that is gone already is no error."""
-    place = s3.locate(join(root, upload.path))
-    s3.run(place, _abort(place, upload.upload_id))
+    place = clients.locate(join(root, upload.path))
+    clients.run(place, _abort(place, upload.upload_id))
 
 
-async def _unfinished(place: s3.Object) -> list[Upload]:
+async def _unfinished(place: clients.Object) -> list[Upload]:
     prefix = f"{place.key}/" if place.key else ""
     found: list[Upload] = []
     more: dict[str, str] = {}
@@ -67,13 +67,13 @@ async def _unfinished(place: s3.Object) -> list[Upload]:
         more = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
 
 
-async def _abort(place: s3.Object, upload_id: str) -> None:
+async def _abort(place: clients.Object, upload_id: str) -> None:
     arguments = {"Key": place.key, "UploadId": upload_id}
     with suppress(FileNotFoundError):
         await s3.ask(place, "write", "abort_multipart_upload", arguments, passing=FileNotFoundError)
 
 
-async def put_parts(place: s3.Object, source: Path, size: int) -> None:
+async def put_parts(place: clients.Object, source: Path, size: int) -> None:
     """Uploads a file of `size` bytes in parts.
 
     An upload that was put together and whose answer got lost is known by its object; if not, all is done again.
@@ -95,7 +95,7 @@ async def put_parts(place: s3.Object, source: Path, size: int) -> None:
     await attempt_async(place.url, "write", once, size=size)
 
 
-async def _put_all(place: s3.Object, source: Path, size: int, upload_id: str) -> list[str]:
+async def _put_all(place: clients.Object, source: Path, size: int, upload_id: str) -> list[str]:
     """The ETags of the parts."""
     part_bytes = max(PART_BYTES, -(-size // MAX_PARTS))
     room = asyncio.Semaphore(PARTS_AT_ONCE)
@@ -121,7 +121,7 @@ def _read(source: Path, offset: int, size: int) -> bytes:
         return file.read(size)
 
 
-async def _complete(place: s3.Object, upload_id: str, parts: list[dict[str, Any]], size: int) -> None:
+async def _complete(place: clients.Object, upload_id: str, parts: list[dict[str, Any]], size: int) -> None:
     """Makes the object of its parts. OSError if the upload is gone and the object is not what it should have become."""
     arguments = {"Key": place.key, "UploadId": upload_id, "MultipartUpload": {"Parts": parts}}
     seconds, method = COMPLETING_SECONDS, "complete_multipart_upload"

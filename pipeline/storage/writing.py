@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.storage import s3, uploads
+from pipeline.storage import clients, s3, uploads
 from pipeline.storage.addresses import is_local, is_s3, join, local_path
 from pipeline.storage.attempts import attempt, filesystem
 from pipeline.storage.reading import hash_file
@@ -45,9 +45,11 @@ def put_file(root: str, path: str, source: Path) -> None:
         attempt(target, "write", place, size=size)
         return
     if is_s3(root):
-        remote = s3.locate(target)
+        remote = clients.locate(target)
         in_parts = size >= 2 * uploads.PART_BYTES
-        s3.run(remote, uploads.put_parts(remote, source, size) if in_parts else s3.put(remote, source.read_bytes()))
+        clients.run(
+            remote, uploads.put_parts(remote, source, size) if in_parts else s3.put(remote, source.read_bytes())
+        )
     else:
         fs, name = filesystem(target)
         attempt(target, "write", lambda: fs.put_file(str(source), name), size=size)
@@ -70,8 +72,8 @@ def create_exclusive(url: str, data: bytes) -> bool:
     O_EXCL); on S3 the request carries If-None-Match.
     """
     if is_s3(url):
-        remote = s3.locate(url)
-        return s3.run(remote, s3.create(remote, data))
+        remote = clients.locate(url)
+        return clients.run(remote, s3.create(remote, data))
     try:
         attempt(url, "create", lambda: _create(url, data), size=len(data))
     except FileExistsError:
@@ -100,8 +102,8 @@ def overwrite(root: str, path: str, data: bytes) -> None:
     """Writes a small file below `root`, outside the reproducible tree (run records, caches): whole or not at all."""
     url = join(root, path)
     if is_s3(root):
-        remote = s3.locate(url)
-        s3.run(remote, s3.put(remote, data))
+        remote = clients.locate(url)
+        clients.run(remote, s3.put(remote, data))
     elif is_local(root):
         source = temporary_path(root)
 

@@ -101,11 +101,12 @@ def test_any_single_fault_on_any_request_is_got_over(proxied: Proxy, direct: Any
     assert direct.cat_file(f"{BUCKET}/single-{fault}/new") == b"new"
 
 
-def test_a_stall_costs_seconds(proxied: Proxy, direct: Any) -> None:
-    direct.pipe_file(f"{BUCKET}/stalled", DATA)
-    proxied.choose = once("stall", lambda asked: asked.method == "GET")
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+def test_a_stall_costs_seconds(proxied: Proxy, direct: Any, method: str) -> None:
+    proxied.choose = once("stall", lambda asked: asked.method == method)
     begun = time.monotonic()
-    assert storage.read_bytes(f"s3://{BUCKET}/stalled") == DATA
+    storage.overwrite(f"s3://{BUCKET}/stalled", method, DATA)
+    assert storage.read_bytes(f"s3://{BUCKET}/stalled/{method}") == DATA
     assert proxied.injected == {"stall": 1}
     assert time.monotonic() - begun < 2 * attempts.FIRST_SECONDS + 2
 
@@ -298,8 +299,9 @@ def test_a_build_on_ray_through_errors_short_bodies_and_stalls_has_the_same_byte
     proxied: Proxy, direct: Any, inputs: tuple[str, dict[str, str]]
 ) -> None:
     shards, expected = inputs
-    proxied.choose = seeded(7, MIXED | {"lost": 0.01, "stall": 0.02})
+    proxied.choose = seeded(11, MIXED | {"lost": 0.01, "stall": 0.02})
     build(f"s3://{BUCKET}/on-ray", shards, *SMALL, local=False)
     assert proxied.injected["stall"]
+    assert any(asked.method == "PUT" and "/data/" in asked.target for asked in proxied.asked)
     proxied.choose = after(0, "none")
     assert remote_tree(direct, f"{BUCKET}/on-ray") == expected
