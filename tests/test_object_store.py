@@ -98,6 +98,7 @@ def test_a_forked_process_leaves_the_connections_of_its_parent_open(store: s3fs.
         assert storage.read_bytes(url) == b"content"
         sync(get_loop(), collect)
 
+    retries = 0
     for turn in range(3):
         assert storage.read_bytes(url) == b"content"
         child = get_context("fork").Process(target=read_and_collect)
@@ -106,4 +107,5 @@ def test_a_forked_process_leaves_the_connections_of_its_parent_open(store: s3fs.
         assert child.exitcode == 0, turn
         with storage.counted() as traffic:
             assert storage.read_bytes(url) == b"content"
-        assert traffic.retries == 0, turn  # a connection of which nothing is heard ends with a try's deadline
+        retries += traffic.retries
+    assert retries < 2  # a connection of which nothing is heard would end in each turn with a try's deadline

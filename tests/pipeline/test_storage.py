@@ -87,7 +87,7 @@ def test_putting_the_same_content_twice_is_harmless(tmp_path):
         lambda ranges: [(offset, min(size, len(DATA) - offset)) for offset, size in ranges]
     ),
     st.sampled_from([0, 1, 100, 1 << 20]),
-    st.sampled_from([1, 7, 512, 1 << 20]),
+    st.sampled_from([100, 999, 1 << 20]),
 )
 def test_ranges_read_together_are_slices(tmp_path, ranges, coalesce, block):
     path = tmp_path / "file"
