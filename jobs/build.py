@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import closing
+from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import reduce
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -17,6 +19,7 @@ from jobs.replanning import may_replan, replan_chain
 from jobs.spec import absolute
 from pipeline import storage
 from pipeline.closing import Closing, closings, read_carried
+from pipeline.ledger import add_counts
 from pipeline.local_runner import run_local, write_local
 from pipeline.planning import Plan, make_plan
 from pipeline.sink import Sink
@@ -72,12 +75,18 @@ def run_job(
         "new_version": is_new,
         "units": {"built": len(sink.manifests), "kept": len(version["units"]) - len(sink.manifests)},
         "replanned": {"units": len(builder.replanned), "views": {"copied": 0, "rendered": 0} | sink.views},
+        "requests": _total(sink.traffic.values()),
         "rounds": builder.rounds,
         "seconds": round(time.time() - started, 1),
         "sequence_length": job.sequence_length,
         "added_embeddings": resolved.vocabulary.num_added,
         **{name: version[name] for name in ("totals", "sources", "reasons", "withheld_shards")},
     }
+
+
+def _total(traffic: Iterable[dict[str, int]]) -> dict[str, int]:
+    """What `write` asked of the stores in all: ranges fetched, their bytes, and failed tries of any request of its."""
+    return reduce(add_counts, traffic, asdict(storage.Traffic()))
 
 
 class _Builder:

@@ -95,6 +95,7 @@ def print_summary(summary: dict[str, Any]) -> None:
         "segments": _counts(segment),
         "units": f"{summary['units']['built']} built, {summary['units']['kept']} kept",
         **_replanned(summary["replanned"]),
+        **_retried(summary["requests"]),
         "embeddings to add": f"{summary['added_embeddings']}",
         "seconds": f"{summary['seconds']}",
     }
@@ -116,6 +117,14 @@ def _replanned(found: dict[str, Any]) -> dict[str, str]:
         return {}
     views = ", ".join(f"{number:,} {how}" for how, number in found["views"].items())
     return {"re-planned": f"{found['units']} units; views: {views}"}
+
+
+def _retried(found: dict[str, int]) -> dict[str, str]:
+    """How often a store failed `write`; no line if it never did."""
+    if not found["retries"]:
+        return {}
+    size = found["bytes"] / 1e6
+    return {"storage": f"{found['retries']:,} retries; {found['requests']:,} ranges of {size:,.1f} MB read to write"}
 
 
 def _sources(sources: Mapping[str, Any]) -> Table:

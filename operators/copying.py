@@ -112,13 +112,19 @@ class Copies:
     """Pixels that were copied, on disk without a name: those of a file's packs need not fit memory."""
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - open for as long as a task
         self._places: dict[Shown, tuple[int, int, str]] = {}
         self._end = 0
 
     def put(self, shown: Shown, data: pa.Buffer, kind: str) -> None:
-        self._file.seek(self._end)
-        self._file.write(data)
+        """StorageError if the disk is full."""
+        try:
+            self._file.seek(self._end)
+            self._file.write(data)
+            self._file.flush()
+        except OSError as error:
+            raise storage.failure(str(self._folder), "write", error, size=self._end + data.size) from error
         self._places[shown] = (self._end, data.size, kind)
         self._end += data.size
 

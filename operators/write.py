@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 
 import pyarrow as pa
 
@@ -16,7 +17,7 @@ from operators.copying import OlderViews
 from operators.layout import Part, image_numbers, text_labels
 from operators.pack_rows import WriteConfig, identity, pack_row
 from operators.rendering import Pictures
-from pipeline import ledger
+from pipeline import ledger, storage
 from pipeline.guard import Result
 from pipeline.operator import Row
 from pipeline.parquet import write_parquet
@@ -48,9 +49,10 @@ class Write:
         if row["kind"] == SUMMARY:
             return row
         write = self._write_data if row["kind"] == DATA else self._write_index
-        note, rejects = write(row)
+        with storage.counted() as traffic:
+            note, rejects = write(row)
         return row | {
-            "note": json.dumps(note, sort_keys=True),
+            "note": json.dumps(note | {"traffic": asdict(traffic)}, sort_keys=True),
             "payload": to_stream(pa.Table.from_pylist(rejects, REJECTS)),
         }
 

@@ -9,7 +9,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import storage
-from pipeline.errors import StorageError
 from pipeline.operator import Row
 
 SETTINGS: dict[str, Any] = {"compression": "zstd", "compression_level": 3}
@@ -27,7 +26,8 @@ def write_parquet(output: str, folder: str, stem: str, schema: pa.Schema, row_gr
                 num_rows += len(rows)
         stored = storage.put_by_content(output, folder, stem, ".parquet", path)
     except OSError as error:
-        raise StorageError(f"{path}: {error.strerror or error}; check the space left") from error
+        size = path.stat().st_size if path.exists() else 0
+        raise storage.failure(str(path), "write", error, size=size) from error
     finally:
         path.unlink(missing_ok=True)
     return {"path": stored.path, "sha256": stored.sha256, "bytes": stored.size, "rows": num_rows, "kind": folder}

@@ -57,6 +57,9 @@ class Sink:
         """Counts of this run's units."""
         self.views: dict[str, int] = {}
         """Views of this run's packs by how they came: copied from older packs, or rendered."""
+        self.traffic: dict[str, dict[str, int]] = {}
+        """What `write` asked of the stores for each unit that this run commits, as a storage.Traffic has it. It differs
+        from run to run, so no manifest has it."""
         self._older: dict[str, dict[str, Any]] = {}
         """Manifests of units that were committed before, once they are read."""
         self.manifests: dict[str, dict[str, Any]] = {}
@@ -109,7 +112,9 @@ class Sink:
         counts = ledger.close_counts(ledger.without_copies(summary["counts"], late, source.weight), rejects)
         recipe = unit_recipe(self._plan.recipe, source)
         tokens: dict[str, int] = {}
+        traffic: dict[str, int] = {}
         for note in notes:
+            traffic = ledger.add_counts(traffic, note["traffic"])
             tokens = ledger.add_counts(tokens, note["counts"])
             self.views = ledger.add_counts(self.views, note.get("views", {}))
         reject_file = write_parquet(self._output, "rejects", identity, REJECTS, [rejects])
@@ -129,6 +134,7 @@ class Sink:
             self._remember_hashes(number, identity, summary["inputs"])
         storage.create_exclusive(storage.join(self._output, "manifests", f"{identity}.json"), canonical_json(manifest))
         self.manifests[identity] = manifest
+        self.traffic[identity] = traffic
         self._left.discard(number)
         del self._open[number, identity]
         self._totals = ledger.add_counts(self._totals, manifest["counts"])

@@ -28,9 +28,9 @@ from jobs.export.samples import Pixels, column_types, read_samples
 from jobs.export.shards import Export, split
 from jobs.export.target import open_target
 from jobs.progress import Screen
-from pipeline import storage
 from pipeline.errors import ConfigError, LodepackError, StorageError
 from pipeline.loading.packs import open_packs
+from pipeline.storage import uploads
 from tests.jobs.exported import read_webdataset
 from tests.support import BUCKET, build, write_small_shards
 
@@ -162,8 +162,8 @@ def test_a_url_gets_the_bytes_of_a_folder_and_is_refused_when_it_holds_something
 @pytest.mark.usefixtures("store")
 @pytest.mark.parametrize("to", ["energon", "mds", "webdataset"])
 def test_memory_of_an_export_to_s3_does_not_grow_with_its_shards(to, outputs, monkeypatch):
-    monkeypatch.setattr(storage, "PART_BYTES", 5 << 20)  # S3 takes no smaller ones
-    monkeypatch.setattr(storage, "PARTS_AT_ONCE", 1)
+    monkeypatch.setattr(uploads, "PART_BYTES", 5 << 20)  # S3 takes no smaller ones
+    monkeypatch.setattr(uploads, "PARTS_AT_ONCE", 1)
     opened = open_packs(str(outputs("encoded")))
     first = next(read_samples(opened))
     pixels = tuple(Pixels("jpeg", bytes(1 << 18), ()) for _ in first.pixels)

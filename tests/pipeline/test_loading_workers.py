@@ -131,7 +131,7 @@ def test_workers_and_their_parent_read_s3_in_turn_without_a_stall(store, tmp_pat
     for turn in range(4):
         begun = time.monotonic()
         assert rows(loader) == rows(data)
-        # Started anew, two workers take 10 s; a stall is a wait for storage's read_timeout, 60 s.
+        # Started anew, two workers take 10 s; a store that is not heard costs two minutes.
         assert time.monotonic() - begun < 40, turn
 
 

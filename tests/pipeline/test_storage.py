@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from pipeline import storage
 from pipeline.errors import StorageError
+from pipeline.storage import attempts
+from pipeline.storage import ranges as in_ranges
 
 THREADS = 16
 DATA = bytes(range(256)) * 40
@@ -22,7 +24,7 @@ DATA = bytes(range(256)) * 40
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch):
-    monkeypatch.setattr(storage, "ATTEMPTS", 2)
+    monkeypatch.setattr(attempts, "ATTEMPTS", 2)
 
 
 def temporary(root, text=b"content"):
@@ -85,16 +87,15 @@ def test_putting_the_same_content_twice_is_harmless(tmp_path):
         lambda ranges: [(offset, min(size, len(DATA) - offset)) for offset, size in ranges]
     ),
     st.sampled_from([0, 1, 100, 1 << 20]),
+    st.sampled_from([100, 999, 1 << 20]),
 )
-def test_ranges_read_together_are_slices(tmp_path, ranges, coalesce):
+def test_ranges_read_together_are_slices(tmp_path, ranges, coalesce, block):
     path = tmp_path / "file"
     path.write_bytes(DATA)
-    before = storage.COALESCE_BYTES
-    storage.COALESCE_BYTES = coalesce
-    try:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(in_ranges, "COALESCE_BYTES", coalesce)
+        patched.setattr(in_ranges, "BLOCK_BYTES", block)
         found = storage.read_ranges(str(path), ranges)
-    finally:
-        storage.COALESCE_BYTES = before
     assert found == [DATA[offset : offset + size] for offset, size in ranges]
 
 

@@ -1,0 +1,51 @@
+"""Files that have no name yet: where they lie, and how those of dead processes go."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+import uuid
+from pathlib import Path
+
+from pipeline.errors import StorageError
+from pipeline.storage.addresses import is_local, local_path
+from pipeline.storage.failures import failure, is_full
+
+TEMPORARY = "runs/tmp"
+"""Where a local output keeps files that have no name yet: the same file system, outside the reproducible tree."""
+
+
+def _temporary_folder(root: str) -> Path:
+    folder = local_path(root) / TEMPORARY if is_local(root) else Path(tempfile.gettempdir()) / "lodepack"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if is_full(error):
+            raise failure(str(folder), "write", error) from error
+        raise StorageError(f"{folder}: {error.strerror}; choose an output folder that can be written") from error
+    return folder
+
+
+def temporary_path(root: str) -> Path:
+    """A fresh local path for a file on its way into `root`; its name says which process may still be writing it."""
+    return _temporary_folder(root) / f"{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex}"
+
+
+def sweep_temporaries(root: str) -> None:
+    """Removes what dead processes of this host left behind; files of living ones and of other hosts stay."""
+    if is_local(root) and not local_path(root).exists():
+        return
+    for path in _temporary_folder(root).glob(f"{socket.gethostname()}.*"):
+        if not _is_alive(int(path.name.rsplit(".", 2)[-2])):
+            path.unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's, and running
+        return True
+    return True
