@@ -12,8 +12,10 @@ import socket
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 
@@ -54,6 +56,10 @@ _OPENED: dict[int, Any] = {}
 """Every file system that was used here, by its id, so that none is ever collected. At a fork fsspec drops those of the
 parent from its cache. When the child collects one, s3fs closes its connections, and with them unregisters the parent's
 from the epoll that both share: the parent hears no more of them and waits for read_timeout."""
+THREADS = 16
+"""Requests for small things at once: a store answers one in some 20 ms, whatever else it does."""
+LISTED = 20
+"""Objects of one folder that are worth its listing."""
 TEMPORARY = "runs/tmp"
 """Where a local output keeps files that have no name yet: the same file system, outside the reproducible tree."""
 
@@ -66,6 +72,18 @@ class Stored:
     """Relative to the output."""
     sha256: str
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A file as the listing of its folder tells of it."""
+
+    url: str
+    size: int
+    changed: float
+    """Seconds since 1970."""
+    stamp: str
+    """ETag or time of change: with the size, what `fingerprint` says."""
 
 
 def is_local(url: str) -> bool:
@@ -143,8 +161,73 @@ def fingerprint(url: str) -> str:
     fs, path = _filesystem(url)
     fs.invalidate_cache(path)  # a listing that s3fs remembers would show a changed object as it was
     info = _attempt(url, lambda: fs.info(path))
-    stamp = info.get("ETag") or info.get("etag") or info.get("mtime") or info.get("LastModified") or ""
-    return f"{info['size']}:{stamp}"
+    return f"{info['size']}:{_stamp(info)}"
+
+
+def _stamp(info: dict[str, Any]) -> Any:
+    return info.get("ETag") or info.get("etag") or info.get("mtime") or info.get("LastModified") or ""
+
+
+def fingerprints(urls: Sequence[str]) -> dict[str, str]:
+    """`fingerprint` of each of the URLs that is there: several at once, and of a folder of a store by one listing.
+
+    A listing tells of 1,000 objects in one request; it is asked where at least LISTED of its objects are wanted.
+    """
+    folders: dict[str, list[str]] = {}
+    for url in urls:
+        folders.setdefault("" if is_local(url) else url.rpartition("/")[0], []).append(url)
+    found: dict[str, str] = {}
+    single: list[str] = []
+    for folder, wanted in folders.items():
+        if not folder or len(wanted) < LISTED:
+            single += wanted
+            continue
+        names = {file.url: file for file in list_files(folder)}
+        found |= {url: f"{names[url].size}:{names[url].stamp}" for url in wanted if url in names}
+    with ThreadPoolExecutor(THREADS) as threads:
+        stamps = threads.map(_fingerprint_if_there, single)
+        found |= {url: stamp for url, stamp in zip(single, stamps, strict=True) if stamp is not None}
+    return found
+
+
+def _fingerprint_if_there(url: str) -> str | None:
+    try:
+        return fingerprint(url)
+    except StorageError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
+        raise
+
+
+def list_files(url: str) -> list[Listed]:
+    """The files in a folder, by name; none if there is no such folder."""
+    fs, path = _filesystem(url)
+
+    def entries() -> list[dict[str, Any]]:
+        fs.invalidate_cache(path)
+        try:
+            return [entry for entry in fs.ls(path, detail=True) if entry["type"] == "file"]
+        except FileNotFoundError:
+            return []
+
+    found = []
+    for entry in _attempt(url, entries):
+        changed = entry.get("LastModified") or entry.get("mtime") or 0.0
+        when = changed.timestamp() if isinstance(changed, datetime) else float(changed)
+        name = str(entry["name"]).rstrip("/").rsplit("/", 1)[-1]
+        found.append(Listed(join(url, name), int(entry["size"]), when, str(_stamp(entry))))
+    return sorted(found, key=lambda file: file.url)
+
+
+def remove(url: str) -> None:
+    """Removes one file; what is gone already is as good."""
+    fs, path = _filesystem(url)
+
+    def unlink() -> None:
+        with suppress(FileNotFoundError):
+            fs.rm_file(path)
+
+    _attempt(url, unlink)
 
 
 def hash_file(url: str) -> str:
@@ -216,13 +299,30 @@ def temporary_path(root: str) -> Path:
     return _temporary_folder(root) / f"{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex}"
 
 
-def sweep_temporaries(root: str) -> None:
-    """Removes what dead processes of this host left behind; files of living ones and of other hosts stay."""
-    if is_local(root) and not local_path(root).exists():
-        return
-    for path in _temporary_folder(root).glob(f"{socket.gethostname()}.*"):
-        if not _is_alive(int(path.name.rsplit(".", 2)[-2])):
+def sweep_temporaries(root: str, *, with_own: bool = False) -> None:
+    """Removes what dead processes of this host left behind; files of living ones and of other hosts stay.
+
+    with_own: those of this process too, which has to have stopped writing.
+    """
+    folder = local_path(root) / TEMPORARY if is_local(root) else Path(tempfile.gettempdir()) / "lodepack"
+    for path in folder.glob(f"{socket.gethostname()}.*"):
+        if not is_in_use(path.name) or (with_own and _writer(path.name) == os.getpid()):
             path.unlink(missing_ok=True)
+
+
+def is_in_use(temporary: str) -> bool:
+    """Whether a process of this host that is alive may be writing the file of this name; of other hosts none is known.
+
+    What has no name of ours is nobody's.
+    """
+    pid = _writer(temporary)
+    return pid is not None and temporary.startswith(f"{socket.gethostname()}.") and _is_alive(pid)
+
+
+def _writer(temporary: str) -> int | None:
+    """The process that a temporary file's name tells of; a name that is not ours tells of none."""
+    pid = (temporary.rsplit(".", 2)[-2:] or [""])[0]
+    return int(pid) if pid.isdigit() else None
 
 
 def _is_alive(pid: int) -> bool:
