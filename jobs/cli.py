@@ -139,12 +139,24 @@ def verify(
         list[str], typer.Option("--input", metavar="URL", help="Where the shards are, if not where the run read them.")
     ] = [],  # noqa: B006
     tokenizer: Annotated[str | None, typer.Option(metavar="FILE", help="The tokenizer, if it was moved.")] = None,
+    orphans: Annotated[
+        bool, typer.Option("--orphans", help="Instead: list what runs that never ended left, and nobody committed.")
+    ] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="With --orphans: remove what is old enough.")] = False,
+    min_age: Annotated[
+        float, typer.Option(min=0, metavar="HOURS", help="Younger ones stay: a run may be about to commit them.")
+    ] = 24.0,
     as_json: Json = False,
 ) -> None:
     """Check an output against its inputs, independently of the code that built it.
 
     Exit 0: nothing untrue was found. Exit 1: the list of what is untrue. Exit 2: no output, or no inputs.
     """
+    if orphans:
+        _verify_orphans(output, remove=remove, min_age=min_age, as_json=as_json)
+        return
+    if remove:
+        raise ConfigError("--remove removes what --orphans lists; say both")
     from jobs.verify import verify as check
 
     report = check(output, input, tokenizer)
@@ -154,6 +166,41 @@ def verify(
         typer.echo(printable("\n".join(report.to_lines())))
     if report.findings:
         raise typer.Exit(1)
+
+
+def _verify_orphans(output: str, *, remove: bool, min_age: float, as_json: bool) -> None:
+    from jobs.verify.orphans import report_orphans, to_lines
+
+    report = report_orphans(output, remove=remove, min_age_hours=min_age)
+    if as_json:
+        _print_json(report)
+    else:
+        typer.echo(printable("\n".join(to_lines(report, remove=remove, min_age_hours=min_age))))
+
+
+@app.command(
+    epilog="Example: `lodepack requeue build/quickstart --to build/again --reason image-too-large` and "
+    "`lodepack run build/again/requeue.yaml --set limits.max_image_pixels=400000000`"
+)
+def requeue(
+    output: Annotated[str, typer.Argument(metavar="OUT", help="Output of a run.")],
+    to: Annotated[str, typer.Option(metavar="DIR", help="New or empty folder.")],
+    reason: Annotated[
+        list[str], typer.Option(metavar="R", help="Only samples rejected for this reason; repeatable.")
+    ] = [],  # noqa: B006
+    as_json: Json = False,
+) -> None:
+    """Make a job of the rejects: shards with the rejected samples as they were, and the job that packs them.
+
+    What is damage of a shard itself, and no sample, cannot be requeued; it is counted.
+    """
+    from jobs.requeue import print_requeued, requeue_rejects
+
+    requeued = requeue_rejects(output, to, reason)
+    if as_json:
+        _print_json(requeued)
+    else:
+        print_requeued(requeued)
 
 
 @app.command(epilog="Example: `lodepack samples /tmp/try && lodepack run /tmp/try/quickstart.yaml --local`")
