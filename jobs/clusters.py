@@ -22,7 +22,7 @@ def refuse_open_cluster(address: str | None, environment: Mapping[str, str], hom
         return
     raise ConfigError(
         f"address {address} is another machine, and no token is set: whoever reaches that cluster can run code on it; "
-        "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH, or ~/.ray/auth_token), or say "
+        "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH, or write ~/.ray/auth_token), or say "
         "--open-cluster to run on a cluster that asks nobody for a token"
     )
 
@@ -42,13 +42,22 @@ def _is_loopback(address: str) -> bool:
 
 
 def _has_token(environment: Mapping[str, str], home: Path) -> bool:
-    """Whether Ray 2.60 would send one: by its mode, unless that is unset, and from the first place that names one."""
-    if environment.get("RAY_AUTH_MODE", "token").lower() != "token":
+    """Whether somebody said that Ray 2.60 is to send a token, and there is one where it looks.
+
+    The file in the home folder alone says nothing: Ray writes one for the first cluster that it starts on a machine.
+    """
+    mode = environment.get("RAY_AUTH_MODE")
+    if mode is not None and mode.lower() != "token":
         return False
     if environment.get("RAY_AUTH_TOKEN"):
         return True
     path = environment.get("RAY_AUTH_TOKEN_PATH")
-    file = Path(path) if path else home / ".ray" / "auth_token"
+    if path:
+        return _is_filled(Path(path))
+    return mode is not None and _is_filled(home / ".ray" / "auth_token")
+
+
+def _is_filled(file: Path) -> bool:
     try:
         return bool(file.read_text("utf-8").strip())
     except (OSError, UnicodeDecodeError):

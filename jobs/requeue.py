@@ -66,8 +66,8 @@ def requeue_rejects(output: str, to: str, reasons: Sequence[str]) -> dict[str, A
         if written:
             job = _job(record, folder, written)
             check_job(job, JOB)
-            text = HEAD.format(output=" ".join(output.split())) + yaml.safe_dump(job, sort_keys=False, allow_unicode=True)
-            (folder / JOB).write_text(text, "utf-8")
+            head = HEAD.format(output=" ".join(output.split()))
+            (folder / JOB).write_text(head + yaml.safe_dump(job, sort_keys=False, allow_unicode=True), "utf-8")
     return {
         "folder": str(folder),
         "job": str(folder / JOB) if written else None,

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -36,8 +37,13 @@ def ray_session() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a SeaweedFS on loopback that has the bucket BUCKET."""
-    folder = tmp_path_factory.mktemp("weed")
+    with serve_s3(tmp_path_factory.mktemp("weed")) as address:
+        yield address
+
+
+@contextmanager
+def serve_s3(folder: Path) -> Iterator[str]:
+    """The address of a SeaweedFS on loopback that keeps its files in `folder` and has the bucket BUCKET."""
     identity = {"name": "lode", "credentials": [KEYS], "actions": ["Admin", "Read", "Write", "List"]}
     (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
     ports = {name: free_port() for name in ("s3", "master", "volume", "filer")}
