@@ -215,7 +215,7 @@ def load_job(path: str, overrides: list[str], **options: Any) -> Job:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: {error}; a YAML text file is expected") from error
     except (yaml.YAMLError, ValueError) as error:  # ValueError: of a date such as 2026-13-01
-        raise ConfigError(f"{path} is no YAML: {_yaml_fault(error)}") from error
+        raise ConfigError(f"{path} is no YAML: {_yaml_fault(error)}") from None  # it copies the text, see below
     if not isinstance(raw, dict):
         raise ConfigError(f"{path} holds no job; `name: value` lines are expected")
     for override in overrides:
@@ -252,7 +252,7 @@ def _override(raw: dict[str, Any], override: str) -> None:
         shown = "..." if is_secret_name(override) else text
         raise ConfigError(
             f"--set {field}={shown}: {shown} is no YAML: {_yaml_fault(error)}; quote it: --set '{field}=\"...\"'"
-        ) from error
+        ) from None
     _put(raw, path, value)
 
 
