@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-import sys
 import tarfile
 import typing
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +13,10 @@ import pytest
 from PIL import Image
 from pydantic import BaseModel
 
-from jobs.cli import main
 from jobs.spec import Job, load_job
 from operators.profiles import Profile
 from pipeline.errors import ConfigError
+from tests.calling import Result, call
 from tests.support import QUICKSTART, ROOT, documents, write_shard
 
 PLAIN = (str, int, float, bool, type(None))
@@ -26,27 +24,9 @@ CLEAR, RED = "\x1b[2J", "\x1b]0;gotcha\x07"
 FIELDS = ("input.format=pairs", "score=null", "budget=none", "limits.max_reject_ratio=1", "limits.max_image_pixels=1000000", f"tokenizer={ROOT}/jobs/samples/tokenizer.model")  # fmt: skip # noqa: E501
 
 
-class Result(typing.NamedTuple):
-    code: int
-    text: str
-    """Standard output and error."""
-
-
-def lodepack(*arguments: object) -> Result:
-    """The command in this process: a dozen new ones would each take a second to start."""
-    text = io.StringIO()
-    given = [str(argument) for argument in arguments]
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(text), redirect_stderr(text):
-        patch.setattr(sys, "argv", ["lodepack", *given])
-        patch.setenv("COLUMNS", "200")
-        with pytest.raises(SystemExit) as ended:
-            main()
-    return Result(int(ended.value.code or 0), text.getvalue())
-
-
 def run(shard: Path, output: Path, *fields: str) -> Result:
     given = [part for field in (*FIELDS, *fields) for part in ("--set", field)]
-    return lodepack("run", QUICKSTART, "--local", "--input", shard, "--output", output, *given)
+    return call("run", QUICKSTART, "--local", "--input", shard, "--output", output, *given)
 
 
 def leaves(kind: Any) -> set[Any]:
@@ -121,34 +101,34 @@ def test_member_names_are_never_paths_and_reach_no_terminal_raw(
     formats = ("energon", "mds", "webdataset")
     results = [
         run(shard, output),
-        lodepack("verify", output),
-        lodepack("verify", output, "--json"),
-        lodepack("verify", output, "--orphans"),
-        lodepack("inspect", output),
-        lodepack("inspect", output, "--pack", 0),
-        lodepack("inspect", output, "--explain", f"esc{CLEAR}{RED}5"),
-        lodepack("inspect", output, "--explain", f"esc{CLEAR}{RED}5big"),
-        lodepack("inspect", output, "--explain", "../../x0"),
-        *(lodepack("export", output, "--to", to, "--output", home / to) for to in formats),
-        lodepack("requeue", output, "--to", again),
-        lodepack("run", again / "requeue.yaml", "--local", "--set", "limits.max_image_pixels=2000000"),
-        lodepack("verify", again / "out"),
+        call("verify", output),
+        call("verify", output, "--json"),
+        call("verify", output, "--orphans"),
+        call("inspect", output),
+        call("inspect", output, "--pack", 0),
+        call("inspect", output, "--explain", f"esc{CLEAR}{RED}5"),
+        call("inspect", output, "--explain", f"esc{CLEAR}{RED}5big"),
+        call("inspect", output, "--explain", "../../x0"),
+        *(call("export", output, "--to", to, "--output", home / to) for to in formats),
+        call("requeue", output, "--to", again),
+        call("run", again / "requeue.yaml", "--local", "--set", "limits.max_image_pixels=2000000"),
+        call("verify", again / "out"),
     ]
-    assert [result for result in results if result.code or "\x1b" in result.text] == []
-    assert "[bold red]m[/bold red] :x:" in lodepack("inspect", output, "--pack", 0).text
+    assert [result for result in results if result.code or "\x1b" in result.out + result.err] == []
+    assert "[bold red]m[/bold red] :x:" in call("inspect", output, "--pack", 0).out
     mistakes = [
-        lodepack("inspect", output, "--explain", f"gone{CLEAR}"),
+        call("inspect", output, "--explain", f"gone{CLEAR}"),
         run(shard, home / "stopped", "limits.max_reject_ratio=0"),
-        lodepack("run", QUICKSTART, "--local", "--input", f"gone{CLEAR}.tar", "--debug"),
+        call("run", QUICKSTART, "--local", "--input", f"gone{CLEAR}.tar", "--debug"),
     ]
-    assert [result for result in mistakes if result.code not in {1, 2} or "\x1b" in result.text] == []
+    assert [result for result in mistakes if result.code not in {1, 2} or "\x1b" in result.out + result.err] == []
     new = below(tmp_path) - before
     assert {"/".join(name.split("/")[:3]) for name in new} == {
         f"parent/home/{name}" for name in ("out", "again", "stopped", *formats)
     }
     assert (set(Path("/").iterdir()), set(ROOT.iterdir())) == around
     assert [name for name in new if "x0" in name or "link" in name or "\x1b" in name] == []
-    assert json.loads(lodepack("verify", again / "out", "--json").text)["checked"]["samples"] >= 7
+    assert json.loads(call("verify", again / "out", "--json").out)["checked"]["samples"] >= 7
 
 
 def test_what_verify_finds_in_a_tampered_output_reaches_no_terminal_raw(tmp_path: Path) -> None:
@@ -156,7 +136,8 @@ def test_what_verify_finds_in_a_tampered_output_reaches_no_terminal_raw(tmp_path
     assert run(tmp_path / "a.tar", tmp_path / "out").code == 0
     version = tmp_path / "out" / "versions" / "000001.json"
     version.write_text(json.dumps(json.loads(version.read_text()) | {"reasons": {f"{CLEAR}{RED}": 3}}))
-    for result in (lodepack("verify", tmp_path / "out"), lodepack("inspect", tmp_path / "out")):
-        assert "\x1b" not in result.text
-        assert "�[2J" in result.text or "\\x1b[2J" in result.text
-        assert "Traceback" not in result.text
+    for result in (call("verify", tmp_path / "out"), call("inspect", tmp_path / "out")):
+        text = result.out + result.err
+        assert "\x1b" not in text
+        assert "�[2J" in text or "\\x1b[2J" in text
+        assert "Traceback" not in text
