@@ -14,7 +14,7 @@ import pytest
 
 from tests.support import QUICKSTART, ROOT, build, tree, write_small_shards
 
-SMALL = ("unit.target_shards=1", "sequence_length=2048")
+SMALL = ("unit.target_shards=1", "sequence_length=2048", "score=null", "budget=none")
 
 
 def start(output: Path, shards: str, *options: str) -> subprocess.Popen[str]:
@@ -47,7 +47,7 @@ def check_stopped(run: subprocess.Popen[str], output: Path, shards: str, expecte
 def test_a_local_run_that_is_asked_to_end_does_so_in_order(
     tmp_path: Path, number: signal.Signals, code: int, word: str
 ) -> None:
-    shards = write_small_shards(tmp_path / "in", 6, 8)
+    shards = write_small_shards(tmp_path / "in", 12, 4)
     build(tmp_path / "expected", shards, *SMALL)
     run = start(tmp_path / "out", shards, "--local")
     wait_for(tmp_path / "out", "manifests/*.json", run)
@@ -79,7 +79,7 @@ def is_running(pid: int) -> bool:
 
 @pytest.mark.slow
 def test_a_run_on_ray_that_is_asked_to_end_takes_its_actors_with_it(tmp_path: Path) -> None:
-    shards = write_small_shards(tmp_path / "in", 6, 8)
+    shards = write_small_shards(tmp_path / "in", 12, 4)
     build(tmp_path / "expected", shards, *SMALL)
     run = start(tmp_path / "out", shards)
     wait_for(tmp_path / "out", "index/*.parquet", run)

@@ -78,7 +78,7 @@ def measure(*, quick: bool) -> dict[str, Any]:
     """Rounds of each kind, and what was wrong after any of them."""
     rng = random.Random(SEED)
     faults: list[str] = []
-    refused = 0
+    refused = at_once = 0
     rounds = {kind: 3 if quick and kind == "both end" else 1 if quick else count for kind, count in ROUNDS.items()}
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
@@ -92,9 +92,11 @@ def measure(*, quick: bool) -> dict[str, Any]:
                 output = Path(folder) / f"{kind}-{number}"
                 ended = run_two(output, shards, rng, kind)
                 refused += sum(code == 2 for code, _ in ended)
+                at_once += len(list((output / "runs").glob("*.json"))) == 2
                 faults += [f"{kind}, round {number}: {fault}" for fault in faults_of(output, ended, kind, expected)]
     return {
         "rounds": rounds,
+        "rounds_in_which_both_had_work": at_once,
         "units_per_round": units,
         "faults": faults,
         "runs_refused_in_one_line": refused,
