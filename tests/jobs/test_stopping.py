@@ -14,7 +14,7 @@ import pytest
 
 from tests.support import QUICKSTART, ROOT, build, tree, write_small_shards
 
-SMALL = ("unit.target_shards=1", "sequence_length=2048", "score=null", "budget=none")
+SMALL = ("unit.target_shards=1", "sequence_length=2048", "score=null", "budget=none", "pixels=none")
 
 
 def start(output: Path, shards: str, *options: str) -> subprocess.Popen[str]:
@@ -41,18 +41,28 @@ def check_stopped(run: subprocess.Popen[str], output: Path, shards: str, expecte
     assert tree(output) == tree(expected)
 
 
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return write_small_shards(tmp_path_factory.mktemp("shards"), 12, 4)
+
+
+@pytest.fixture(scope="module")
+def expected(shards: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("expected") / "out"
+    build(output, shards, *SMALL)
+    return output
+
+
 @pytest.mark.parametrize(
     ("number", "code", "word"), [(signal.SIGTERM, 143, "stopped by SIGTERM"), (signal.SIGINT, 130, "stopped")]
 )
 def test_a_local_run_that_is_asked_to_end_does_so_in_order(
-    tmp_path: Path, number: signal.Signals, code: int, word: str
+    shards: str, expected: Path, tmp_path: Path, number: signal.Signals, code: int, word: str
 ) -> None:
-    shards = write_small_shards(tmp_path / "in", 12, 4)
-    build(tmp_path / "expected", shards, *SMALL)
     run = start(tmp_path / "out", shards, "--local")
     wait_for(tmp_path / "out", "manifests/*.json", run)
     run.send_signal(number)
-    check_stopped(run, tmp_path / "out", shards, tmp_path / "expected", word)
+    check_stopped(run, tmp_path / "out", shards, expected, word)
     assert run.returncode == code
 
 
@@ -78,15 +88,15 @@ def is_running(pid: int) -> bool:
 
 
 @pytest.mark.slow
-def test_a_run_on_ray_that_is_asked_to_end_takes_its_actors_with_it(tmp_path: Path) -> None:
-    shards = write_small_shards(tmp_path / "in", 12, 4)
-    build(tmp_path / "expected", shards, *SMALL)
+def test_a_run_on_ray_that_is_asked_to_end_takes_its_actors_with_it(
+    shards: str, expected: Path, tmp_path: Path
+) -> None:
     run = start(tmp_path / "out", shards)
     wait_for(tmp_path / "out", "index/*.parquet", run)
     started = descendants(run.pid)
     assert started
     os.kill(run.pid, signal.SIGTERM)
-    check_stopped(run, tmp_path / "out", shards, tmp_path / "expected", "stopped by SIGTERM")
+    check_stopped(run, tmp_path / "out", shards, expected, "stopped by SIGTERM")
     assert run.returncode == 143
     deadline = time.monotonic() + 10
     while any(map(is_running, started)):
