@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import time
 from collections.abc import Generator, Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict
-from datetime import UTC, datetime
 from functools import reduce
 from typing import Any, Protocol
 
@@ -16,15 +12,17 @@ import pyarrow as pa
 
 from jobs.chain import Resolved, build_chain
 from jobs.replanning import may_replan, replan_chain
+from jobs.runs import RunRecord
 from jobs.spec import absolute
+from jobs.stopping import ending_on_signals
 from pipeline import storage
 from pipeline.closing import Closing, closings, read_carried
+from pipeline.errors import LodepackError
 from pipeline.ledger import add_counts
 from pipeline.local_runner import run_local, write_local
-from pipeline.planning import Plan, make_plan
+from pipeline.planning import Plan, make_plan, remember_hashes
 from pipeline.sink import Sink
 from pipeline.types import Unit
-from pipeline.units import canonical_json
 
 
 class Progress(Protocol):
@@ -50,8 +48,7 @@ def run_job(
     """
     job = resolved.job
     output = absolute(job.output)
-    started = time.time()
-    storage.sweep_temporaries(output)
+    record = RunRecord(output, resolved)
     plan = make_plan(
         output,
         resolved.inputs,
@@ -62,12 +59,18 @@ def run_job(
         may_replan=may_replan,
     )
     progress.start(plan)
-    _record(output, resolved, {shard.name: shard.url for _, shards in resolved.inputs for shard in shards}, started)
     sink = Sink(output, plan, job.limits.max_reject_ratio)
-
     builder = _Builder(resolved, plan, sink, workers, progress)
-    (builder.build_local if local else builder.build_on_ray)()
-    number, version, is_new = sink.finish()
+    finished = sink.finished()
+    is_new = False
+    if finished is None:
+        number, version, is_new = _build(builder, output, record, local=local)
+    else:
+        number, version = finished
+        if plan.hashed or record.tells_news():  # files that moved: whoever reads the output must find them
+            record.end(_outcome(builder))
+    if finished is None or plan.hashed:
+        remember_hashes(output, plan, sink.hashes)
     return {
         "name": job.name,
         "output": job.output,
@@ -77,7 +80,7 @@ def run_job(
         "replanned": {"units": len(builder.replanned), "views": {"copied": 0, "rendered": 0} | sink.views},
         "requests": _total(sink.traffic.values()),
         "rounds": builder.rounds,
-        "seconds": round(time.time() - started, 1),
+        "seconds": record.seconds,
         "sequence_length": job.sequence_length,
         "added_embeddings": resolved.vocabulary.num_added,
         **{name: version[name] for name in ("totals", "sources", "reasons", "withheld_shards")},
@@ -89,11 +92,32 @@ def _total(traffic: Iterable[dict[str, int]]) -> dict[str, int]:
     return reduce(add_counts, traffic, asdict(storage.Traffic()))
 
 
+def _build(builder: _Builder, output: str, record: RunRecord, *, local: bool) -> tuple[int, dict[str, Any], bool]:
+    """Does the work of a plan; its record says how it ended. Number and content of the version, whether it is new."""
+    storage.sweep_temporaries(output)
+    record.begin()
+    try:
+        (builder.build_local if local else builder.build_on_ray)()
+        version = builder.sink.finish()
+    except BaseException as error:  # of a signal too: what is whole is committed, the rest leaves no trace
+        with suppress(LodepackError):
+            storage.sweep_temporaries(output, with_own=True)
+        record.fail(error)
+        raise
+    record.end(_outcome(builder))
+    return version
+
+
+def _outcome(builder: _Builder) -> dict[str, Any]:
+    """What a run did, for its record."""
+    return {"rounds": builder.rounds, "built": sorted(builder.sink.manifests), "traffic": builder.sink.traffic}
+
+
 class _Builder:
     """Drives the units of a plan that are left, and then the closing unit, into the sink."""
 
     def __init__(self, resolved: Resolved, plan: Plan, sink: Sink, workers: int | None, progress: Progress) -> None:
-        self._resolved, self._plan, self._sink = resolved, plan, sink
+        self._resolved, self._plan, self.sink = resolved, plan, sink
         self._workers, self._progress = workers, progress
         self._output = absolute(resolved.job.output)
         self._chain = build_chain(resolved)
@@ -118,7 +142,7 @@ class _Builder:
         from pipeline import ray_runner  # starting Ray costs seconds that a local run need not pay
 
         hear = (self._workers, self._on_reports, self._progress.notice)
-        with ray_runner.cluster(self._resolved.job.address, show_progress=True) as connection:
+        with ray_runner.cluster(self._resolved.job.address, show_progress=True) as connection, ending_on_signals():
             for chain, units in self._parts:
                 self.rounds = max(self.rounds, ray_runner.run_ray(connection, chain, units, *hear))
             if tasks := self._closing_tasks():
@@ -130,7 +154,7 @@ class _Builder:
                 self._on_reports(table)
 
     def _on_reports(self, table: pa.Table) -> set[int]:
-        left = self._sink.add(table)
+        left = self.sink.add(table)
         self._progress.commit(len(left))
         return left
 
@@ -139,9 +163,9 @@ class _Builder:
         if not self._resolved.job.pack.closing:
             return []
         left = []
-        for unit in closings(self._sink.units, self._plan.recipe, self._plan.sources):
+        for unit in closings(self.sink.units, self._plan.recipe, self._plan.sources):
             if storage.exists(storage.join(self._output, "manifests", f"{unit.unit_id}.json")):
-                self._sink.keep(unit.unit_id)
+                self.sink.keep(unit.unit_id)
             else:
                 left.append(unit)
         return left
@@ -153,7 +177,7 @@ class _Builder:
         for unit in self._closings_left():
             older = [path for one in self.replanned if one.source == unit.source for path in _packs(one)]
             found = read_carried(self._output, unit, urls, sorted({*older}))
-            self._sink.expect(unit.number, found.shards, unit.source)
+            self.sink.expect(unit.number, found.shards, unit.source)
             self._progress.close(found.rows.num_rows)
             tasks += self._chain.close(unit, found)
         return tasks
@@ -161,18 +185,3 @@ class _Builder:
 
 def _packs(unit: Unit) -> tuple[str, ...]:
     return unit.older.packs if unit.older is not None else ()
-
-
-def _record(output: str, resolved: Resolved, urls: dict[str, str], started: float) -> None:
-    """Writes what a reader of the output may ask and no byte of the data set depends on: where, when, from what."""
-    moment = datetime.fromtimestamp(started, UTC)
-    record = {
-        "started": moment.isoformat(timespec="seconds"),
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "job": resolved.job.model_dump(mode="json"),
-        "tokenizer": absolute(resolved.job.tokenizer),
-        "shards": urls,
-    }
-    name = f"{moment:%Y%m%dT%H%M%S.%f}-{os.getpid()}.json"
-    storage.overwrite(output, f"runs/{name}", canonical_json(record))

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import traceback
 import warnings
 from contextlib import redirect_stdout
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 
+from jobs.secrets import redact, refuse_secret_arguments
+from jobs.stopping import Stopped, ending_on_signals
+from jobs.terminal import printable
 from pipeline.errors import ConfigError, LodepackError
 
 app = typer.Typer(
@@ -49,6 +55,9 @@ def run(
     limit: Annotated[int | None, typer.Option(min=1, help=LIMIT_HELP)] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Exactly N actors per operator.")] = None,
     address: Annotated[str | None, typer.Option(metavar="ADDR", help="Ray cluster to run on.")] = None,
+    open_cluster: Annotated[
+        bool, typer.Option("--open-cluster", help="Run on a cluster that asks nobody for a token.")
+    ] = False,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Accept a changed recipe for this output.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -58,12 +67,15 @@ def run(
     """
     from jobs.build import run_job
     from jobs.chain import resolve_job
+    from jobs.clusters import refuse_open_cluster
     from jobs.progress import Screen, print_summary
     from jobs.spec import load_job
 
     if local and (workers or address):
         raise ConfigError("--local runs in this process alone; leave out --workers and --address")
     spec = load_job(job, set, input__shards=input or None, output=output, limit=limit, address=address)
+    if not (local or open_cluster):
+        refuse_open_cluster(spec.address, os.environ, Path.home())
     resolved = resolve_job(spec)
     # Ray prints what its raylet says on standard output, which is for the summary alone.
     with redirect_stdout(sys.stderr), Screen(quiet=as_json, bars=local) as screen:
@@ -127,21 +139,68 @@ def verify(
         list[str], typer.Option("--input", metavar="URL", help="Where the shards are, if not where the run read them.")
     ] = [],  # noqa: B006
     tokenizer: Annotated[str | None, typer.Option(metavar="FILE", help="The tokenizer, if it was moved.")] = None,
+    orphans: Annotated[
+        bool, typer.Option("--orphans", help="Instead: list what runs that never ended left, and nobody committed.")
+    ] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="With --orphans: remove what is old enough.")] = False,
+    min_age: Annotated[
+        float, typer.Option(min=0, metavar="HOURS", help="Younger ones stay: a run may be about to commit them.")
+    ] = 24.0,
     as_json: Json = False,
 ) -> None:
     """Check an output against its inputs, independently of the code that built it.
 
     Exit 0: nothing untrue was found. Exit 1: the list of what is untrue. Exit 2: no output, or no inputs.
     """
+    if orphans:
+        _verify_orphans(output, remove=remove, min_age=min_age, as_json=as_json)
+        return
+    if remove:
+        raise ConfigError("--remove removes what --orphans lists; say both")
     from jobs.verify import verify as check
 
     report = check(output, input, tokenizer)
     if as_json:
         _print_json(report.to_dict())
     else:
-        typer.echo("\n".join(report.to_lines()))
+        typer.echo(printable("\n".join(report.to_lines())))
     if report.findings:
         raise typer.Exit(1)
+
+
+def _verify_orphans(output: str, *, remove: bool, min_age: float, as_json: bool) -> None:
+    from jobs.verify.orphans import report_orphans, to_lines
+
+    report = report_orphans(output, remove=remove, min_age_hours=min_age)
+    if as_json:
+        _print_json(report)
+    else:
+        typer.echo(printable("\n".join(to_lines(report, remove=remove, min_age_hours=min_age))))
+
+
+@app.command(
+    epilog="Example: `lodepack requeue build/quickstart --to build/again --reason image-too-large` and "
+    "`lodepack run build/again/requeue.yaml --set limits.max_image_pixels=400000000`"
+)
+def requeue(
+    output: Annotated[str, typer.Argument(metavar="OUT", help="Output of a run.")],
+    to: Annotated[str, typer.Option(metavar="DIR", help="New or empty folder.")],
+    reason: Annotated[
+        list[str], typer.Option(metavar="R", help="Only samples rejected for this reason; repeatable.")
+    ] = [],  # noqa: B006
+    as_json: Json = False,
+) -> None:
+    """Make a job of the rejects: shards with the rejected samples as they were, and the job that packs them.
+
+    What is damage of a shard itself, and no sample, cannot be requeued; it is counted.
+    """
+    from jobs.requeue import print_requeued, requeue_rejects
+
+    requeued = requeue_rejects(output, to, reason)
+    if as_json:
+        _print_json(requeued)
+    else:
+        print_requeued(requeued)
 
 
 @app.command(epilog="Example: `lodepack samples /tmp/try && lodepack run /tmp/try/quickstart.yaml --local`")
@@ -268,21 +327,26 @@ def _print_json(value: dict[str, Any] | list[dict[str, Any]]) -> None:
 def main() -> None:
     """Runs the command; of an error of the user's or of storage's it prints a line a mistake, no traceback.
 
-    --debug, wherever it stands, asks for the traceback.
+    --debug, wherever it stands, asks for the traceback. No secret of the environment is printed with either.
     """
     debug = "--debug" in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]
     warnings.filterwarnings("ignore", category=FutureWarning)
     try:
-        app()
+        with ending_on_signals():
+            refuse_secret_arguments(sys.argv[1:])
+            app()
     except LodepackError as error:
-        if debug:
-            raise
         lines = [line if line.startswith(" ") else f"error: {line}" for line in str(error).splitlines()]
-        Console(stderr=True, highlight=False, soft_wrap=True).print("\n".join(lines), markup=False, emoji=False)
-        raise SystemExit(2 if isinstance(error, ConfigError) else 1) from None
-    except KeyboardInterrupt:
-        if debug:
-            raise
-        Console(stderr=True).print("stopped; run it again: what a build committed is kept")
-        raise SystemExit(130) from None
+        _end(2 if isinstance(error, ConfigError) else 1, "\n".join(lines), traced=debug)
+    except Stopped as stopped:
+        _end(stopped.exit_code, f"{stopped}; run it again: what a build committed is kept", traced=debug)
+    except Exception:  # noqa: BLE001 - a mistake of ours, which is told whole
+        _end(1, "", traced=True)
+
+
+def _end(code: int, text: str, *, traced: bool) -> NoReturn:
+    """Prints the text, or the traceback of what was raised, and exits."""
+    shown = printable(redact(traceback.format_exc() if traced else text)).rstrip()
+    Console(stderr=True, highlight=False, soft_wrap=True).print(shown, markup=False, emoji=False)
+    raise SystemExit(code) from None

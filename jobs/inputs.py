@@ -35,7 +35,8 @@ Url = Annotated[str, AfterValidator(_openable)]
 class Section(BaseModel):
     """No unknown field, no change after reading."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # What was found may be a secret, and --debug shows pydantic's own message.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class InputSection(Section):

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
+from jobs.terminal import printable
 from pipeline.planning import Plan
 from pipeline.types import ONLY_SOURCE
 
@@ -79,8 +80,8 @@ def print_summary(summary: dict[str, Any]) -> None:
         state = "nothing to do" if not summary["new_version"] else "nothing to build"
         console.print(f"{state}: {summary['units']['kept']} unit(s) committed before")
     # A name or a path may look like rich's markup: Text takes it as it is.
-    title = Text(f"{summary['name']} → {summary['output']} (version {summary['version']})", style="table.title")
-    table = Table(title=title, title_justify="left")
+    title = printable(f"{summary['name']} → {summary['output']} (version {summary['version']})")
+    table = Table(title=Text(title, style="table.title"), title_justify="left")
     table.add_column("what")
     table.add_column("how many", justify="right")
     used, padding = tokens.get("tokens", 0), tokens.get("padding", 0) + tokens.get("alignment", 0)
@@ -105,10 +106,11 @@ def print_summary(summary: dict[str, Any]) -> None:
     if list(summary["sources"]) != [ONLY_SOURCE]:
         console.print(_sources(summary["sources"]))
     for reason, count in sorted(summary["reasons"].items(), key=lambda item: -item[1]):
-        console.print(f"rejected {reason}: {count}", markup=False, emoji=False)
+        console.print(printable(f"rejected {reason}: {count}"), markup=False, emoji=False)
     if summary["withheld_shards"]:
         console.print(f"withheld by a limit: {len(summary['withheld_shards'])} further shards, not read")
-    console.print(f"check it: lodepack verify {summary['output']}", markup=False, emoji=False, highlight=False)
+    check = printable(f"check it: lodepack verify {summary['output']}")
+    console.print(check, markup=False, emoji=False, highlight=False)
 
 
 def _replanned(found: dict[str, Any]) -> dict[str, str]:

@@ -11,6 +11,7 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from jobs.inputs import MIXTURE, ONE, Input, Section, Url, sections_by_source
+from jobs.secrets import WHERE, is_secret_name, refuse_secrets
 from operators.budget import LEVELS, BudgetConfig
 from operators.fitting import PackConfig
 from operators.pack_rows import LossWeights, Pixels
@@ -214,7 +215,7 @@ def load_job(path: str, overrides: list[str], **options: Any) -> Job:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: {error}; a YAML text file is expected") from error
     except (yaml.YAMLError, ValueError) as error:  # ValueError: of a date such as 2026-13-01
-        raise ConfigError(f"{path} is no YAML: {_one_line(error)}") from error
+        raise ConfigError(f"{path} is no YAML: {_yaml_fault(error)}") from None  # it copies the text, see below
     if not isinstance(raw, dict):
         raise ConfigError(f"{path} holds no job; `name: value` lines are expected")
     for override in overrides:
@@ -228,7 +229,8 @@ def load_job(path: str, overrides: list[str], **options: Any) -> Job:
 
 
 def check_job(raw: dict[str, Any], path: str) -> Job:
-    """The job of a parsed file. ConfigError lists every mistake with its field."""
+    """The job of a parsed file. ConfigError lists every mistake with its field; secrets come first, and alone."""
+    refuse_secrets(raw, path)
     try:
         return Job(**raw)
     except ValidationError as error:
@@ -242,13 +244,15 @@ def _override(raw: dict[str, Any], override: str) -> None:
     field, equals, text = override.partition("=")
     path = field.split(".")
     if not equals or not all(path):
-        raise ConfigError(f"--set {override}: field=value is expected, for example --set unit.target_shards=4")
+        shown = "..." if is_secret_name(override) else override
+        raise ConfigError(f"--set {shown}: field=value is expected, for example --set unit.target_shards=4")
     try:
         value = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError) as error:
+        shown = "..." if is_secret_name(override) else text
         raise ConfigError(
-            f"--set {override}: {text} is no YAML: {_one_line(error)}; quote it: --set '{field}=\"...\"'"
-        ) from error
+            f"--set {field}={shown}: {shown} is no YAML: {_yaml_fault(error)}; quote it: --set '{field}=\"...\"'"
+        ) from None
     _put(raw, path, value)
 
 
@@ -275,7 +279,10 @@ def _put(raw: dict[str, Any], path: list[str], value: Any) -> None:
     raw[path[-1]] = value
 
 
-def _one_line(error: Exception) -> str:
+def _yaml_fault(error: Exception) -> str:
+    """What is wrong and where, in one line; YAML's own message copies the text around it, which may be a secret."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        return f"{error.problem} in line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}"
     return " ".join(str(error).split())
 
 
@@ -284,13 +291,15 @@ def _where(location: tuple[int | str, ...]) -> str:
 
 
 def _what(problem: Any) -> str:
+    found = problem["input"]
     if problem["type"] == "extra_forbidden":
-        return "unknown field; remove it or check its spelling"
+        is_secret = is_secret_name(str(problem["loc"][-1])) and not isinstance(found, int | float | None)
+        return f"unknown field; {WHERE}" if is_secret else "unknown field; remove it or check its spelling"
     if problem["type"] == "missing":
         return "missing; this field is required"
     message = str(problem["msg"]).removeprefix("Value error, ")
-    found = problem["input"]
-    return message if isinstance(found, dict) else f"{message} (found {found!r:.60})"
+    # What holds other fields may hold a secret among them.
+    return message if isinstance(found, dict | list | tuple) else f"{message} (found {found!r:.60})"
 
 
 def absolute(url: str) -> str:

@@ -7,21 +7,23 @@ a rebuild of an unchanged input reads none of it.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, cast
 
 from pipeline import storage
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, StorageError
 from pipeline.replanning import MayReplan, OlderUnits
 from pipeline.takes import Inputs, Taken, take_samples
 from pipeline.types import Source, Unit
-from pipeline.units import group_shards, recipe_difference, recipe_hash, unit_id, unit_recipe
+from pipeline.units import canonical_json, group_shards, recipe_difference, recipe_hash, unit_id, unit_recipe
 
 HASHES = "runs/shards"
-HASHING_THREADS = 8
+"""A file a unit, written before its commit."""
+ALL_HASHES = "shards.hashes"
+"""The same of all units of a finished run; no `.json`, which are the runs' records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,10 @@ class Plan:
     """Of each shard's URL, taken before the run."""
     withheld_shards: tuple[str, ...]
     """Names of shards that a limited run, or a source's max_samples, does not read."""
+    known: Mapping[str, str] = field(default_factory=dict)
+    """sha256 of shards by URL, as far as the plan knows them."""
+    hashed: frozenset[str] = frozenset()
+    """URLs of those that had to be read for it: no run before remembers them as they are."""
 
 
 def make_plan(
@@ -56,22 +62,26 @@ def make_plan(
     may_replan: which units of the newest version a unit that is to be built may start from.
     """
     recipe_id = recipe_hash(recipe)
+    recipe_ids = {source: recipe_hash(unit_recipe(recipe, source)) for source, _ in inputs}
     manifests = {name.removesuffix(".json") for name in storage.list_names(storage.join(output, "manifests"))}
     if manifests and not rebuild:
         _refuse_other_recipe(output, recipe, min(manifests))
     taken = take_samples(inputs, limit)
     urls = [shard.url for one in taken for shard in one.shards]
-    fingerprints = _map(storage.fingerprint, urls)
+    fingerprints = storage.fingerprints(urls)
+    for url in urls:
+        if url not in fingerprints:
+            raise StorageError(f"{url} was there and is gone; run the job again")
     known = _known_hashes(output, fingerprints) if manifests else {}
-    if manifests:
-        known |= _map(storage.hash_file, [url for url in urls if url not in known])
+    hashed_now = _map(storage.hash_file, [url for url in urls if url not in known]) if manifests else {}
+    known |= hashed_now
     todo: list[Unit] = []
     hashed: dict[int, list[tuple[str, str]]] = {}
     done: list[str] = []
     for unit in _units(taken, target_shards):
         if all(shard.url in known for shard in unit.shards):
             hashes = [(shard.name, known[shard.url]) for shard in unit.shards]
-            identity = unit_id(hashes, recipe_hash(unit_recipe(recipe, unit.source)), unit.take)
+            identity = unit_id(hashes, recipe_ids[unit.source], unit.take)
             if identity in manifests:
                 done.append(identity)
                 continue
@@ -85,7 +95,9 @@ def make_plan(
         ]
     sources = tuple(source for source, _ in inputs)
     withheld = tuple(shard.name for one in taken for shard in one.withheld)
-    return Plan(recipe, recipe_id, sources, tuple(todo), tuple(done), fingerprints, withheld)
+    return Plan(
+        recipe, recipe_id, sources, tuple(todo), tuple(done), fingerprints, withheld, known, frozenset(hashed_now)
+    )
 
 
 def _units(taken: Sequence[Taken], target_shards: int) -> list[Unit]:
@@ -134,12 +146,29 @@ def _refuse_other_recipe(output: str, recipe: dict[str, Any], any_unit: str) -> 
 
 def _known_hashes(output: str, fingerprints: dict[str, str]) -> dict[str, str]:
     """sha256 by URL, of shards that have not changed since they were hashed."""
-    folder = storage.join(output, HASHES)
-    names = [name for name in storage.list_names(folder) if name.endswith(".json")]
     known: dict[str, str] = {}
-    for entries in _map(_read_cache, [storage.join(folder, name) for name in names]).values():
-        known |= {url: sha for url, (stamp, sha) in entries.items() if fingerprints.get(url) == stamp}
+
+    def learn(urls: Sequence[str]) -> None:
+        for entries in _map(_read_cache, urls).values():
+            known.update({url: sha for url, (stamp, sha) in entries.items() if fingerprints.get(url) == stamp})
+
+    names = [name for name in storage.list_names(storage.join(output, "runs")) if name == ALL_HASHES]
+    learn([storage.join(output, "runs", name) for name in names])
+    if not known.keys() >= fingerprints.keys():
+        folder = storage.join(output, HASHES)
+        learn([storage.join(folder, name) for name in storage.list_names(folder) if name.endswith(".json")])
     return known
+
+
+def remember_hashes(output: str, plan: Plan, committed: Mapping[str, str]) -> None:
+    """Writes what is known of all shards of a finished run into one file, so that the next one need not read a
+    thousand: until then each unit has one of its own, since a run may be killed after any commit.
+
+    committed: sha256 by URL of the shards of the units that the run built.
+    """
+    known = {**plan.known, **committed}
+    entries = {url: [stamp, known[url]] for url, stamp in plan.fingerprints.items() if url in known}
+    storage.overwrite(output, f"runs/{ALL_HASHES}", canonical_json(entries))
 
 
 def _read_cache(url: str) -> dict[str, Any]:
@@ -151,5 +180,5 @@ def _read_cache(url: str) -> dict[str, Any]:
 
 def _map(function: Any, urls: Sequence[str]) -> dict[str, Any]:
     """`function` of each URL, several at once."""
-    with ThreadPoolExecutor(HASHING_THREADS) as threads:
+    with ThreadPoolExecutor(storage.THREADS) as threads:
         return dict(zip(urls, threads.map(function, urls), strict=True))

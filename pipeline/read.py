@@ -8,7 +8,7 @@ a word.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Container, Generator, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, BinaryIO
 
@@ -89,6 +89,31 @@ def count_samples(stream: BinaryIO, size: int | None, *, format: Format) -> int:
     """The rows that read_shard would give, its last not counted, without keeping a member's data."""
     groups = _groups(HashingReader(stream), size, format, max_member_bytes=0, is_read=False)
     return sum(1 for _ in groups)
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A row of read_shard and the members that it was made of, by their places; none where it is damage."""
+
+    ordinal: int
+    key: str
+    members: tuple[Member, ...]
+
+
+def locate_members(
+    stream: BinaryIO,
+    size: int | None,
+    *,
+    format: Format,  # noqa: A002
+    ordinals: Container[int],
+) -> Generator[Located, None, str]:
+    """The rows that read_shard would give with these ordinals, no member read; returns the sha256 of the shard."""
+    reader = HashingReader(stream)
+    for ordinal, item in enumerate(_groups(reader, size, format, max_member_bytes=0, is_read=False)):
+        if ordinal in ordinals:
+            members = () if isinstance(item, Sample) else tuple(item.members)
+            yield Located(ordinal, item.key, members)
+    return reader.sha256()
 
 
 def _groups(

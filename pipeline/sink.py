@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +17,7 @@ import pyarrow.parquet as pq
 
 from pipeline import ledger, storage
 from pipeline.errors import StorageError
+from pipeline.finished import finished_version
 from pipeline.operator import Row
 from pipeline.parquet import write_parquet
 from pipeline.planning import HASHES, Plan, latest_version, read_json
@@ -65,6 +67,19 @@ class Sink:
         self.manifests: dict[str, dict[str, Any]] = {}
         """Of the units that this run commits."""
 
+        self.hashes: dict[str, str] = {}
+        """sha256 by URL of the shards of those units."""
+
+    def finished(self) -> tuple[int, dict[str, Any]] | None:
+        """The newest version's number and content if it is what the plan would make: there is nothing to do.
+
+        StorageError if more samples were rejected than the job allows.
+        """
+        found = finished_version(self._output, self._plan)
+        if found is not None:
+            self._check_rejects(found[1]["units"], found[1]["totals"])
+        return found
+
     def keep(self, unit: str) -> None:
         """Names a unit that is committed already: it belongs to the version."""
         self._kept.append(unit)
@@ -80,7 +95,9 @@ class Sink:
         """Manifests of the version's units so far, in the order of their ids. StorageError if units are missing."""
         if self._left:
             raise StorageError(f"{len(self._left)} units are not committed; run again to resume")
-        return [self._manifest(unit) for unit in sorted({*self._kept, *self.manifests})]
+        units = sorted({*self._kept, *self.manifests})
+        with ThreadPoolExecutor(storage.THREADS) as threads:
+            return list(threads.map(self._manifest, units))
 
     @property
     def left(self) -> set[int]:
@@ -154,6 +171,7 @@ class Sink:
             urls[entry["shard"]]: [self._plan.fingerprints[urls[entry["shard"]]], entry["sha256"]] for entry in inputs
         }
         storage.overwrite(self._output, f"{HASHES}/{identity}.json", canonical_json(entries))
+        self.hashes |= {url: sha256 for url, (_, sha256) in entries.items()}
 
     def finish(self) -> tuple[int, dict[str, Any], bool]:
         """The number and content of the version that names all units, and whether it had to be written.
@@ -163,8 +181,9 @@ class Sink:
         sources = {source.label: _entry(source) for source in self._plan.sources}
         totals: dict[str, Any] = {}
         reasons: dict[str, int] = {}
-        units = [manifest["unit"] for manifest in self.units]
-        for manifest in self.units:
+        manifests = self.units
+        units = [manifest["unit"] for manifest in manifests]
+        for manifest in manifests:
             totals = ledger.add_counts(totals, manifest["counts"])
             source = sources[manifest["recipe"]["source"].get("name", ONLY_SOURCE)]
             source["units"].append(manifest["unit"])

@@ -120,8 +120,3 @@ def grid_box(rows: int, columns: int, cell: tuple[int, int], labels: Sequence[st
 
 def plural(amount: int, noun: str) -> str:
     return f"{amount:,} {noun}{'' if amount == 1 else 's'}"
-
-
-def printable(text: str) -> str:
-    """Text of a data set as a terminal may have it: what would steer the terminal is replaced."""
-    return "".join(letter if letter.isprintable() or letter in "\n\t" else "�" for letter in text)

@@ -21,9 +21,9 @@ from jobs.inspect.draw import (
     merged,
     percent,
     plural,
-    printable,
 )
 from jobs.inspect.find import SampleId
+from jobs.terminal import printable
 from pipeline.errors import Reason
 from pipeline.operator import Row
 
@@ -38,14 +38,15 @@ def print_overview(summary: Mapping[str, Any], packs: Iterable[tuple[Mapping[str
     console = _console()
     totals = summary["totals"]
     samples = ", ".join(f"{totals['samples'][name]:,} {name}" for name in ("read", "packed", "rejected", "withheld"))
-    console.print(f"{summary['output']} version {summary['version']}: {summary['profile']}", style="bold")
+    title = printable(f"{summary['output']} version {summary['version']}: {summary['profile']}")
+    console.print(title, style="bold")
     console.print(
         f"{plural(summary['num_packs'], 'pack')} of {summary['sequence_length']:,} tokens "
         f"in {plural(summary['num_units'], 'unit')}, {summary['fill']:.2%} full"
     )
     console.print(f"samples: {samples}")
     for reason, amount in sorted(summary["reasons"].items(), key=lambda item: -item[1]):
-        console.print(f"rejected {reason}: {amount:,}")
+        console.print(printable(f"rejected {reason}: {amount:,}"))
     if summary["withheld_shards"]:
         console.print(f"withheld by a limit: {plural(len(summary['withheld_shards']), 'further shard')}, not read")
     rows = list(packs)
@@ -76,7 +77,7 @@ def print_pack(pack: Mapping[str, Any], row: Row) -> None:
     console.print(bar(row["modality"], row["samples"], console.width))
     console.print(LEGEND, style="dim")
     if pack["text_missing"]:
-        console.print(f"text is not shown: {pack['text_missing']}", style="yellow")
+        console.print(printable(f"text is not shown: {pack['text_missing']}"), style="yellow")
     for document in pack["documents"]:
         part = f", part {document['part'] + 1} of {document['num_parts']}" if document["num_parts"] > 1 else ""
         part += f", copy {document['copy'] + 1}" if document["copy"] else ""
@@ -105,7 +106,7 @@ def print_explanation(found: Mapping[str, Any]) -> None:
     if found["outcome"] == "packed":
         console.print(f"{name}: packed", style="bold")
     if why:
-        console.print(f"{name}: rejected by {why['operator']}: {why['reason']}", style="bold red")
+        console.print(printable(f"{name}: rejected by {why['operator']}: {why['reason']}"), style="bold red")
         console.print(Text(f"why: {printable(why['detail'])}"))
         console.print(Text(f"where: shard {why['shard']}, {_place(why)}"))
     if found["lengths"]:
@@ -116,7 +117,7 @@ def print_explanation(found: Mapping[str, Any]) -> None:
         which = f"copy {part['copy'] + 1}, {which}" if part["copy"] else which
         console.print(f"{which}pack {part['pack_id']}, {_span(part['start'], part['length'])}")
     if found["text_missing"]:
-        console.print(f"text is not shown: {found['text_missing']}", style="yellow")
+        console.print(printable(f"text is not shown: {found['text_missing']}"), style="yellow")
     for number, segment in enumerate(found["segments"]):
         _print_segment(console, number, segment)
 

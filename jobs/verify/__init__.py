@@ -88,7 +88,8 @@ def _note_strays(output: str, version: Version, names: Sequence[str], recorded: 
     orphans = list_orphans(output)
     if orphans:
         report.notes.append(
-            f"{len(orphans)} files are named by no manifest (a killed run leaves some): {', '.join(orphans[:3])}"
+            f"{len(orphans)} files are named by no manifest (a killed run leaves some; list them with --orphans): "
+            f"{', '.join(orphans[:3])}"
         )
     strays = sorted(recorded.keys() - set(names) - set(version.withheld_shards))
     if strays:

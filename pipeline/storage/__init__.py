@@ -6,18 +6,18 @@ options that may hold a secret.
 
 from pipeline.storage.addresses import is_local, join, local_path
 from pipeline.storage.failures import failure
-from pipeline.storage.reading import (
-    CHUNK_BYTES,
-    exists,
+from pipeline.storage.listing import (
+    THREADS,
+    Listed,
     expand_glob,
     fingerprint,
-    hash_file,
+    fingerprints,
+    list_files,
     list_names,
-    open_input,
-    read_bytes,
-    read_ranges,
+    remove,
 )
-from pipeline.storage.temporaries import TEMPORARY, sweep_temporaries, temporary_path
+from pipeline.storage.reading import CHUNK_BYTES, exists, hash_file, open_input, read_bytes, read_ranges
+from pipeline.storage.temporaries import TEMPORARY, is_in_use, sweep_temporaries, temporary_path
 from pipeline.storage.traffic import Traffic, counted
 from pipeline.storage.uploads import Upload, abort_upload, unfinished_uploads
 from pipeline.storage.writing import Stored, create_exclusive, overwrite, put_by_content, put_file
@@ -25,6 +25,8 @@ from pipeline.storage.writing import Stored, create_exclusive, overwrite, put_by
 __all__ = [
     "CHUNK_BYTES",
     "TEMPORARY",
+    "THREADS",
+    "Listed",
     "Stored",
     "Traffic",
     "Upload",
@@ -35,9 +37,12 @@ __all__ = [
     "expand_glob",
     "failure",
     "fingerprint",
+    "fingerprints",
     "hash_file",
+    "is_in_use",
     "is_local",
     "join",
+    "list_files",
     "list_names",
     "local_path",
     "open_input",
@@ -46,6 +51,7 @@ __all__ = [
     "put_file",
     "read_bytes",
     "read_ranges",
+    "remove",
     "sweep_temporaries",
     "temporary_path",
     "unfinished_uploads",

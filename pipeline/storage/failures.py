@@ -20,7 +20,7 @@ from botocore.exceptions import (
 from pipeline.errors import StorageError
 from pipeline.storage.addresses import bucket_and_key, is_s3
 
-Doing = Literal["read", "write", "list", "create"]
+Doing = Literal["read", "write", "list", "create", "remove"]
 FAILURES = (OSError, BotoCoreError)
 """What a store raises: s3fs makes an OSError of an answer it dislikes, and passes on what botocore says of none."""
 
@@ -47,7 +47,13 @@ _PASSING_CODES = {"SlowDown", "RequestTimeout", "BadDigest", "IncompleteBody", "
 """Answered with 400 by some stores: the body was damaged on its way, or they are busy."""
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"}
 _UNKNOWN_KEYS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "AuthorizationHeaderMalformed"}
-_ACTIONS = {"read": "s3:GetObject", "write": "s3:PutObject", "create": "s3:PutObject", "list": "s3:ListBucket"}
+_ACTIONS = {
+    "read": "s3:GetObject",
+    "write": "s3:PutObject",
+    "create": "s3:PutObject",
+    "list": "s3:ListBucket",
+    "remove": "s3:DeleteObject",
+}
 
 
 def answer_of(error: BaseException) -> tuple[int, str]:

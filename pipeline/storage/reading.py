@@ -1,15 +1,12 @@
-"""Files read whole, in ranges or as a stream; folders listed."""
+"""Files read whole, in ranges or as a stream."""
 
 from __future__ import annotations
 
 import hashlib
 import io
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import BinaryIO, cast
-
-from fsspec.utils import glob_translate
 
 from pipeline.errors import StorageError
 from pipeline.storage import clients, s3
@@ -42,37 +39,6 @@ def open_input(url: str) -> Iterator[tuple[BinaryIO, int]]:
             raise StorageError(f"{url}: {why(error)}; run again to resume") from error
 
 
-def expand_glob(pattern: str) -> list[str]:
-    """The files that a pattern with `*`, `?` or `[…]` matches, sorted: URLs if it is one, otherwise absolute paths."""
-    if is_s3(pattern):
-        return _expand_keys(pattern)
-    fs, path = filesystem(pattern)
-    found = sorted(str(name) for name in attempt(pattern, "list", lambda: fs.glob(path)))
-    return [str(fs.unstrip_protocol(name)) if "://" in pattern else name for name in found]
-
-
-def _expand_keys(pattern: str) -> list[str]:
-    place = clients.locate(pattern)
-    fixed = re.split(r"[*?\[]", place.key, maxsplit=1)[0]
-    delimiter = "" if "/" in place.key[len(fixed) :] or "**" in place.key else "/"
-    keys = clients.run(place, s3.list_keys(place, fixed, delimiter))
-    matches = re.compile(glob_translate(place.key)).match
-    return [f"s3://{place.bucket}/{key}" for key in sorted(keys) if matches(key) and not key.endswith("/")]
-
-
-def fingerprint(url: str) -> str:
-    """What tells a changed file from an unchanged one without reading it: size, and ETag or time of change."""
-    if is_s3(url):
-        place = clients.locate(url)
-        version = clients.run(place, s3.head(place))
-        return f"{version.size}:{version.etag}"
-    fs, path = filesystem(url)
-    fs.invalidate_cache(path)  # a listing that it remembers would show a changed file as it was
-    info = attempt(url, "read", lambda: fs.info(path))
-    stamp = info.get("ETag") or info.get("etag") or info.get("mtime") or info.get("LastModified") or ""
-    return f"{info['size']}:{stamp}"
-
-
 def hash_file(url: str) -> str:
     """sha256 of a whole file, in hex, in constant memory."""
     digest = hashlib.sha256()
@@ -97,25 +63,6 @@ def exists(url: str) -> bool:
         return clients.run(place, s3.exists(place))
     fs, path = filesystem(url)
     return bool(attempt(url, "read", lambda: fs.exists(path)))
-
-
-def list_names(url: str) -> list[str]:
-    """The base names in a folder, sorted; none if there is no such folder."""
-    if is_s3(url):
-        place = clients.locate(url)
-        prefix = f"{place.key}/" if place.key else ""
-        keys = clients.run(place, s3.list_keys(place, prefix, "/"))
-        return sorted({key.removeprefix(prefix).rstrip("/") for key in keys} - {""})
-    fs, path = filesystem(url)
-
-    def names() -> list[str]:
-        fs.invalidate_cache(path)
-        try:
-            return sorted(str(entry).rstrip("/").rsplit("/", 1)[-1] for entry in fs.ls(path, detail=False))
-        except FileNotFoundError:
-            return []
-
-    return attempt(url, "list", names)
 
 
 def read_ranges(url: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:

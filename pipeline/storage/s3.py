@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -86,15 +86,29 @@ async def exists(place: Object) -> bool:
 
 async def list_keys(place: Object, prefix: str, delimiter: str = "") -> list[str]:
     """Keys that begin with `prefix`; with a delimiter, what stands behind the next one is left out, it itself kept."""
-    found: list[str] = []
+    pages = [page async for page in _pages(place, prefix, delimiter)]
+    keys = [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+    return keys + [entry["Prefix"] for page in pages for entry in page.get("CommonPrefixes", [])]
+
+
+async def list_objects(place: Object, prefix: str, delimiter: str = "") -> list[dict[str, Any]]:
+    """What S3 tells of each object (Key, Size, ETag, LastModified) whose key begins with `prefix`."""
+    return [dict(entry) async for page in _pages(place, prefix, delimiter) for entry in page.get("Contents", [])]
+
+
+async def _pages(place: Object, prefix: str, delimiter: str) -> AsyncIterator[Any]:
     more: dict[str, str] = {}
     while True:
         page = await ask(place, "list", "list_objects_v2", {"Prefix": prefix, "Delimiter": delimiter} | more)
-        found += [entry["Key"] for entry in page.get("Contents", [])]
-        found += [entry["Prefix"] for entry in page.get("CommonPrefixes", [])]
+        yield page
         if not page.get("IsTruncated"):
-            return found
+            return
         more = {"ContinuationToken": page["NextContinuationToken"]}
+
+
+async def remove(place: Object) -> None:
+    """Removes an object; one that is not there is as good."""
+    await ask(place, "remove", "delete_object", {"Key": place.key})
 
 
 async def get(place: Object, start: int = 0, end: int | None = None, version: Version | None = None) -> bytes:

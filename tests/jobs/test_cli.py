@@ -272,7 +272,16 @@ def test_debug_shows_the_traceback() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [(), ("run",), ("verify",), ("inspect",), ("samples",), ("tokenizer", "train"), ("relevance", "train")],
+    [
+        (),
+        ("run",),
+        ("verify",),
+        ("inspect",),
+        ("samples",),
+        ("tokenizer", "train"),
+        ("relevance", "train"),
+        ("requeue",),
+    ],
 )
 def test_every_command_has_help_and_all_but_the_root_an_example(command: tuple[str, ...]) -> None:
     result = lodepack(*command, "--help")

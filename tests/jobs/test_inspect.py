@@ -471,7 +471,7 @@ def test_an_output_without_a_version_is_not_finished(output, inspect, tmp_path):
 
 
 def test_text_of_a_data_set_cannot_steer_the_terminal():
-    from jobs.inspect.draw import printable
+    from jobs.terminal import printable
 
     assert printable("a\x1b[2Jb\x9b\r\n\tc") == "a�[2Jb��\n\tc"
 
