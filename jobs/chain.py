@@ -129,7 +129,7 @@ def build_chain(resolved: Resolved) -> Chain:
         align=job.pack.align,
     )
     return Chain(
-        read=partial(read, max_member_bytes=job.limits.max_member_bytes),
+        read=partial(read, limits=job.limits.reading),
         read_cpus=resources.read_cpus,
         stages=tuple(stages),
         pack=partial(_pack, job.pack, job.sequence_length, resolved.vocabulary, resolved.recipe),
