@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -243,7 +243,7 @@ def _to_row(sample: Sample, *, is_withheld: bool) -> tuple[dict[str, Any], int]:
         }
         for segment, text in zip(sample.segments, texts, strict=True)
     ]
-    rejection = None if is_withheld or sample.rejection is None else asdict(sample.rejection)
+    rejection = None if is_withheld or sample.rejection is None else sample.rejection.to_row()
     columns = {
         "key": sample.key,
         "segments": segments,
