@@ -22,6 +22,7 @@ from operators.weights import ScoreConfig
 from pipeline import storage
 from pipeline.errors import ConfigError, StorageError
 from pipeline.types import ReadLimits
+from pipeline.yaml_text import parse_yaml
 
 
 class UnitSection(Section):
@@ -215,7 +216,7 @@ def load_job(path: str, overrides: list[str], **options: Any) -> Job:
     ConfigError lists everything that is wrong, a line each.
     """
     try:
-        raw = yaml.safe_load(Path(path).read_text("utf-8"))
+        raw = parse_yaml(Path(path).read_text("utf-8"))
     except FileNotFoundError as error:
         raise ConfigError(
             f"no job file at {path}; give the path of a YAML file, such as jobs/quickstart.yaml"
@@ -253,7 +254,7 @@ def _override(raw: dict[str, Any], override: str) -> None:
     if not equals or not all(path):
         raise ConfigError(f"--set {override}: field=value is expected, for example --set unit.target_shards=4")
     try:
-        value = yaml.safe_load(text)
+        value = parse_yaml(text)
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(
             f"--set {override}: {text} is no YAML: {_one_line(error)}; quote it: --set '{field}=\"...\"'"

@@ -38,7 +38,7 @@ def test_no_mutated_input_of_a_long_run_does_anything_else(kind: str) -> None:
 @pytest.mark.parametrize("kind", TARGETS)
 def test_sound_inputs_are_accepted_by_somebody(kind: str) -> None:
     target = TARGETS[kind]
-    assert any([target.check(seed) for seed in target.seeds()])
+    assert any(target.check(seed) for seed in target.seeds())
 
 
 def pieces(kind: str) -> st.SearchStrategy[bytes]:
