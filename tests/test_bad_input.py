@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Iterator
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,9 @@ import pytest
 from PIL import Image
 
 from jobs.verify import verify
-from pipeline.errors import Reason
+from pipeline.errors import ConfigError, Reason, StorageError
 from tests.fuzz.bombs import entry, pax, plain, png, saved
-from tests.support import build
+from tests.support import ROOT, build
 
 TIGHT = (
     "score=null",
@@ -49,7 +49,7 @@ class Planted:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Blocks of a tar, and what each sample in them comes to: (key, reason, member); `@` stands for the damage's key."""
+    """Blocks of a tar, and what each sample in them comes to: (key, reason, member); `@`: the key of damage."""
 
     name: str
     blocks: bytes
@@ -224,7 +224,7 @@ class Built:
 
 
 @pytest.fixture(scope="module", params=sorted(CASES))
-def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
+def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Built:
     form: str = request.param
     folder = tmp_path_factory.mktemp(form)
     shard, placed = b"", []
@@ -244,7 +244,7 @@ def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         row for path in (folder / "out/data").iterdir() for row in pq.read_table(path, columns=["samples"]).to_pylist()
     ]
     packed = {sample["id"]["key"] for row in packs for sample in row["samples"]}
-    yield Built(
+    return Built(
         folder / "out",
         shard,
         placed,
@@ -287,6 +287,67 @@ def test_everything_else_is_packed_and_counts_close(built: Built) -> None:
 
 def test_verify_finds_the_same(built: Built) -> None:
     assert verify(str(built.output)).findings == []
+
+
+ELSEWHERE = {
+    Reason.TAR_TRUNCATED: "tests/test_damage.py",
+    Reason.SAMPLE_REJECTED: "tests/test_damage.py",
+    Reason.SCORE_NAN: "tests/operators/test_score.py",
+}
+"""Reasons that need a shard that ends, two segments, or a broken encoder."""
+BY_DEATH = {Reason.DECODE_CRASH, Reason.DECODE_TIMEOUT}
+"""Reasons that need a picture that kills or stalls its decoder: tests of the guarded decoder have them."""
+
+
+def test_every_reason_is_met_by_a_test(tmp_path: Path) -> None:
+    found = {reason for cases in CASES.values() for one in cases(tmp_path) for _, reason, _ in one.fates if reason}
+    assert found | ELSEWHERE.keys() | BY_DEATH == set(Reason)
+    for reason, path in ELSEWHERE.items():
+        assert f'"{reason}"' in (ROOT / path).read_text()
+
+
+def test_the_readme_has_every_reason_and_no_other() -> None:
+    _, _, section = (ROOT / "README.md").read_text().partition("### Reasons")
+    assert re.findall(r"^\| `([a-z0-9-]+)` \| ", section, re.MULTILINE) == [str(reason) for reason in Reason]
+
+
+def write_junk(folder: Path, num_shards: int, per_shard: int) -> str:
+    """Shards of sound samples and as many members without a partner."""
+    for number in range(num_shards):
+        blocks = b"".join(entry(f"junk-{number}-{i:04d}.txt", b"alone") for i in range(per_shard))
+        (folder / f"s-{number:06d}.tar").write_bytes(pair(f"sound-{number}") + blocks + bytes(1024))
+    return f"{folder}/s-{{000000..{num_shards - 1:06d}}}.tar"
+
+
+TOO_MANY = (
+    r"^(\d+) of (\d+) samples were rejected \(field-missing \1; for example "
+    r"s-\d{6}\.tar/junk-\d-\d{4}, s-\d{6}\.tar/junk-\d-\d{4}, s-\d{6}\.tar/junk-\d-\d{4}\); "
+    r"limits\.max_reject_ratio allows 50%; see rejects/, mend the input or raise it$"
+)
+"""The top reasons and three examples, in one line."""
+PLAIN = ("input.format=pairs", "score=null", "budget=none", "unit.target_shards=1", "limits.max_reject_ratio=0.5")
+
+
+def test_too_many_rejects_stop_a_job_before_its_last_unit(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=TOO_MANY):
+        build(tmp_path / "out", write_junk(tmp_path, 8, 600), *PLAIN)
+    assert 0 < len(list((tmp_path / "out/manifests").iterdir())) < 8
+    assert not (tmp_path / "out/versions").exists()
+
+
+def test_too_many_rejects_of_a_small_job_stop_it_at_its_end(tmp_path: Path) -> None:
+    shards = write_junk(tmp_path, 2, 5)
+    with pytest.raises(StorageError, match=TOO_MANY):
+        build(tmp_path / "out", shards, *PLAIN)
+    assert not (tmp_path / "out/versions").exists()
+    build(tmp_path / "out", shards, *PLAIN[:-1], "limits.max_reject_ratio=0.9")
+    assert (tmp_path / "out/versions/000001.json").exists()
+
+
+def test_shards_that_lie_in_the_output_are_refused(tmp_path: Path) -> None:
+    shards = write_junk(tmp_path, 1, 1)
+    with pytest.raises(ConfigError, match=r"s-000000\.tar lies in the output"):
+        build(tmp_path, shards, *PLAIN)
 
 
 def test_nothing_in_a_shard_was_loaded_or_written_by_its_name(built: Built) -> None:

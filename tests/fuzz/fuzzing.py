@@ -113,6 +113,7 @@ def _work(kind: str, seed: int, start: int, end: int, answer: Connection) -> Non
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libtiff writes there what it thinks of a file
     signal.signal(signal.SIGALRM, _too_long)
     target = TARGETS[kind]
+    target.check(target.seeds()[0])  # what a first use imports is no time of an input
     found = Outcome()
     for number in range(start, end):
         data = target.input(seed, number)

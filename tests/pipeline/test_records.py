@@ -65,6 +65,21 @@ def test_nobody_meets_a_damaged_record_with_another_error(output, folder):
         path.write_bytes(sound)
 
 
+def test_deeply_nested_records_are_findings_of_verify_or_one_line(output):
+    for folder, error in (("versions", "nested too deep"), ("manifests", None)):
+        path = max(found for found in (output / folder).iterdir() if found.is_file())
+        sound = path.read_bytes()
+        path.write_bytes(b"[" * 100_000)
+        try:
+            if error is None:
+                assert any("nested too deep" in finding.what for finding in verify(str(output)).findings)
+            else:
+                with pytest.raises(ConfigError, match=error):
+                    verify(str(output))
+        finally:
+            path.write_bytes(sound)
+
+
 def test_damaged_record_of_the_last_run_says_what_to_do(output):
     path = max(found for found in (output / "runs").iterdir() if found.is_file())
     sound = path.read_bytes()
