@@ -10,16 +10,10 @@ from tests.fuzz.bombs import Bomb, bombs
 SMOKE = {
     "gzip named .tar",
     "pax size of 8 GB",
-    "base-256 size of 2^60",
     "a sample of 43 members of 7 MiB",
-    "PNG of 65,000x65,000",
-    "GIF whose frame exceeds its screen",
     "iCCP of 200 MB",
-    "zTXt of 200 MB",
-    "caption of 50 MB",
     "JSON of empty lists",
     "JSON nested 300,000 deep",
-    "conversation of 140,000 marks",
 }
 ALL = bombs()
 MOST_SECONDS = 60

@@ -1,9 +1,9 @@
 """Damages of a 20-member tar, and how many are detected: `python -m tests.benchmarks.reliability.damage`.
 
-Detected, strictly: a flip in a header loses exactly the members that stand behind that header, one damage of the right
-reason covers exactly their bytes, and every other member has its bytes; or, where no damage is named, all members are as
-in the sound tar, which can only be for the eight bytes of the checksum field (blanks and zeros around its digits say
-nothing). A cut gives every member whose data is whole, and one damage from the end of the last to the end of the file.
+Detected, strictly: a flip in a header loses exactly the member behind that header, one damage of reason tar-header
+covers exactly its bytes, and every other member has its own; where no damage is named, all members are as in the sound
+tar, which can only be for the eight bytes of the checksum field (blanks and zeros around its digits say nothing). A cut
+gives every member whose data is whole, and one damage from the end of the last to the end of the file.
 """
 
 from __future__ import annotations
