@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from jobs.verify.records import LimitsSection
-from jobs.verify.talk import read_talk
+from jobs.verify.talk import TOO_MANY, read_talk
 from jobs.verify.walk import Entry, Source, walk
 from pipeline.types import Segment, SegmentKind
 
@@ -128,9 +128,7 @@ def _to_sample(key: str, entries: list[Entry], form: str, limits: LimitsSection,
     segments: tuple[Segment, ...] = ()
     if not fault:
         read = {"interleaved": _interleaved, "conversations": _conversation, "pairs": _pair}[form]
-        segments, fault = read(key, members)
-    if len(segments) > limits.max_sample_members:
-        segments, fault = (), "has more texts and images than limits.max_sample_members"
+        segments, fault = read(key, members, limits.max_sample_members)
     if not segments:
         return Found(key, fault=fault, places=places)
     num_used = 1 + sum(segment.data is not None for segment in segments)
@@ -162,7 +160,7 @@ def _member_fault(members: list[tuple[str, Entry]], form: str) -> str:
     return ""
 
 
-def _pair(_: str, members: list[tuple[str, Entry]]) -> tuple[tuple[Segment, ...], str]:
+def _pair(_: str, members: list[tuple[str, Entry]], __: int) -> tuple[tuple[Segment, ...], str]:
     images = [entry for field, entry in members if field in IMAGES]
     texts = [entry for field, entry in members if field == "txt"]
     if len(images) != 1 or len(texts) != 1:
@@ -175,7 +173,7 @@ def _pair(_: str, members: list[tuple[str, Entry]]) -> tuple[tuple[Segment, ...]
     return (_image(images[0]), _text(texts[0], text)), fault
 
 
-def _interleaved(key: str, members: list[tuple[str, Entry]]) -> tuple[tuple[Segment, ...], str]:
+def _interleaved(key: str, members: list[tuple[str, Entry]], most: int) -> tuple[tuple[Segment, ...], str]:
     fields = dict(members)
     counted = [field for field, _ in members if _is_content(field, "interleaved")]
     if len(set(counted)) < len(counted):
@@ -189,6 +187,8 @@ def _interleaved(key: str, members: list[tuple[str, Entry]]) -> tuple[tuple[Segm
     places = _places(index.data or b"")
     if not places:
         return (), "has no json with a text or an image at each place"
+    if len(places) > most:
+        return (), TOO_MANY
     for text, image in places:
         if image is None:
             if any("\ud800" <= letter <= "\udfff" for letter in text or ""):
@@ -203,7 +203,7 @@ def _interleaved(key: str, members: list[tuple[str, Entry]]) -> tuple[tuple[Segm
     return tuple(segments), fault
 
 
-def _conversation(key: str, members: list[tuple[str, Entry]]) -> tuple[tuple[Segment, ...], str]:
+def _conversation(key: str, members: list[tuple[str, Entry]], most: int) -> tuple[tuple[Segment, ...], str]:
     indexes = [entry for field, entry in members if field == "json"]
     numbered = [
         (int(field.partition(".")[0]) if _is_numbered(field) else 0, entry)
@@ -212,7 +212,7 @@ def _conversation(key: str, members: list[tuple[str, Entry]]) -> tuple[tuple[Seg
     ]
     if len({number for number, _ in numbered}) < len(numbered) or len(indexes) != 1:
         return (), "has two members of one field, or no json"
-    return read_talk(key, indexes[0], dict(numbered))
+    return read_talk(key, indexes[0], dict(numbered), most)
 
 
 def _places(data: bytes) -> list[tuple[str | None, str | None]]:
