@@ -83,6 +83,7 @@ def resolve_job(job: Job) -> Resolved:
         with _noted(mistakes):
             shards = list_shards([absolute(pattern) for pattern in section.shards], source.name)
             inputs.append((source, tuple(shards)))
+            _refuse_own_output(shards, absolute(job.output))
     encoder = None
     if job.score is not None and job.score.participatory:
         with _noted(mistakes):
@@ -91,6 +92,13 @@ def resolve_job(job: Job) -> Resolved:
         raise ConfigError("\n".join(mistakes))
     recipe = _recipe(job, profile, model, tokenizer) | {"encoder": encoder}
     return Resolved(job, profile, resolve(profile, tokenizer), recipe, tuple(inputs))
+
+
+def _refuse_own_output(shards: Sequence[Shard], output: str) -> None:
+    """ConfigError for a shard that a run would find changed, or write again, because it lies where the run writes."""
+    for shard in shards:
+        if f"{shard.url}/".startswith(f"{output.rstrip('/')}/"):
+            raise ConfigError(f"{shard.url} lies in the output, {output}; choose an output that holds no shard")
 
 
 @contextmanager
@@ -141,7 +149,7 @@ def build_chain(resolved: Resolved) -> Chain:
         "patches": [slicing.patch, slicing.merge] if isinstance(slicing, QwenConfig) else None,
     }
     return Chain(
-        read=partial(read, max_member_bytes=job.limits.max_member_bytes),
+        read=partial(read, limits=job.limits.reading),
         read_cpus=resources.read_cpus,
         stages=tuple(stages),
         pack=partial(_pack, job.pack, job.sequence_length, resolved.vocabulary, resolved.recipe),

@@ -86,7 +86,7 @@ def _pairs(job: Job, inputs: Inputs, limit: int, rng: np.random.Generator) -> It
     for taken in take_samples(inputs, limit):
         unit = Unit(0, taken.shards, taken.source, taken.takes)
         for number in range(len(unit.shards)):
-            for table in read(unit, number, max_member_bytes=job.limits.max_member_bytes):
+            for table in read(unit, number, limits=job.limits.reading):
                 for row in table.to_pylist():
                     if row["rejection"] is None and not row["withheld"] and row["shard_end"] is None:
                         yield from _pairs_of(row, job, profile, rng)

@@ -17,8 +17,8 @@ from jobs.secrets import redact
 from jobs.spec import absolute
 from jobs.stopping import Stopped
 from pipeline import storage
-from pipeline.errors import LodepackError
-from pipeline.planning import read_json
+from pipeline.errors import ConfigError, LodepackError
+from pipeline.records import read_last_run
 from pipeline.units import canonical_json
 
 
@@ -48,7 +48,10 @@ class RunRecord:
 
     def tells_news(self) -> bool:
         """Whether the newest record has the shards or the tokenizer elsewhere: readers of the output look there."""
-        last = newest_record(self._output)
+        try:
+            last = read_last_run(self._output)
+        except ConfigError:  # damaged: a new one helps its readers, and nothing of the data set depends on it
+            return True
         return any(last.get(name) != place for name, place in self._places.items())
 
     def begin(self) -> None:
@@ -70,9 +73,3 @@ class RunRecord:
     def _write(self) -> None:
         name = f"{self._began:%Y%m%dT%H%M%S.%f}-{os.getpid()}.json"
         storage.overwrite(self._output, f"runs/{name}", canonical_json(self._content))
-
-
-def newest_record(output: str) -> dict[str, Any]:
-    """The record of the run that began last; empty if there is none."""
-    names = [name for name in storage.list_names(storage.join(output, "runs")) if name.endswith(".json")]
-    return read_json(storage.join(output, "runs", names[-1])) if names else {}

@@ -22,6 +22,8 @@ from operators.slicing.qwen import QwenConfig
 from operators.weights import ScoreConfig
 from pipeline import storage
 from pipeline.errors import ConfigError, StorageError
+from pipeline.types import ReadLimits
+from pipeline.yaml_text import parse_yaml
 
 
 class UnitSection(Section):
@@ -99,14 +101,22 @@ class LimitsSection(Section):
     """Larger pictures are rejected by their header alone."""
     max_member_bytes: int = Field(256 << 20, ge=1)
     """Larger members of a shard are not read."""
+    max_text_bytes: int = Field(4 << 20, ge=1)
+    """Larger texts and JSONs are not read; a million tokens of English have as many. One takes up to 400 times its
+    size while it is tokenized."""
     max_sample_bytes: int = Field(1 << 30, ge=1)
     """Samples whose members have more in all are rejected before they fill the memory."""
     max_sample_members: int = Field(10_000, ge=1)
-    """Samples of more members are rejected."""
+    """Samples of more members are rejected, and those whose JSON makes more texts and images."""
     decode_timeout_seconds: float = Field(60.0, gt=0)
     """A picture that takes longer is tried once more by itself, and then rejected."""
     stall_seconds: float = Field(900.0, gt=0)
     """A run in which nothing has moved for so long says which operator holds which rows, and starts over with them."""
+
+    @property
+    def reading(self) -> ReadLimits:
+        """Those that `read` holds."""
+        return ReadLimits(self.max_member_bytes, self.max_text_bytes, self.max_sample_bytes, self.max_sample_members)
 
 
 class Job(Section):
@@ -207,7 +217,7 @@ def load_job(path: str, overrides: list[str], **options: Any) -> Job:
     ConfigError lists everything that is wrong, a line each.
     """
     try:
-        raw = yaml.safe_load(Path(path).read_text("utf-8"))
+        raw = parse_yaml(Path(path).read_text("utf-8"))
     except FileNotFoundError as error:
         raise ConfigError(
             f"no job file at {path}; give the path of a YAML file, such as jobs/quickstart.yaml"
@@ -247,7 +257,7 @@ def _override(raw: dict[str, Any], override: str) -> None:
         shown = "..." if is_secret_name(override) else override
         raise ConfigError(f"--set {shown}: field=value is expected, for example --set unit.target_shards=4")
     try:
-        value = yaml.safe_load(text)
+        value = parse_yaml(text)
     except (yaml.YAMLError, ValueError) as error:
         shown = "..." if is_secret_name(override) else text
         raise ConfigError(

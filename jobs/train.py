@@ -73,7 +73,7 @@ def _texts(job: Job, inputs: Inputs) -> Iterator[str]:
     for taken in take_samples(inputs, job.limit):
         unit = Unit(0, taken.shards, taken.source, taken.takes)
         for number in range(len(unit.shards)):
-            for table in read(unit, number, max_member_bytes=job.limits.max_member_bytes):
+            for table in read(unit, number, limits=job.limits.reading):
                 for row in table.select(["segments", "withheld", "rejection"]).to_pylist():
                     if row["rejection"] is None and not row["withheld"]:
                         yield from (s["text"] for s in row["segments"] if s["kind"] == SegmentKind.TEXT)

@@ -11,12 +11,16 @@ from __future__ import annotations
 
 import io
 import struct
+import warnings
 import zlib
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from pipeline.errors import InputError, Reason
+
+# What Pillow warns of is decided here: a picture opens, or it is rejected with its reason.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"

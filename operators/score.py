@@ -30,9 +30,10 @@ from operators.relevance.text import text_map
 from operators.retile import Retile
 from operators.slicing.qwen import QwenConfig
 from operators.weights import SCORE_VERSION, ScoreConfig
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, InputError, Reason
 from pipeline.operator import Row, map_rows
 from pipeline.schema import MEASURED
+from pipeline.types import SegmentKind
 
 BATCH_REGIONS = 64
 """Regions per pass of the maps, always: the last pass is padded, so every region meets one shape."""
@@ -86,7 +87,15 @@ class Score:
             return map_rows(table, MEASURED, self.name, lambda row: self._budgeted(row, found))
 
     def _budgeted(self, row: Row, found: Iterator[Row]) -> Row:
-        return self._apportion(row["plans"], row["runs"], list(islice(found, len(row["plans"]))))
+        maps = list(islice(found, len(row["plans"])))
+        images = (i for i, segment in enumerate(row["segments"]) if segment["kind"] == SegmentKind.IMAGE)
+        for i, image in zip(images, maps, strict=True):
+            if not image.pop("is_finite"):
+                segment = row["segments"][i]
+                place = {name: segment[name] for name in ("member", "offset", "size")}
+                detail = "the encoder gives a region of this picture a value that is no number"
+                raise InputError(Reason.SCORE_NAN, detail, **place, segment=i)
+        return self._apportion(row["plans"], row["runs"], maps)
 
     def _relevances(self, table: pa.Table) -> Iterator[Row]:
         """The maps of each image of every sound row, in order."""
@@ -136,7 +145,9 @@ class Score:
         for number, image in enumerate(images):
             own = owners == number
             held = entropy[own] if self._config.entropy == "luminance" else channel_entropy(colours[own], image.places)
-            fit = None if fits is None or not image.query["text"] else stretched(fits[own], self._sharpness)
+            asked = None if fits is None or not image.query["text"] else fits[own]
+            is_finite = asked is None or bool(np.isfinite(asked).all())
+            fit = stretched(asked, self._sharpness) if asked is not None and is_finite else None
             rows = 1 + max(view["row"] for view in image.plan["views"]) if self._slicing is not None else 1
             yield {
                 "rows": rows,
@@ -150,6 +161,7 @@ class Score:
                     "is_seeking": is_seeking(image.query["text"]),
                 },
                 "legibility": image.legibility,
+                "is_finite": is_finite,
             }
 
     @property

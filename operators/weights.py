@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-SCORE_VERSION = 2
+SCORE_VERSION = 3
 """Of the operator `score`; here, because the recipe names it and must not import torch for it."""
 WEIGHT_STEPS = 1000
 """Weights count in thousandths, so that the combined map is integer arithmetic."""

@@ -16,7 +16,7 @@ from pipeline.formats import FORMATS
 from pipeline.monitor import Beat
 from pipeline.operator import Gatherer, Operator
 from pipeline.read import read_shard
-from pipeline.types import Unit
+from pipeline.types import ReadLimits, Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Chain:
         return groups
 
 
-def read(unit: Unit, shard_number: int, *, max_member_bytes: int) -> Iterator[pa.Table]:
+def read(unit: Unit, shard_number: int, *, limits: ReadLimits) -> Iterator[pa.Table]:
     """The rows of one shard of a unit, in small tables; the last row closes the shard."""
     shard = unit.shards[shard_number]
     with storage.open_input(shard.url) as (stream, size):
@@ -84,7 +84,7 @@ def read(unit: Unit, shard_number: int, *, max_member_bytes: int) -> Iterator[pa
             unit=unit.number,
             shard_number=shard_number,
             format=FORMATS[unit.source.format],
-            max_member_bytes=max_member_bytes,
+            limits=limits,
             take=unit.take[shard_number] if unit.take else None,
             weight=unit.source.weight,
         )

@@ -16,7 +16,7 @@ class Reason(StrEnum):
     TAR_TRUNCATED = "tar-truncated"  # the shard ends inside a member, a header, or without an end mark
     TAR_HEADER = "tar-header"  # bytes where a header must stand are none; reading went on at the next one
     TAR_UNSUPPORTED = "tar-unsupported"  # compressed, sparse, link, device, or a size that no shard can have
-    NAME_INVALID = "name-invalid"  # a member without extension, or a name that is not UTF-8
+    NAME_INVALID = "name-invalid"  # no extension, over 4,096 bytes, or not UTF-8
     NAME_DUPLICATE = "name-duplicate"  # two members of one sample with the same name
     SAMPLE_SPLIT = "sample-split"  # the members of one key do not stand together
     UNSAFE_TYPE = "unsafe-type"  # a pickle or another member that would run code when loaded
@@ -24,6 +24,7 @@ class Reason(StrEnum):
     FIELD_INVALID = "field-invalid"  # a member is there and does not hold what the format says
     TEXT_INVALID = "text-invalid"  # not UTF-8, or a lone surrogate
     MEMBER_TOO_LARGE = "member-too-large"  # over limits.max_member_bytes
+    TEXT_TOO_LARGE = "text-too-large"  # a text or JSON over limits.max_text_bytes
     SAMPLE_TOO_LARGE = "sample-too-large"  # over limits.max_sample_bytes or limits.max_sample_members in all
     FORMAT_NOT_ALLOWED = "format-not-allowed"  # the bytes are no JPEG, PNG, WebP, GIF, BMP or TIFF
     IMAGE_TOO_LARGE = "image-too-large"  # over limits.max_image_pixels; no pixel was decoded
@@ -31,6 +32,7 @@ class Reason(StrEnum):
     DECODE_ERROR = "decode-error"  # the picture is damaged
     DECODE_CRASH = "decode-crash"  # the picture killed the process that decoded it, and again when it was alone there
     DECODE_TIMEOUT = "decode-timeout"  # over limits.decode_timeout_seconds, and again when it was alone
+    SCORE_NAN = "score-nan"  # the encoder's value of a region is no number
     TOO_LONG = "too-long"  # one segment alone exceeds a limit of the sequence, or the job says reject
     NO_LOSS = "no-loss"  # nothing in the sample would be trained
     SAMPLE_REJECTED = "sample-rejected"  # a sound segment of a sample that was rejected for another one

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline import storage
-from pipeline.planning import Plan, latest_version, read_json
+from pipeline.planning import Plan, latest_version
+from pipeline.records import read_manifest
 from pipeline.schema import SCHEMA_VERSION
 
 
@@ -23,7 +24,7 @@ def finished_version(output: str, plan: Plan) -> tuple[int, dict[str, Any]] | No
         return None  # it lacks a unit
     if len(others) > len(plan.sources):
         return None  # of units that are none of the plan's, a source has at most its closing unit
-    manifests = [read_json(storage.join(output, "manifests", f"{unit}.json")) for unit in sorted(others)]
+    manifests = [read_manifest(storage.join(output, "manifests", f"{unit}.json")) for unit in sorted(others)]
     return (number, version) if all("closes" in manifest for manifest in manifests) else None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -57,6 +56,6 @@ def map_rows(
             except InputError as error:
                 # Its text has no further use, and a rejected row waits in `pack` until its unit closes.
                 segments = [segment | {"text": None} for segment in given["segments"]]
-                row = given | {"segments": segments, "rejection": asdict(Rejection.from_error(operator, error))}
+                row = given | {"segments": segments, "rejection": Rejection.from_error(operator, error).to_row()}
         rows.append({name: row.get(name, []) for name in schema.names} | {"shard_end": row["shard_end"]})
     return table_from_rows(rows, schema)

@@ -7,15 +7,18 @@ a rebuild of an unchanged input reads none of it.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import Any, cast
+from typing import Any
 
 from pipeline import storage
 from pipeline.errors import ConfigError, StorageError
+from pipeline.records import read_manifest, read_version
 from pipeline.replanning import MayReplan, OlderUnits
+from pipeline.schema import SCHEMA_VERSION
 from pipeline.takes import Inputs, Taken, take_samples
 from pipeline.types import Source, Unit
 from pipeline.units import canonical_json, group_shards, recipe_difference, recipe_hash, unit_id, unit_recipe
@@ -116,25 +119,24 @@ def _units(taken: Sequence[Taken], target_shards: int) -> list[Unit]:
 
 def _older_units(output: str, may_replan: MayReplan) -> OlderUnits:
     _, version = latest_version(output)
-    urls = [storage.join(output, "manifests", f"{unit}.json") for unit in (version or {"units": []})["units"]]
-    return OlderUnits(output, list(_map(read_json, urls).values()), may_replan)
+    units = version["units"] if version is not None and version["schema_version"] == SCHEMA_VERSION else []
+    urls = [storage.join(output, "manifests", f"{unit}.json") for unit in units]
+    return OlderUnits(output, list(_map(read_manifest, urls).values()), may_replan)
 
 
 def latest_version(output: str) -> tuple[int, dict[str, Any] | None]:
     """The highest version's number and content; (0, None) before the first."""
-    names = [name for name in storage.list_names(storage.join(output, "versions")) if name.endswith(".json")]
+    names = [
+        name for name in storage.list_names(storage.join(output, "versions")) if re.fullmatch(r"[0-9]{6}\.json", name)
+    ]
     if not names:
         return 0, None
-    return int(names[-1].removesuffix(".json")), read_json(storage.join(output, "versions", names[-1]))
-
-
-def read_json(url: str) -> dict[str, Any]:
-    return cast("dict[str, Any]", json.loads(storage.read_bytes(url)))
+    return int(names[-1].removesuffix(".json")), read_version(storage.join(output, "versions", names[-1]))
 
 
 def _refuse_other_recipe(output: str, recipe: dict[str, Any], any_unit: str) -> None:
     _, version = latest_version(output)
-    old = (version or read_json(storage.join(output, "manifests", f"{any_unit}.json")))["recipe"]
+    old = (version or read_manifest(storage.join(output, "manifests", f"{any_unit}.json")))["recipe"]
     old = {name: value for name, value in old.items() if name != "source"}  # a manifest's has its source's beside
     difference = recipe_difference(old, recipe)
     if difference:
@@ -172,10 +174,13 @@ def remember_hashes(output: str, plan: Plan, committed: Mapping[str, str]) -> No
 
 
 def _read_cache(url: str) -> dict[str, Any]:
+    """The entries of a file of hashes. It is only a cache: what it does not say is hashed again."""
     try:
-        return read_json(url)
-    except ValueError:  # it is only a cache: what it does not say is hashed again
+        entries = json.loads(storage.read_bytes(url))
+    except (ValueError, RecursionError):
         return {}
+    pairs = entries.items() if isinstance(entries, dict) else ()
+    return {name: pair for name, pair in pairs if isinstance(pair, list) and len(pair) == 2}
 
 
 def _map(function: Any, urls: Sequence[str]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Container, Generator, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -17,25 +17,47 @@ import pyarrow as pa
 from pipeline.copies import num_copies
 from pipeline.errors import InputError, Reason, StorageError
 from pipeline.formats import Format
-from pipeline.formats.fields import UNSAFE_FIELDS, join_keys, split_extension
+from pipeline.formats.fields import IMAGE_FIELDS, UNSAFE_FIELDS, join_keys, split_extension
 from pipeline.schema import READ, table_from_rows
 from pipeline.tar import Damage, Member, scan_tar
 from pipeline.tar_stream import HashingReader
-from pipeline.types import Rejection, Sample, SegmentKind
+from pipeline.types import MAX_NAME_BYTES, ReadLimits, Rejection, Sample, SegmentKind
 
-READ_VERSION = 1
+READ_VERSION = 2
 """Raised whenever the same shard gives other rows: it is part of the recipe."""
 MAX_WAITING = 1024
 """Damages that may wait for the sample in hand to end. More end it, so that hostile shards stay within memory."""
+NO_DATA = ReadLimits(0, 0, 0, 0)
+"""Limits under which nothing is kept: a shard has as many samples, of the same keys, under any."""
+PLACES = ReadLimits(0, 0, 0, 1 << 62)
+"""Limits under which every member's place is kept, and no data."""
 
 
 @dataclass(slots=True)
 class _Group:
-    """Members of one sample; its key gets shorter with them. is_split if the key has ended before in this shard."""
+    """Members of one sample; its key gets shorter with them. is_split if the key has ended before in this shard.
+
+    Of a sample that is over a limit the member that made it so is all that is kept, without its data.
+    """
 
     key: str
     is_split: bool = False
     members: list[Member] = field(default_factory=list)
+    num_members: int = 0
+    num_bytes: int = 0
+    """Of the members that the format asks for, but for those that are too large by themselves."""
+    is_over: bool = False
+
+    def add(self, member: Member, num_bytes: int, limits: ReadLimits) -> None:
+        """num_bytes: of the member, as far as they count for the sample."""
+        self.num_members += 1
+        self.num_bytes += num_bytes
+        if self.is_over:
+            return
+        self.members.append(member)
+        self.is_over = self.num_members > limits.sample_members or self.num_bytes > limits.sample_bytes
+        if self.is_over:
+            self.members = [replace(member, data=None)]
 
 
 def read_shard(
@@ -46,7 +68,7 @@ def read_shard(
     unit: int,
     shard_number: int,
     format: Format,  # noqa: A002
-    max_member_bytes: int,
+    limits: ReadLimits,
     take: int | None,
     weight: float = 1.0,
     batch_rows: int = 64,
@@ -64,8 +86,8 @@ def read_shard(
     place = {"unit": unit, "shard": shard_name, "shard_number": shard_number}
     rows: list[dict[str, Any]] = []
     ordinal, num_ignored, num_bytes = 0, 0, 0
-    for item in _groups(reader, size, format, max_member_bytes=max_member_bytes, is_read=True):
-        sample, ignored = (item, 0) if isinstance(item, Sample) else _to_sample(item, format)
+    for item in _groups(reader, size, format, limits):
+        sample, ignored = (item, 0) if isinstance(item, Sample) else _to_sample(item, format, limits)
         is_withheld = (take is not None and ordinal >= take) or not num_copies(shard_name, ordinal, weight)
         row, row_bytes = _to_row(sample, is_withheld=is_withheld)
         rows.append(place | {"ordinal": ordinal, "shard_end": None} | row)
@@ -87,8 +109,7 @@ def read_shard(
 
 def count_samples(stream: BinaryIO, size: int | None, *, format: Format) -> int:  # noqa: A002
     """The rows that read_shard would give, its last not counted, without keeping a member's data."""
-    groups = _groups(HashingReader(stream), size, format, max_member_bytes=0, is_read=False)
-    return sum(1 for _ in groups)
+    return sum(1 for _ in _groups(HashingReader(stream), size, format, NO_DATA))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,28 +130,25 @@ def locate_members(
 ) -> Generator[Located, None, str]:
     """The rows that read_shard would give with these ordinals, no member read; returns the sha256 of the shard."""
     reader = HashingReader(stream)
-    for ordinal, item in enumerate(_groups(reader, size, format, max_member_bytes=0, is_read=False)):
+    for ordinal, item in enumerate(_groups(reader, size, format, PLACES)):
         if ordinal in ordinals:
             members = () if isinstance(item, Sample) else tuple(item.members)
             yield Located(ordinal, item.key, members)
     return reader.sha256()
 
 
-def _groups(
-    reader: HashingReader,
-    size: int | None,
-    form: Format,
-    *,
-    max_member_bytes: int,
-    is_read: bool,
-) -> Iterator[_Group | Sample]:
+def _groups(reader: HashingReader, size: int | None, form: Format, limits: ReadLimits) -> Iterator[_Group | Sample]:
     """What becomes one row each: groups of members, and, after the group they fell into, the places of damage."""
 
-    def wanted(name: str) -> bool:
-        split = form.split_name(name) if is_read else None
+    def wanted(name: str, num_bytes: int) -> bool:
+        split = _split_name(name, form)
+        if split is None or not _fits(split[1], num_bytes, form, limits):
+            return False
+        key = None if group is None else join_keys(group.key, split[0])
+        if group is None or key is None:
+            return num_bytes <= limits.sample_bytes
         # What has a compound field is never content; unread, a sample of any number of them stays within memory.
-        is_compound = split is not None and group is not None and join_keys(group.key, split[0]) not in {None, split[0]}
-        return split is not None and not is_compound and form.wanted(split[1])
+        return key == split[0] and not group.is_over and group.num_bytes + num_bytes <= limits.sample_bytes
 
     def close() -> Iterator[_Group | Sample]:
         if group is not None:
@@ -144,8 +162,8 @@ def _groups(
     group: _Group | None = None
     waiting: list[Sample] = []
     ended: set[bytes] = set()
-    for item in scan_tar(reader, size=size, max_member_bytes=max_member_bytes, wanted=wanted):
-        split = _split_name(item, form)
+    for item in scan_tar(reader, size=size, max_member_bytes=limits.member_bytes, wanted=wanted):
+        split = _split_name(item.name, form) if isinstance(item, Member) else None
         if isinstance(item, Member) and split is not None:
             key = None if group is None else join_keys(group.key, split[0])
             if group is None or key is None:
@@ -153,7 +171,7 @@ def _groups(
                 group, waiting = _Group(split[0]), []
             else:
                 group.key = key
-            group.members.append(item)
+            group.add(item, item.size if _fits(split[1], item.size, form, limits) else 0, limits)
             continue
         waiting.append(_to_rejected(item))
         if group is None or len(waiting) >= MAX_WAITING:
@@ -162,11 +180,17 @@ def _groups(
     yield from close()
 
 
-def _split_name(item: Member | Damage, form: Format) -> tuple[str, str] | None:
-    """Key and field of a member with a name in UTF-8."""
-    if isinstance(item, Damage) or _to_utf8(item.name) != item.name:
+def _split_name(name: str, form: Format) -> tuple[str, str] | None:
+    """Key and field of a member by itself; None for a name that no sample can have."""
+    if _to_utf8(name) != name or len(name.encode()) > MAX_NAME_BYTES:
         return None
-    return form.split_name(item.name)
+    return form.split_name(name)
+
+
+def _fits(last: str, num_bytes: int, form: Format, limits: ReadLimits) -> bool:
+    """Whether a member of that field by itself is content and within the limits of one member."""
+    is_text = last.rpartition(".")[2] not in IMAGE_FIELDS
+    return form.wanted(last) and num_bytes <= limits.member_bytes and not (is_text and num_bytes > limits.text_bytes)
 
 
 def _to_rejected(item: Member | Damage) -> Sample:
@@ -174,26 +198,29 @@ def _to_rejected(item: Member | Damage) -> Sample:
     if isinstance(item, Damage):
         error = InputError(item.reason, item.detail, offset=item.offset, size=item.size)
     else:
-        detail = f"{item.name} is no name for a member; a base name in UTF-8 and an extension"
+        detail = f"{item.name:.80} is no name for a member; at most {MAX_NAME_BYTES} bytes of UTF-8 with an extension"
         error = InputError(Reason.NAME_INVALID, detail, member=item.name, offset=item.offset, size=item.size)
     return Sample(f"@{item.offset}", (), Rejection.from_error("read", error))
 
 
-def _to_sample(group: _Group, form: Format) -> tuple[Sample, int]:
+def _to_sample(group: _Group, form: Format, limits: ReadLimits) -> tuple[Sample, int]:
     """The document of a group, or its rejection, and the number of members it has no use for."""
     try:
-        _check(group, form)
+        _check(group, form, limits)
         content = [member for member in group.members if _own(member, form)[0] == group.key]
-        sample, ignored = form.to_sample(group.key, content)
+        sample, ignored = form.to_sample(group.key, content, limits.sample_members)
         return sample, ignored + len(group.members) - len(content)
     except InputError as error:
         return Sample(group.key, (), Rejection.from_error("read", error)), 0
 
 
-def _check(group: _Group, form: Format) -> None:
+def _check(group: _Group, form: Format, limits: ReadLimits) -> None:
     """Raises InputError for what no format may accept."""
     if group.is_split:
         raise _error(Reason.SAMPLE_SPLIT, group.members[0], f"{group.key} ended before in this shard; keep it together")
+    if group.is_over:
+        detail = f"{group.key:.80} has {group.num_members} members and {group.num_bytes} bytes to read; see limits"
+        raise _error(Reason.SAMPLE_TOO_LARGE, group.members[0], detail)
     names: set[str] = set()
     for member in group.members:
         if member.name in names:
@@ -212,6 +239,8 @@ def _check(group: _Group, form: Format) -> None:
             raise _error(Reason.FIELD_INVALID, member, detail)
         if member.too_large:
             raise _error(Reason.MEMBER_TOO_LARGE, member, f"{member.name} has {member.size} bytes; see limits")
+        if not _fits(last, member.size, form, limits):
+            raise _error(Reason.TEXT_TOO_LARGE, member, f"{member.name} has {member.size} bytes of text; see limits")
 
 
 def _own(member: Member, form: Format) -> tuple[str, str]:
@@ -241,7 +270,7 @@ def _to_row(sample: Sample, *, is_withheld: bool) -> tuple[dict[str, Any], int]:
         }
         for segment, text in zip(sample.segments, texts, strict=True)
     ]
-    rejection = None if is_withheld or sample.rejection is None else asdict(sample.rejection)
+    rejection = None if is_withheld or sample.rejection is None else sample.rejection.to_row()
     columns = {
         "key": sample.key,
         "segments": segments,

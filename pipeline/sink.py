@@ -20,7 +20,8 @@ from pipeline.errors import StorageError
 from pipeline.finished import finished_version
 from pipeline.operator import Row
 from pipeline.parquet import write_parquet
-from pipeline.planning import HASHES, Plan, latest_version, read_json
+from pipeline.planning import HASHES, Plan, latest_version
+from pipeline.records import read_manifest
 from pipeline.schema import REJECTS, SCHEMA_VERSION
 from pipeline.tasks import SUMMARY, from_stream, note_of
 from pipeline.types import ONLY_SOURCE, Source
@@ -213,7 +214,7 @@ class Sink:
 
     def _manifest(self, unit: str) -> dict[str, Any]:
         if unit not in self.manifests and unit not in self._older:
-            self._older[unit] = read_json(storage.join(self._output, "manifests", f"{unit}.json"))
+            self._older[unit] = read_manifest(storage.join(self._output, "manifests", f"{unit}.json"))
         return self.manifests.get(unit) or self._older[unit]
 
     def _check_rejects(self, units: list[str], totals: dict[str, Any]) -> None:

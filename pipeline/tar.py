@@ -61,10 +61,11 @@ class Damage:
 
 
 def scan_tar(
-    stream: HashingReader, *, size: int | None, max_member_bytes: int, wanted: Callable[[str], bool]
+    stream: HashingReader, *, size: int | None, max_member_bytes: int, wanted: Callable[[str, int], bool]
 ) -> Iterator[Member | Damage]:
     """Members and damages in the order of their bytes, to the very end of `stream`; raises for no content at all.
 
+    wanted: whether the data of a member of this name and size, in bytes, is to be kept.
     size: bytes of the stream where known. It saves the memory of a member that claims more than there is, and
     changes nothing else. Pax `g` headers are passed over, directories are structure.
     """
@@ -136,7 +137,7 @@ def _read_entry(
     *,
     size: int | None,
     max_member_bytes: int,
-    wanted: Callable[[str], bool],
+    wanted: Callable[[str, int], bool],
 ) -> Generator[Member | Damage, None, bool]:
     """Yields what the entry is, if it is more than structure; returns whether the stream ended inside its data."""
     ledger = stream.ledger
@@ -156,7 +157,7 @@ def _read_entry(
     offset = stream.offset
     too_large = length > max_member_bytes
     beyond = size is not None and length > size - offset
-    data = stream.read(length) if wanted(name) and not too_large and not beyond else None
+    data = stream.read(length) if not too_large and not beyond and wanted(name, length) else None
     found = stream.skip(length) if data is None else len(data)
     if found < length:
         # A claim that no member may have is a false size more likely than a short shard; either way nothing follows.

@@ -14,6 +14,8 @@ from pipeline.errors import InputError
 
 DETAIL_CHARS = 200
 """Longest detail that a rejection keeps."""
+MAX_NAME_BYTES = 4096
+"""Longest name of a member, in UTF-8, as paths of file systems have it; a tar could have one of a megabyte."""
 
 
 class SegmentKind(IntEnum):
@@ -47,11 +49,15 @@ class Rejection:
     segment: int | None = None
     """Index of the guilty segment in its document, if one is."""
 
+    def to_row(self) -> dict[str, Any]:
+        """As asdict, without its deep copies: a shard of junk has many of these."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
     @classmethod
     def from_error(cls, operator: str, error: InputError) -> Rejection:
         """The rejection that an InputError raised inside `operator` becomes."""
         detail = error.detail.encode("utf-8", "backslashreplace").decode("utf-8")[:DETAIL_CHARS]
-        member = error.member.encode("utf-8", "backslashreplace").decode("utf-8")
+        member = error.member.encode("utf-8", "backslashreplace").decode("utf-8")[:MAX_NAME_BYTES]
         return cls(operator, str(error.reason), detail, member, error.offset, error.size, error.segment)
 
 
@@ -88,6 +94,20 @@ class Shard:
 
     name: str
     url: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLimits:
+    """What is read of a shard, at most; a sample that has more is rejected before its bytes fill the memory."""
+
+    member_bytes: int
+    """Of one member that the format asks for."""
+    text_bytes: int
+    """Of one text or JSON."""
+    sample_bytes: int
+    """Of all members of a sample that the format asks for and that are within the two above."""
+    sample_members: int
+    """Members of a sample, and the texts and images that its JSON makes."""
 
 
 ONLY_SOURCE = "input"

@@ -16,7 +16,7 @@ from pipeline import ledger, storage
 from pipeline.errors import ConfigError, StorageError
 from pipeline.formats import FORMATS
 from pipeline.operator import Row
-from pipeline.read import read_shard
+from pipeline.read import NO_DATA, read_shard
 
 READING_THREADS = 8
 MAX_LISTED = 10
@@ -157,7 +157,7 @@ def _names_in(output: Output, shard: str, url: str) -> list[SampleId]:
             unit=0,
             shard_number=0,
             format=FORMATS[source["format"]],
-            max_member_bytes=output.recipe["job"]["limits"]["max_member_bytes"],
+            limits=NO_DATA,
             take=0,
         )
         rows: list[Row] = [row for table in tables for row in table.select(["key", "ordinal", "shard_end"]).to_pylist()]

@@ -17,7 +17,8 @@ from operators.tokenizers.opening import open_tokenizer
 from pipeline import storage
 from pipeline.errors import ConfigError, LodepackError, StorageError
 from pipeline.operator import Row
-from pipeline.planning import latest_version, read_json
+from pipeline.planning import latest_version
+from pipeline.records import read_last_run, read_manifest
 from pipeline.schema import SCHEMA_VERSION
 
 
@@ -46,7 +47,7 @@ class Output:
         return int(self.version["totals"].get("tokens", {}).get("packs", 0))
 
     def manifest(self, unit: str) -> dict[str, Any]:
-        return read_json(storage.join(self.url, "manifests", f"{unit}.json"))
+        return read_manifest(storage.join(self.url, "manifests", f"{unit}.json"))
 
     def files(self, unit: str) -> dict[str, list[str]]:
         """Paths of a unit's files by kind: data, index, rejects."""
@@ -57,8 +58,7 @@ class Output:
 
     def newest_run(self) -> dict[str, Any]:
         """The record of the run that was started last; empty if runs/ was not kept."""
-        names = [name for name in storage.list_names(storage.join(self.url, "runs")) if name.endswith(".json")]
-        return read_json(storage.join(self.url, "runs", names[-1])) if names else {}
+        return read_last_run(self.url)
 
     def read(self, path: str, columns: Sequence[str]) -> pa.Table:
         """Columns of a whole file; name nested ones by their Parquet path."""

@@ -19,7 +19,7 @@ from jobs.verify.files import check_files, check_records, list_orphans, open_ver
 from jobs.verify.findings import Finding, Report
 from jobs.verify.index import check_index
 from jobs.verify.inputs import check_inputs
-from jobs.verify.locate import last_run, locate_shards
+from jobs.verify.locate import locate_shards
 from jobs.verify.records import Recipe, Version
 from jobs.verify.replan import Planner
 from jobs.verify.sources import mixes
@@ -27,6 +27,7 @@ from jobs.verify.takes import check_takes
 from jobs.verify.text import open_text
 from jobs.verify.units import read_unit
 from pipeline.errors import ConfigError
+from pipeline.records import read_last_run
 from pipeline.schema import INDEX
 
 __all__ = ["Finding", "Report", "verify"]
@@ -43,7 +44,7 @@ def verify(output: str, inputs: Sequence[str] = (), tokenizer: str | None = None
     recipe = _recipe(version)
     manifests = check_records(output, number, version, report)
     is_mixture = mixes(version, manifests)
-    record = last_run(output)
+    record = read_last_run(output)
     names = [entry.shard for manifest in manifests for entry in manifest.inputs]
     urls = locate_shards(names, inputs, record.get("shards", {}), version.sources if is_mixture else ())
     address = tokenizer or record.get("tokenizer")

@@ -170,7 +170,10 @@ def list_orphans(output: str) -> list[str]:
 
 
 def _read(output: str, path: str, kind: type[R]) -> R:
-    return kind.model_validate(json.loads(storage.read_bytes(storage.join(output, path))))
+    try:
+        return kind.model_validate(json.loads(storage.read_bytes(storage.join(output, path))))
+    except RecursionError as error:
+        raise ValueError("lists or objects nested too deep") from error
 
 
 def _one_line(error: Exception) -> str:

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
 
 import braceexpand
 
 from pipeline import storage
 from pipeline.errors import ConfigError
-
-
-def last_run(output: str) -> dict[str, Any]:
-    """The newest record in runs/; empty if there is none."""
-    names = [name for name in storage.list_names(storage.join(output, "runs")) if name.endswith(".json")]
-    if not names:
-        return {}
-    record: dict[str, Any] = json.loads(storage.read_bytes(storage.join(output, "runs", names[-1])))
-    return record
 
 
 def locate_shards(

@@ -102,6 +102,9 @@ class LimitsSection(Record):
     """What the build did not read."""
 
     max_member_bytes: int
+    max_text_bytes: int
+    max_sample_bytes: int
+    max_sample_members: int
 
 
 class JobFields(Record):

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from jobs.verify.talk import read_talk
+from jobs.verify.records import LimitsSection
+from jobs.verify.talk import TOO_MANY, read_talk
 from jobs.verify.walk import Entry, Source, walk
 from pipeline.types import Segment, SegmentKind
 
@@ -22,6 +23,8 @@ NUMBERED = frozenset({"interleaved", "conversations"})
 """Formats whose pictures have a number before their extension, and whose order stands in a JSON."""
 MOST_WAITING = 1024
 """Damages that wait for a group to end; one more ends it."""
+LONGEST_NAME = 4096
+"""Bytes of a member's name in UTF-8; a longer one gives no key, and the rejects have its first characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,28 +41,37 @@ class Found:
     places: frozenset[tuple[str, int, int]] = frozenset()
 
 
-def read_samples(source: Source, form: str, max_member_bytes: int) -> Iterator[Found]:
+def read_samples(source: Source, form: str, limits: LimitsSection) -> Iterator[Found]:
     """Every sample of a shard, from ordinal 0 on."""
 
-    def wanted(name: str) -> bool:
+    def wanted(name: str, size: int) -> bool:
         own = _own_key(name, form)
+        if own is None or not _counted(name, size, form, limits):
+            return False
+        if key is None or not (_begins(key, name) or _begins(own, last)):
+            return size <= limits.max_sample_bytes
         # A field of more parts than its own key knows is never content: such bytes need no memory.
-        return (
-            own is not None and _is_content(name, form) and not (key is not None and own != key and _begins(key, own))
-        )
+        is_compound = own != key and _begins(key, own)
+        return not is_compound and not is_over and held + size <= limits.max_sample_bytes
 
     key: str | None = None
+    last = ""
+    """The name of the last member."""
+    num_members, held, is_over = 0, 0, False
     members: list[Entry] = []
     odd: list[Found] = []
     ended: set[str] = set()
 
     def close() -> Iterator[Found]:
         if key is not None:
-            yield _to_sample(key, members, form, is_split=key in ended)
+            if is_over:
+                yield Found(key, fault="is over limits.max_sample_bytes or _members", places=_places_of(members))
+            else:
+                yield _to_sample(key, members, form, limits, is_split=key in ended)
             ended.add(key)
         yield from odd
 
-    for entry in walk(source, max_member_bytes, wanted):
+    for entry in walk(source, wanted):
         own = None if entry.name is None else _own_key(entry.name, form)
         if entry.name is None or own is None:
             odd.append(Found(f"@{entry.offset}", fault="is no member of a sample", places=_places_of([entry])))
@@ -67,13 +79,28 @@ def read_samples(source: Source, form: str, max_member_bytes: int) -> Iterator[F
                 yield from close()
                 key, members, odd = None, [], []
             continue
-        if key is not None and (_begins(key, entry.name) or _begins(own, members[-1].name or "")):
+        if key is not None and (_begins(key, entry.name) or _begins(own, last)):
             key = min(key, own, key=len)
         else:
             yield from close()
             key, members, odd = own, [], []
-        members.append(entry)
+            num_members, held, is_over = 0, 0, False
+        last = entry.name
+        num_members += 1
+        held += entry.size if _counted(last, entry.size, form, limits) else 0
+        # Of what is too large in all, the one member that made it so is the place, and nothing else is kept.
+        if not is_over:
+            members.append(entry)
+            is_over = num_members > limits.max_sample_members or held > limits.max_sample_bytes
+            members = [replace(entry, data=None)] if is_over else members
     yield from close()
+
+
+def _counted(name: str, size: int, form: str, limits: LimitsSection) -> bool:
+    """Whether a member is content that is not too large by itself."""
+    is_picture = name.rpartition(".")[2].lower() in IMAGES
+    is_small = size <= limits.max_member_bytes and (is_picture or size <= limits.max_text_bytes)
+    return is_small and _is_content(name, form)
 
 
 def _begins(key: str, name: str) -> bool:
@@ -82,8 +109,8 @@ def _begins(key: str, name: str) -> bool:
 
 
 def _own_key(name: str, form: str) -> str | None:
-    """The key of a member alone; None without an extension, for hidden files, and for names that are not UTF-8."""
-    if any("\ud800" <= letter <= "\udfff" for letter in name):
+    """The key of a member alone; None without an extension, for hidden files, names not UTF-8, and names too long."""
+    if any("\ud800" <= letter <= "\udfff" for letter in name) or len(name.encode()) > LONGEST_NAME:
         return None
     base = name.rsplit("/", 1)[-1]
     stem, dot, extension = base.rpartition(".")
@@ -94,14 +121,14 @@ def _own_key(name: str, form: str) -> str | None:
     return outer if outer and form in NUMBERED and _is_numbered(f"{number}.{extension.lower()}") else key
 
 
-def _to_sample(key: str, entries: list[Entry], form: str, *, is_split: bool) -> Found:
+def _to_sample(key: str, entries: list[Entry], form: str, limits: LimitsSection, *, is_split: bool) -> Found:
     members = [((entry.name or "")[len(key) + 1 :].lower(), entry) for entry in entries]
     places = _places_of(entries)
     fault = "stands apart from other members of its key" if is_split else _member_fault(members, form)
     segments: tuple[Segment, ...] = ()
     if not fault:
         read = {"interleaved": _interleaved, "conversations": _conversation, "pairs": _pair}[form]
-        segments, fault = read(key, members)
+        segments, fault = read(key, members, limits.max_sample_members)
     if not segments:
         return Found(key, fault=fault, places=places)
     num_used = 1 + sum(segment.data is not None for segment in segments)
@@ -109,7 +136,7 @@ def _to_sample(key: str, entries: list[Entry], form: str, *, is_split: bool) -> 
 
 
 def _places_of(entries: Iterable[Entry]) -> frozenset[tuple[str, int, int]]:
-    return frozenset((as_utf8(entry.name or ""), entry.offset, entry.size) for entry in entries)
+    return frozenset((as_utf8(entry.name or "")[:LONGEST_NAME], entry.offset, entry.size) for entry in entries)
 
 
 def as_utf8(name: str) -> str:
@@ -129,11 +156,11 @@ def _member_fault(members: list[tuple[str, Entry]], form: str) -> str:
         if "." in field and not (form in NUMBERED and _is_numbered(field)):
             return f"has the member {entry.name} beside those of its key"
     if any(entry.data is None for _, entry in content):
-        return "has a member over limits.max_member_bytes"
+        return "has a member over limits.max_member_bytes or a text over limits.max_text_bytes"
     return ""
 
 
-def _pair(_: str, members: list[tuple[str, Entry]]) -> tuple[tuple[Segment, ...], str]:
+def _pair(_: str, members: list[tuple[str, Entry]], __: int) -> tuple[tuple[Segment, ...], str]:
     images = [entry for field, entry in members if field in IMAGES]
     texts = [entry for field, entry in members if field == "txt"]
     if len(images) != 1 or len(texts) != 1:
@@ -146,7 +173,7 @@ def _pair(_: str, members: list[tuple[str, Entry]]) -> tuple[tuple[Segment, ...]
     return (_image(images[0]), _text(texts[0], text)), fault
 
 
-def _interleaved(key: str, members: list[tuple[str, Entry]]) -> tuple[tuple[Segment, ...], str]:
+def _interleaved(key: str, members: list[tuple[str, Entry]], most: int) -> tuple[tuple[Segment, ...], str]:
     fields = dict(members)
     counted = [field for field, _ in members if _is_content(field, "interleaved")]
     if len(set(counted)) < len(counted):
@@ -160,6 +187,8 @@ def _interleaved(key: str, members: list[tuple[str, Entry]]) -> tuple[tuple[Segm
     places = _places(index.data or b"")
     if not places:
         return (), "has no json with a text or an image at each place"
+    if len(places) > most:
+        return (), TOO_MANY
     for text, image in places:
         if image is None:
             if any("\ud800" <= letter <= "\udfff" for letter in text or ""):
@@ -174,7 +203,7 @@ def _interleaved(key: str, members: list[tuple[str, Entry]]) -> tuple[tuple[Segm
     return tuple(segments), fault
 
 
-def _conversation(key: str, members: list[tuple[str, Entry]]) -> tuple[tuple[Segment, ...], str]:
+def _conversation(key: str, members: list[tuple[str, Entry]], most: int) -> tuple[tuple[Segment, ...], str]:
     indexes = [entry for field, entry in members if field == "json"]
     numbered = [
         (int(field.partition(".")[0]) if _is_numbered(field) else 0, entry)
@@ -183,7 +212,7 @@ def _conversation(key: str, members: list[tuple[str, Entry]]) -> tuple[tuple[Seg
     ]
     if len({number for number, _ in numbered}) < len(numbered) or len(indexes) != 1:
         return (), "has two members of one field, or no json"
-    return read_talk(key, indexes[0], dict(numbered))
+    return read_talk(key, indexes[0], dict(numbered), most)
 
 
 def _places(data: bytes) -> list[tuple[str | None, str | None]]:

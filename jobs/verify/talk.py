@@ -9,14 +9,20 @@ from jobs.verify.walk import Entry
 from pipeline.types import Segment, SegmentKind
 
 SPEAKERS = {"system": "system", "human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant"}
+TOO_MANY = "has more texts and images than limits.max_sample_members"
 FIELDS = {"conversations": ("from", "value"), "messages": ("role", "content")}
 
 
-def read_talk(key: str, index: Entry, pictures: dict[int, Entry]) -> tuple[tuple[Segment, ...], str]:
-    """Segments of the turns in `index`, with the picture of each mark by its number; and why no build may pack them."""
+def read_talk(key: str, index: Entry, pictures: dict[int, Entry], most: int) -> tuple[tuple[Segment, ...], str]:
+    """Segments of the turns in `index`, with the picture of each mark by its number; and why no build may pack them.
+
+    most: segments that a sample may have; of more none is made.
+    """
     turns = _turns(index.data or b"")
     if turns is None:
         return (), "has no json with the turns of a conversation"
+    if sum(2 * value.count("<image>") + 1 for _, value in turns) > most:
+        return (), TOO_MANY
     segments: list[Segment] = []
     fault = ""
     number = 0

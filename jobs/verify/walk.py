@@ -24,7 +24,7 @@ NO_LONG_FORM = LongForm()
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file: its first data byte and, if it was wanted and is not too large, its data. Without a name: damage."""
+    """A file: its first data byte and, if it was wanted, its data. Without a name: damage."""
 
     name: str | None
     offset: int
@@ -69,7 +69,7 @@ class Source:
             yield data
 
 
-def walk(source: Source, max_member_bytes: int, wanted: Callable[[str], bool]) -> Iterator[Entry]:
+def walk(source: Source, wanted: Callable[[str, int], bool]) -> Iterator[Entry]:
     """Files and damages in the order of their bytes, to the end of the shard."""
     told = 0
     """Everything before this byte has been yielded or is structure."""
@@ -112,7 +112,7 @@ def walk(source: Source, max_member_bytes: int, wanted: Callable[[str], bool]) -
         else:
             if header.kind == b"S":
                 _skip_sparse_map(source, block)
-            entry = _read_file(source, long.applied(header), max_member_bytes, wanted)
+            entry = _read_file(source, long.applied(header), wanted)
             if isinstance(entry, Entry):
                 yield entry
             elif entry is not Outcome.FOLDER:
@@ -134,7 +134,7 @@ def _skip_sparse_map(source: Source, block: bytes) -> None:
         more = source.read(BLOCK)[504:505]
 
 
-def _read_file(source: Source, header: Header, max_member_bytes: int, wanted: Callable[[str], bool]) -> Entry | Outcome:
+def _read_file(source: Source, header: Header, wanted: Callable[[str, int], bool]) -> Entry | Outcome:
     """The file after its header, or why there is none."""
     if header.is_lost or not (header.is_file or header.is_folder):
         source.skip(0 if header.has_no_data else round_up(header.size))
@@ -142,8 +142,7 @@ def _read_file(source: Source, header: Header, max_member_bytes: int, wanted: Ca
     if header.size == 0 and (header.is_folder or header.name.endswith("/")):
         return Outcome.FOLDER
     offset = source.offset
-    is_kept = header.size <= max_member_bytes and wanted(header.name)
-    data = source.read(header.size) if is_kept else None
+    data = source.read(header.size) if wanted(header.name, header.size) else None
     if (source.skip(header.size) if data is None else len(data)) < header.size:
         return Outcome.CUT
     source.skip(round_up(header.size) - header.size)

@@ -15,6 +15,7 @@ from operators.positions import PositionsConfig
 from operators.slicing import SchemeConfig
 from pipeline import storage
 from pipeline.errors import ConfigError, StorageError
+from pipeline.yaml_text import parse_yaml
 
 SUFFIX = ".yaml"
 Positive = Annotated[float, Field(gt=0)]
@@ -147,7 +148,7 @@ def _bundled(name: str) -> Profile:
 
 def _parse(name: str, place: str, data: bytes) -> Profile:
     try:
-        fields = yaml.safe_load(data.decode("utf-8"))
+        fields = parse_yaml(data.decode("utf-8"))
         if not isinstance(fields, dict):
             raise ConfigError(f"profile {place} holds no `name: value` lines; see the bundled ones for an example")
         return Profile(name=name, **fields)
@@ -156,5 +157,5 @@ def _parse(name: str, place: str, data: bytes) -> Profile:
             f"  {'.'.join(map(str, e['loc']))}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors()
         ]
         raise ConfigError("\n".join([f"profile {place} is not valid:", *problems])) from error
-    except (UnicodeDecodeError, yaml.YAMLError, TypeError) as error:
+    except (ValueError, yaml.YAMLError, TypeError) as error:
         raise ConfigError(f"profile {place} is no YAML: {' '.join(str(error).split())}") from error

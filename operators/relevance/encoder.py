@@ -11,7 +11,7 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Sequence
-from functools import cache
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -33,6 +33,8 @@ BUCKETS = 1 << 14
 """Rows of the table of words and pairs: those of scenes take 494, so that a new word meets one 3 times in 100."""
 SHARPNESS = 12.0
 """Training multiplies cosines by this: one that is .2 higher is 11 times as likely."""
+MAX_KNOWN = 1 << 16
+"""Words and pairs whose rows are remembered: a hostile text has a million of its own."""
 WORD = re.compile(r"[^\W_]+")
 
 
@@ -127,7 +129,7 @@ def load_encoder(path: Path | None = None) -> Encoder:
     return encoder.eval()
 
 
-@cache
+@lru_cache(MAX_KNOWN)
 def _bucket(gram: str) -> int:
     return int.from_bytes(hashlib.sha256(gram.encode()).digest()[:4], "big") % BUCKETS
 

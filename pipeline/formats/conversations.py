@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from pipeline.errors import InputError, Reason
-from pipeline.formats.fields import IMAGE_FIELDS, invalid, read_json
+from pipeline.formats.fields import IMAGE_FIELDS, invalid, read_json, too_many
 from pipeline.formats.interleaved import Interleaved
 from pipeline.tar import Member
 from pipeline.types import Rejection, Sample, Segment, SegmentKind
@@ -38,7 +38,7 @@ class Conversations:
     def wanted(self, field: str) -> bool:
         return _NUMBERED.wanted(field)
 
-    def to_sample(self, key: str, members: list[Member]) -> tuple[Sample, int]:
+    def to_sample(self, key: str, members: list[Member], max_segments: int) -> tuple[Sample, int]:
         turns: Member | None = None
         pictures: dict[str, Member] = {}
         for member in members:
@@ -55,10 +55,14 @@ class Conversations:
                     raise invalid(member, f"{member.name} and {other.name} are both image {number} of {key}")
         if turns is None:
             raise invalid(members[0], f"{key} has no json; it has the turns", reason=Reason.FIELD_MISSING)
+        said = _read_turns(turns)
+        num_segments = sum(1 + 2 * value.count(MARK) for _, value in said)
+        if num_segments > max_segments:
+            raise too_many(turns, num_segments, max_segments)
         segments: list[Segment] = []
         errors: list[InputError] = []
         num_marks = 0
-        for turn, (role, value) in enumerate(_read_turns(turns)):
+        for turn, (role, value) in enumerate(said):
             for part, text in enumerate(value.split(MARK)):
                 if part:
                     segments.append(_image(pictures.get(str(num_marks)), f"{key}.{num_marks}", role, turn))

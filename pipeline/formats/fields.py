@@ -28,7 +28,7 @@ class Format(Protocol):
         """Whether the format needs the bytes of such a member."""
         ...
 
-    def to_sample(self, key: str, members: list[Member]) -> tuple[Sample, int]:
+    def to_sample(self, key: str, members: list[Member], max_segments: int) -> tuple[Sample, int]:
         """The document, and how many of `members` it has no use for.
 
         Raises InputError where the members make no document. Where its segments are known and one of them is
@@ -74,8 +74,18 @@ def invalid(
     return InputError(reason, detail, member=member.name, offset=member.offset, size=member.size, segment=segment)
 
 
+def too_many(member: Member, num_segments: int, max_segments: int) -> InputError:
+    """What makes a document unfit whose JSON asks for more texts and images than a sample may have."""
+    detail = f"{member.name} makes {num_segments} texts and images; limits.max_sample_members allows {max_segments}"
+    return invalid(member, detail, reason=Reason.SAMPLE_TOO_LARGE)
+
+
 def read_json(member: Member) -> Any:
-    """The value that a JSON member holds. InputError if it is not UTF-8 or no JSON."""
+    """The value that a JSON member holds. InputError if it is not UTF-8 or no JSON.
+
+    Python's own rules hold: the last of two equal names counts; NaN and Infinity are numbers; a byte order mark, an
+    integer of over 4,300 digits and about a thousand lists in each other are no JSON that can be read.
+    """
     try:
         return json.loads((member.data or b"").decode("utf-8"))
     except UnicodeDecodeError as error:

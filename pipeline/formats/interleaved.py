@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from pipeline.errors import InputError, Reason
-from pipeline.formats.fields import IMAGE_FIELDS, invalid, read_json, split_extension
+from pipeline.formats.fields import IMAGE_FIELDS, invalid, read_json, split_extension, too_many
 from pipeline.tar import Member
 from pipeline.types import Rejection, Sample, Segment, SegmentKind
 
@@ -34,7 +34,7 @@ class Interleaved:
     def wanted(self, field: str) -> bool:
         return field == "json" or _is_image(field)
 
-    def to_sample(self, key: str, members: list[Member]) -> tuple[Sample, int]:
+    def to_sample(self, key: str, members: list[Member], max_segments: int) -> tuple[Sample, int]:
         fields: dict[str, Member] = {}
         for member in members:
             field = (self.split_name(member.name) or ("", ""))[1]
@@ -45,6 +45,8 @@ class Interleaved:
             raise invalid(members[0], detail, reason=Reason.FIELD_MISSING)
         index = fields["json"]
         texts, images = _read_index(index)
+        if len(texts) > max_segments:
+            raise too_many(index, len(texts), max_segments)
         unused = {field: member for field, member in fields.items() if _is_image(field)}
         segments: list[Segment] = []
         errors: list[InputError] = []

@@ -19,7 +19,7 @@ class Pairs:
     def wanted(self, field: str) -> bool:
         return field == "txt" or field in IMAGE_FIELDS
 
-    def to_sample(self, key: str, members: list[Member]) -> tuple[Sample, int]:
+    def to_sample(self, key: str, members: list[Member], max_segments: int) -> tuple[Sample, int]:  # noqa: ARG002 - two
         fields = [(split[1], member) for member in members if (split := self.split_name(member.name))]
         image = _only([member for field, member in fields if field in IMAGE_FIELDS], "image", key, members[0])
         text = _only([member for field, member in fields if field == "txt"], "text (txt)", key, members[0])

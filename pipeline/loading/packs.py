@@ -17,7 +17,8 @@ from pipeline import storage
 from pipeline.errors import ConfigError
 from pipeline.loading.row_groups import read_footer, read_row_group
 from pipeline.operator import Row
-from pipeline.planning import latest_version, read_json
+from pipeline.planning import latest_version
+from pipeline.records import read_manifest, read_version
 from pipeline.schema import SCHEMA_VERSION
 
 MANIFEST_THREADS = 8
@@ -96,7 +97,7 @@ def open_packs(url: str, version: int | None = None) -> Packs:
         number, content = latest_version(url)
     else:
         address = storage.join(url, "versions", f"{version:06d}.json")
-        number, content = version, read_json(address) if storage.exists(address) else None
+        number, content = version, read_version(address) if storage.exists(address) else None
     if content is None:
         named = "no finished version" if version is None else f"no version {version}"
         raise ConfigError(f"{url} has {named}; the output of a finished run is expected: give the job's `output`")
@@ -107,7 +108,7 @@ def open_packs(url: str, version: int | None = None) -> Packs:
         )
     addresses = [storage.join(url, "manifests", f"{unit}.json") for unit in content["units"]]
     with ThreadPoolExecutor(MANIFEST_THREADS) as threads:
-        manifests = list(threads.map(read_json, addresses))
+        manifests = list(threads.map(read_manifest, addresses))
     sources = {unit: name for name, source in content["sources"].items() for unit in source["units"]}
     entries = [
         (storage.join(url, file["path"]), int(file["bytes"]), int(file["rows"]), sources[unit])

@@ -24,7 +24,7 @@ from jobs.build import run_job
 from jobs.chain import resolve_job
 from jobs.cli import app
 from jobs.progress import Screen
-from jobs.spec import check_job
+from jobs.spec import LimitsSection, check_job
 from jobs.verify import verify
 from jobs.verify.files import open_version
 from jobs.verify.findings import SHOWN, Report
@@ -1028,15 +1028,20 @@ def damaged(seed):
     return bytes(data), form
 
 
+TIGHT = [{}, {"max_sample_members": 2}, {"max_sample_bytes": 400}, {"max_text_bytes": 30}, {"max_member_bytes": 250}]
+"""Limits that some of the samples exceed."""
+
+
 def test_the_walk_agrees_with_the_reader_on_any_damage():
     """Two readers written apart: what one calls a sample, or damage, at a place, the other does."""
     for seed in range(400):
         data, form = damaged(seed)
-        options = {"shard_name": "s", "unit": 0, "shard_number": 0, "max_member_bytes": 1 << 20, "take": None}
+        limits = LimitsSection(**random.Random(seed).choice(TIGHT))
+        options = {"shard_name": "s", "unit": 0, "shard_number": 0, "limits": limits.reading, "take": None}
         tables = read_shard(io.BytesIO(data), len(data), format=FORMATS[form], **options)
         *rows, end = pa.concat_tables(tables).to_pylist()
         source = Source(io.BytesIO(data))
-        found = list(read_samples(source, form, 1 << 20))
+        found = list(read_samples(source, form, limits))
         assert [(sample.key, len(sample.segments), bool(sample.fault)) for sample in found] == [
             (row["key"], len(row["segments"]), row["rejection"] is not None) for row in rows
         ], seed

@@ -13,6 +13,7 @@ from operators.apportion import Apportion
 from operators.budget import BudgetConfig
 from operators.decode import COARSE_PIXELS, FINE_PIXELS, shrink
 from operators.profiles import load_profile
+from operators.relevance.encoder import load_encoder, save_encoder
 from operators.relevance.legibility import SCALES
 from operators.score import BATCH_REGIONS, GROUP_REGIONS, Score
 from operators.slice import Slice
@@ -351,3 +352,17 @@ def test_region_is_scored_by_the_pixels_under_its_box():
     assert set(worth) == {(0, 0), (0, 1), (1, 0), (1, 1)}
     assert worth[0, 1] > 200
     assert max(value for place, value in worth.items() if place != (0, 1)) <= 64
+
+
+def test_value_that_is_no_number_rejects_its_sample_and_no_other(tmp_path):
+    encoder = load_encoder()
+    with torch.no_grad():
+        for weights in encoder.parameters():
+            weights[weights != 0] = torch.finfo(torch.float16).max
+    save_encoder(encoder, tmp_path / "e.safetensors")
+    table = rows_of([("half", 600, 400)], [("half", 600, 400)], [("flat", 90, 90)], queries=["a dark square", "", ""])
+    asked, *silent = score(table, encoder=str(tmp_path / "e.safetensors"))
+    assert (asked["rejection"]["reason"], asked["rejection"]["operator"]) == ("score-nan", "score")
+    assert (asked["rejection"]["member"], asked["rejection"]["offset"], asked["rejection"]["segment"]) == ("m", 512, 0)
+    assert [row["rejection"] for row in silent] == [None, None]
+    assert [row["relevances"][0]["participatory"] for row in silent] == [None, None]

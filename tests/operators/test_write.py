@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageDraw, JpegImagePlugin
 
+from jobs.spec import LimitsSection
 from operators.budget import BudgetConfig
 from operators.decode import FINE_PIXELS, Decode, Measure
 from operators.drawing import Draw
@@ -124,7 +125,7 @@ class Built:
     def read(self):
         with self.shard.open("rb") as stream:
             size = self.shard.stat().st_size
-            options = {"format": FORMATS["interleaved"], "max_member_bytes": 1 << 20, "take": None}
+            options = {"format": FORMATS["interleaved"], "limits": LimitsSection().reading, "take": None}
             yield from read_shard(stream, size, shard_name="in.tar", unit=0, shard_number=0, **options)
 
     def files(self, kind):

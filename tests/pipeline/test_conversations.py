@@ -28,7 +28,7 @@ def turns(*values, **more):
 
 
 def read(**files):
-    return CONVERSATIONS.to_sample("k", members(**files))
+    return CONVERSATIONS.to_sample("k", members(**files), 1000)
 
 
 def error_of(**files):

@@ -16,6 +16,8 @@ from pipeline.types import SegmentKind
 
 PAIRS = FORMATS["pairs"]
 INTERLEAVED = FORMATS["interleaved"]
+MOST = 1000
+"""Texts and images of a sample."""
 
 
 def members(**files):
@@ -32,7 +34,7 @@ def index(texts, images, **more):
 
 def reason_of(form, found):
     with pytest.raises(InputError) as caught:
-        form.to_sample("k", found)
+        form.to_sample("k", found, MOST)
     return caught.value.reason
 
 
@@ -105,7 +107,7 @@ def test_keys_join_to_the_shorter_where_a_dot_follows_it_in_the_other(one, other
 
 
 def test_pair_is_its_image_and_then_its_text():
-    sample, ignored = PAIRS.to_sample("k", members(txt="né".encode(), jpeg=b"\xff", json=b"{", cls=b"3"))
+    sample, ignored = PAIRS.to_sample("k", members(txt="né".encode(), jpeg=b"\xff", json=b"{", cls=b"3"), MOST)
     image, text = sample.segments
     assert (image.kind, image.member, image.offset, image.size, image.data) == (
         SegmentKind.IMAGE,
@@ -121,7 +123,7 @@ def test_pair_is_its_image_and_then_its_text():
 
 def test_empty_text_and_nul_bytes_are_text():
     for data in (b"", b"a\0b"):
-        sample, _ = PAIRS.to_sample("k", members(jpg=b"x", txt=data))
+        sample, _ = PAIRS.to_sample("k", members(jpg=b"x", txt=data), MOST)
         assert sample.segments[1].text == data.decode()
 
 
@@ -142,13 +144,13 @@ def test_pair_without_exactly_one_image_and_one_text_is_no_pair(found, reason):
 
 def test_pair_error_says_where():
     with pytest.raises(InputError) as caught:
-        PAIRS.to_sample("k", members(jpg=b"x", png=b"yy", txt=b"x"))
+        PAIRS.to_sample("k", members(jpg=b"x", png=b"yy", txt=b"x"), MOST)
     error = caught.value
     assert (error.member, error.offset, error.size) == ("k.png", 2000, 2)
 
 
 def test_text_that_is_not_utf8_rejects_the_pair_and_keeps_its_segments():
-    sample, _ = PAIRS.to_sample("k", members(jpg=b"x", txt=b"ab\xff"))
+    sample, _ = PAIRS.to_sample("k", members(jpg=b"x", txt=b"ab\xff"), MOST)
     assert len(sample.segments) == 2
     assert sample.rejection.reason == Reason.TEXT_INVALID
     assert (sample.rejection.member, sample.rejection.offset, sample.rejection.segment) == ("k.txt", 2000, 1)
@@ -158,7 +160,7 @@ def test_interleaved_document_has_texts_and_images_in_order():
     found = members(
         json=index(["a", None, "b", None], [None, "1.JPG", None, "0.png"]), **{"0_png": b"p", "1_JPG": b"j"}
     )
-    sample, ignored = INTERLEAVED.to_sample("k", found)
+    sample, ignored = INTERLEAVED.to_sample("k", found, MOST)
     assert [(s.kind, s.member, s.offset, s.size, s.text, s.data) for s in sample.segments] == [
         (SegmentKind.TEXT, "k.json", 1000, found[0].size, "a", None),
         (SegmentKind.IMAGE, "k.1.JPG", 3000, 1, None, b"j"),
@@ -170,7 +172,7 @@ def test_interleaved_document_has_texts_and_images_in_order():
 
 def test_images_that_no_place_names_are_counted_and_passed_over():
     found = members(json=index(["a"], [None], source="x"), **{"0_png": b"p", "png": b"q", "txt": b"t"})
-    sample, ignored = INTERLEAVED.to_sample("k", found)
+    sample, ignored = INTERLEAVED.to_sample("k", found, MOST)
     assert len(sample.segments) == 1
     assert ignored == 3
 
@@ -204,7 +206,7 @@ def test_json_that_says_something_else_is_invalid(data):
 
 def test_place_with_both_or_neither_is_named():
     with pytest.raises(InputError) as caught:
-        INTERLEAVED.to_sample("k", members(json=index(["a", None], [None, None])))
+        INTERLEAVED.to_sample("k", members(json=index(["a", None], [None, None])), MOST)
     assert (caught.value.segment, caught.value.member, caught.value.offset) == (1, "k.json", 1000)
 
 
@@ -224,7 +226,7 @@ def test_two_members_for_one_field_are_invalid():
 
 def test_missing_image_is_named_and_the_other_segments_are_kept():
     found = members(json=index(["a", None, None], [None, "7.png", "0.png"]), **{"0_png": b"p"})
-    sample, _ = INTERLEAVED.to_sample("k", found)
+    sample, _ = INTERLEAVED.to_sample("k", found, MOST)
     assert [segment.member for segment in sample.segments] == ["k.json", "k.7.png", "k.0.png"]
     assert sample.rejection.reason == Reason.FIELD_MISSING
     assert "k.7.png" in sample.rejection.detail
@@ -233,16 +235,16 @@ def test_missing_image_is_named_and_the_other_segments_are_kept():
 
 def test_image_named_twice_is_invalid_so_that_no_list_multiplies_a_picture():
     found = members(json=index([None] * 3, ["0.png"] * 3), **{"0_png": b"p"})
-    sample, _ = INTERLEAVED.to_sample("k", found)
+    sample, _ = INTERLEAVED.to_sample("k", found, MOST)
     assert sample.rejection.reason == Reason.FIELD_INVALID
     assert sample.rejection.segment == 1
     assert sum(segment.data is not None for segment in sample.segments) == 1
 
 
 def test_lone_surrogate_is_invalid_text_at_its_place():
-    sample, _ = INTERLEAVED.to_sample("k", members(json=b'{"texts": ["a", "b\\ud800"], "images": [null, null]}'))
+    sample, _ = INTERLEAVED.to_sample("k", members(json=b'{"texts": ["a", "b\\ud800"], "images": [null, null]}'), MOST)
     assert (sample.rejection.reason, sample.rejection.segment) == (Reason.TEXT_INVALID, 1)
-    paired, _ = INTERLEAVED.to_sample("k", members(json=b'{"texts": ["\\ud83d\\ude00"], "images": [null]}'))
+    paired, _ = INTERLEAVED.to_sample("k", members(json=b'{"texts": ["\\ud83d\\ude00"], "images": [null]}'), MOST)
     assert paired.segments[0].text == "\U0001f600"
 
 
@@ -261,5 +263,5 @@ class Bomb:
 
 def test_pickle_beside_a_pair_is_never_loaded(tmp_path):
     planted = tmp_path / "planted"
-    PAIRS.to_sample("k", members(jpg=b"x", txt=b"t", pkl=pickle.dumps(Bomb(planted))))
+    PAIRS.to_sample("k", members(jpg=b"x", txt=b"t", pkl=pickle.dumps(Bomb(planted))), MOST)
     assert not planted.exists()

@@ -19,8 +19,10 @@ from pipeline.errors import ConfigError, StorageError
 from pipeline.loading import PackedDataset, collate, row_groups
 from pipeline.loading.packs import open_packs
 from pipeline.schema import SCHEMA_VERSION, pack_schema
+from pipeline.units import recipe_hash
 
 LENGTH = 12
+NO_COUNTS = {"counts": {}, "reasons": {}}
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.5)
 QWEN = {"scheme": "qwen", "patch": 14, "merge": 2}
 LLAVA = {"scheme": "llava_next", "patch": 14}
@@ -64,16 +66,24 @@ def write(folder, files, *, slicing=QWEN, rule="mrope", pixels="encoded", schema
         path.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(pa.Table.from_pylist(packs, schema or pack_schema()), path, row_group_size=2)
         size = path.stat().st_size
-        entries = [{"path": f"data/u{number}.parquet", "bytes": size, "rows": len(packs), "kind": "data"}]
-        put(folder / f"manifests/u{number}.json", {"files": [{"path": "i", "rows": 9, "kind": "index"}, *entries]})
+        entry = {"path": f"data/u{number}.parquet", "bytes": size, "rows": len(packs), "kind": "data"}
+        index = {"path": "i", "bytes": 1, "rows": 9, "kind": "index"}
+        put_manifest(folder, f"u{number}", [index | {"sha256": ""}, entry | {"sha256": ""}])
         units.append(f"u{number}")
     profile = {"name": "p", "slicing": slicing, "positions": {"rule": rule}, "mean": MEAN, "std": STD}
     job = {"pixels": pixels, "sequence_length": LENGTH, "pack": {"long_documents": "split"}}
     recipe = {"profile": profile, "job": job}
-    named = {name: {"units": units[i :: len(sources)]} for i, name in enumerate(sources)}
-    content = {"schema_version": SCHEMA_VERSION, "units": units, "sources": named, "recipe": recipe} | version
+    source = {"format": "pairs", "weight": 1.0, "max_samples": None, "totals": {}}
+    named = {name: source | {"units": units[i :: len(sources)]} for i, name in enumerate(sources)}
+    common = {"schema_version": SCHEMA_VERSION, "recipe_id": recipe_hash(recipe), "recipe": recipe}
+    content = common | {"units": units, "sources": named, "totals": {}, "reasons": {}, "withheld_shards": []} | version
     put(folder / "versions/000001.json", content)
     return str(folder)
+
+
+def put_manifest(folder, unit, files):
+    common = {"schema_version": SCHEMA_VERSION, "recipe_id": recipe_hash({}), "recipe": {}}
+    put(folder / f"manifests/{unit}.json", common | {"unit": unit, "inputs": [], "files": files} | NO_COUNTS)
 
 
 def put(path, content):
@@ -198,7 +208,7 @@ def test_ranks_come_from_torch_distributed_where_it_runs(tmp_path):
 def test_the_newest_version_is_read_unless_one_is_named(tmp_path):
     output = numbered(tmp_path, 3)
     content = json.loads((tmp_path / "versions/000001.json").read_text())
-    put(tmp_path / "manifests/u9.json", {"files": []})
+    put_manifest(tmp_path, "u9", [])
     put(tmp_path / "versions/000002.json", content | {"units": ["u0", "u9", "u0"]})
     assert len(PackedDataset(output)) == 6
     assert len(PackedDataset(output, version=1)) == 3

@@ -21,7 +21,9 @@ from pipeline.errors import Reason, StorageError
 from pipeline.formats import FORMATS
 from pipeline.read import MAX_WAITING, count_samples, read_shard
 from pipeline.schema import READ
+from pipeline.types import MAX_NAME_BYTES, ReadLimits
 
+DEFAULTS = {"member_bytes": 1 << 20, "text_bytes": 1 << 20, "sample_bytes": 1 << 30, "sample_members": 10_000}
 SHARD = Path(__file__).resolve().parents[2] / "jobs/samples/gimp-sample-000000.tar"
 
 
@@ -40,8 +42,10 @@ def pair(key):
 
 
 def tables(data, form="pairs", **options):
-    options = {"size": len(data), "max_member_bytes": 1 << 20, "take": None} | options
+    options = {"size": len(data), "take": None} | options
     size = options.pop("size")
+    given = {name: options.pop(name) for name in DEFAULTS if name in options}
+    options["limits"] = ReadLimits(**DEFAULTS | given)
     return list(
         read_shard(
             io.BytesIO(data), size, shard_name="s/0.tar", unit=3, shard_number=5, format=FORMATS[form], **options
@@ -261,10 +265,78 @@ def test_pickle_is_never_loaded_and_rejects_its_sample(tmp_path, field, form):
 def test_member_over_the_limit_rejects_its_sample_only_if_wanted():
     big = b"x" * 2000
     files = [("a.jpg", big), ("a.txt", b"t"), *pair("b"), ("b.json", big)]
-    rows, end = read(make_tar(files), max_member_bytes=1000)
+    rows, end = read(make_tar(files), member_bytes=1000)
     assert outcomes(rows) == [("a", "member-too-large"), "b"]
     assert (rows[0]["rejection"]["member"], rows[0]["rejection"]["size"]) == ("a.jpg", 2000)
     assert end["shard_end"]["ignored"] == 1
+
+
+def test_text_over_its_limit_rejects_its_sample_and_a_picture_of_that_size_does_not():
+    big = b"x" * 2000
+    files = [("a.jpg", big), ("a.txt", b"t"), ("b.jpg", b"i"), ("b.txt", big), ("b.cls", big), *pair("c")]
+    rows, _ = read(make_tar(files), text_bytes=1000)
+    assert outcomes(rows) == ["a", ("b", "text-too-large"), "c"]
+    assert (rows[1]["rejection"]["member"], rows[1]["rejection"]["size"]) == ("b.txt", 2000)
+    index = json.dumps({"texts": ["x" * 2000], "images": [None]}).encode()
+    assert outcomes(read(make_tar([("a.json", index)]), "interleaved", text_bytes=1000)[0]) == [("a", "text-too-large")]
+
+
+def test_sample_of_too_many_members_is_one_reject_at_the_member_that_was_too_much():
+    files = [*pair("a"), *pair("b"), *((f"b.{i}.cls", b"1") for i in range(98)), *pair("c")]
+    rows, end = read(make_tar(files), sample_members=50)
+    assert outcomes(rows) == ["a", ("b", "sample-too-large"), "c"]
+    assert rows[1]["rejection"]["member"] == "b.48.cls"
+    assert "100 members" in rows[1]["rejection"]["detail"]
+    assert end["shard_end"]["ignored"] == 0
+
+
+def test_sample_of_too_many_bytes_counts_what_the_format_reads_alone():
+    big = b"x" * 600
+    files = [("a.jpg", big), ("a.txt", big), ("b.jpg", big), ("b.cls", big * 9), ("b.txt", b"t"), *pair("c")]
+    rows, _ = read(make_tar(files), sample_bytes=1000)
+    assert outcomes(rows) == [("a", "sample-too-large"), "b", "c"]
+    assert (rows[0]["rejection"]["member"], rows[0]["rejection"]["size"]) == ("a.txt", 600)
+    assert "1200 bytes" in rows[0]["rejection"]["detail"]
+
+
+def test_sample_over_a_limit_that_ended_before_is_split():
+    files = [*pair("a"), *pair("b"), *pair("a"), *((f"a.{i}.cls", b"1") for i in range(9))]
+    assert outcomes(read(make_tar(files), sample_members=5)[0]) == ["a", "b", ("a", "sample-split")]
+
+
+def test_samples_over_the_limits_are_not_held_in_memory():
+    index = json.dumps({"texts": ["one"], "images": [None]}).encode()
+    large = [("a.json", index), *((f"a.{i}.png", b"x" * 100_000) for i in range(100))]
+    many = [("b.json", index), *((f"b.{i}.cls", b"") for i in range(20_000))]
+    data = make_tar([*large, *many])
+    tracemalloc.start()
+    rows = [row for table in tables(data, "interleaved", sample_bytes=1_000_000) for row in table.to_pylist()]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert outcomes(rows[:2]) == [("a", "sample-too-large"), ("b", "sample-too-large")]
+    assert peak < 8_000_000
+
+
+@pytest.mark.parametrize(
+    ("form", "index"),
+    [
+        ("interleaved", {"texts": [""] * 60, "images": [None] * 60}),
+        ("conversations", {"messages": [{"role": "user", "content": "<image>" * 30}]}),
+    ],
+)
+def test_json_of_too_many_texts_and_images_makes_none_of_them(form, index):
+    files = [("a.json", json.dumps(index).encode())]
+    rows, _ = read(make_tar(files), form, sample_members=50)
+    assert outcomes(rows) == [("a", "sample-too-large")]
+    assert rows[0]["segments"] == []
+
+
+def test_names_of_four_kilobytes_are_read_and_longer_ones_have_no_key():
+    longest = "k" * (MAX_NAME_BYTES - 4)
+    rows, _ = read(make_tar([*pair(longest), *pair(f"{longest}k"), *pair("é" * 2047)]))
+    assert outcomes(rows[:1]) == [longest]
+    assert [row["rejection"]["reason"] for row in rows[1:5]] == ["name-invalid"] * 4
+    assert len(rows[1]["rejection"]["member"]) == MAX_NAME_BYTES
 
 
 def test_ignored_members_are_counted():
@@ -355,14 +427,14 @@ def test_no_shard_raises_and_every_row_has_a_reason_or_segments(files, flips, fo
     data = bytearray(make_tar([(stem + extension, content) for stem, extension, content in files]))
     for place, value in flips:
         data[place % len(data)] = value
-    rows, _ = read(bytes(data), form, max_member_bytes=2500)
+    rows, _ = read(bytes(data), form, member_bytes=2500)
     reasons = {reason.value for reason in Reason}
     for row in rows:
         assert row["rejection"]["reason"] in reasons if row["rejection"] else row["segments"]
 
 
 def test_real_shard_gives_all_its_documents_and_pictures():
-    rows, end = read(SHARD.read_bytes(), "interleaved", max_member_bytes=64 << 20)
+    rows, end = read(SHARD.read_bytes(), "interleaved", member_bytes=64 << 20)
     assert len(rows) == end["shard_end"]["rows"] == 30
     assert all(row["rejection"] is None for row in rows)
     assert sum(len(row["payloads"]) for row in rows) == 93

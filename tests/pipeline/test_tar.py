@@ -69,7 +69,7 @@ def scan(data, *, max_member_bytes=1 << 20, num_streams=3):
     results = []
     for stream, size in streams:
         reader = HashingReader(stream)
-        items = list(scan_tar(reader, size=size, max_member_bytes=max_member_bytes, wanted=lambda _: True))
+        items = list(scan_tar(reader, size=size, max_member_bytes=max_member_bytes, wanted=lambda *_: True))
         results.append(items)
     assert all(result == items for result in results)
     members = [item for item in items if isinstance(item, Member)]
@@ -444,7 +444,7 @@ def test_member_over_the_limit_is_named_without_its_data():
 
 def test_data_of_unwanted_members_is_not_kept():
     reader = HashingReader(io.BytesIO(make_tar(SIX)))
-    items = scan_tar(reader, size=None, max_member_bytes=1 << 20, wanted=lambda name: name.endswith("txt"))
+    items = scan_tar(reader, size=None, max_member_bytes=1 << 20, wanted=lambda name, _: name.endswith("txt"))
     assert [item.data for item in items] == [data if name.endswith("txt") else None for name, data in SIX]
 
 
@@ -484,7 +484,7 @@ def test_no_read_asks_for_more_than_the_shard_has():
 
     data = make_header(size=3 << 30) + bytes(5000)
     stream = Asked(data)
-    items = list(scan_tar(HashingReader(stream), size=len(data), max_member_bytes=4 << 30, wanted=bool))
+    items = list(scan_tar(HashingReader(stream), size=len(data), max_member_bytes=4 << 30, wanted=lambda *_: True))
     assert one(items) == (Reason.TAR_TRUNCATED, 0, len(data))
     assert stream.most <= 1 << 20
 
