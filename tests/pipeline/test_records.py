@@ -49,7 +49,7 @@ def test_damaged_record_is_a_storage_error_of_one_line(output, folder):
 
 @pytest.mark.parametrize("folder", ["manifests", "versions", "runs", "runs/shards"])
 def test_nobody_meets_a_damaged_record_with_another_error(output, folder):
-    path = max(found for found in (output / folder).iterdir() if found.is_file())
+    path = max(found for found in (output / folder).iterdir() if found.suffix == ".json")
     sound = path.read_bytes()
 
     def run(url):
@@ -67,7 +67,7 @@ def test_nobody_meets_a_damaged_record_with_another_error(output, folder):
 
 def test_deeply_nested_records_are_findings_of_verify_or_one_line(output):
     for folder, error in (("versions", "nested too deep"), ("manifests", None)):
-        path = max(found for found in (output / folder).iterdir() if found.is_file())
+        path = max(found for found in (output / folder).iterdir() if found.suffix == ".json")
         sound = path.read_bytes()
         path.write_bytes(b"[" * 100_000)
         try:
@@ -81,7 +81,7 @@ def test_deeply_nested_records_are_findings_of_verify_or_one_line(output):
 
 
 def test_damaged_record_of_the_last_run_says_what_to_do(output):
-    path = max(found for found in (output / "runs").iterdir() if found.is_file())
+    path = max(found for found in (output / "runs").iterdir() if found.suffix == ".json")
     sound = path.read_bytes()
     path.write_bytes(sound[:50])
     with pytest.raises(ConfigError, match=r"is damaged: .*; remove it"):
