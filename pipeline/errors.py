@@ -50,6 +50,10 @@ class StorageError(LodepackError):
     """Storage failed after its retries; the unit in hand is not committed."""
 
 
+class RefusedError(StorageError):
+    """Storage said no for good: no permission, no room, no such bucket. Nobody asks again before a person has acted."""
+
+
 class InputError(LodepackError):
     """Bad data, with the reason that the rejects table will carry.
 

@@ -24,7 +24,10 @@ def finished_version(output: str, plan: Plan) -> tuple[int, dict[str, Any]] | No
         return None  # it lacks a unit
     if len(others) > len(plan.sources):
         return None  # of units that are none of the plan's, a source has at most its closing unit
-    manifests = [read_manifest(storage.join(output, "manifests", f"{unit}.json")) for unit in sorted(others)]
+    folder = storage.join(output, "manifests")
+    if not {f"{unit}.json" for unit in others} <= set(storage.list_names(folder) if others else ()):
+        return None  # it names a unit that is gone
+    manifests = [read_manifest(storage.join(folder, f"{unit}.json")) for unit in sorted(others)]
     return (number, version) if all("closes" in manifest for manifest in manifests) else None
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pyarrow as pa
 
 from pipeline.chain import Chain
-from pipeline.errors import StorageError
+from pipeline.errors import StorageError, RefusedError
 from pipeline.monitor import Monitor, place_of
 from pipeline.operator import Operator
 from pipeline.types import Unit
@@ -43,7 +43,7 @@ def run_local(
                 try:
                     yield from _run_unit(chain, unit, operators, write, monitor, on_progress)
                 except StorageError as error:
-                    if attempt == MAX_ATTEMPTS:
+                    if attempt == MAX_ATTEMPTS or isinstance(error, RefusedError):
                         raise
                     on_notice(f"unit {unit.number} is tried again: {error}")
                 else:
@@ -65,7 +65,7 @@ def write_local(
                 try:
                     reports = _run(chain.write.name, write, tasks, monitor, on_progress)
                 except StorageError as error:
-                    if attempt == MAX_ATTEMPTS:
+                    if attempt == MAX_ATTEMPTS or isinstance(error, RefusedError):
                         raise
                     on_notice(f"a closing unit is tried again: {error}")
                 else:

@@ -17,7 +17,7 @@ from botocore.exceptions import (
     ProfileNotFound,
 )
 
-from pipeline.errors import StorageError
+from pipeline.errors import StorageError, RefusedError
 from pipeline.storage.addresses import bucket_and_key, is_s3
 
 Doing = Literal["read", "write", "list", "create", "remove"]
@@ -91,9 +91,9 @@ def why(error: BaseException) -> str:
 def failure(url: str, doing: Doing, error: BaseException, *, tries: int = 1, size: int = 0) -> StorageError:
     """The error for the user. tries: made in all; size: bytes that were to be written."""
     if is_full(error):
-        return StorageError(f"{url}: no room to write {size:,} bytes ({_said(error)}); free some space, then run again")
+        return RefusedError(f"{url}: no room to write {size:,} bytes ({_said(error)}); free some space, then run again")
     if is_s3(url) and (refusal := _refusal(url, doing, error)) is not None:
-        return StorageError(f"{url}: {refusal}; then run again to resume")
+        return RefusedError(f"{url}: {refusal}; then run again to resume")
     if is_transient(error) and tries > 1:
         return StorageError(
             f"{url}: could not {doing} it in {tries} tries, the last one: {_said(error)}; "

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -13,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.harness import CHILD, DRIVER, OPERATORS, RAYLET, Kill, is_ours, processes, run_under, start, two_nodes
-from tests.support import SPREAD, build, tree, write_small_shards
+from tests.chaos.harness import OPERATORS, is_ours, processes, start
+from tests.support import ROOT, SPREAD, build, tree, write_small_shards
 
 SMALL = ("unit.target_shards=1", "sequence_length=2048")
 SMALL_BATCHES = tuple(f"resources.{name}.batch_size=2" for name in ("decode", "slice", "tokenize", "score", "pack"))
@@ -23,7 +25,7 @@ SEED = 20260
 
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return write_small_shards(tmp_path_factory.mktemp("shards"), 6, 8)
+    return write_small_shards(tmp_path_factory.mktemp("shards"), 6, 5)
 
 
 @pytest.fixture(scope="module")
@@ -75,14 +77,12 @@ def test_a_local_run_killed_at_ten_moments_and_run_again_gives_the_same_bytes(
     check_driver_kills(shards, expected, tmp_path, time.monotonic() - began, 10, "--local")
 
 
-def test_a_job_on_two_nodes_survives_the_loss_of_pack_a_node_a_decoder_and_the_driver(
-    shards: str, expected: dict[str, str], tmp_path: Path
-) -> None:
-    kills = [Kill("pack", "pack", 6), Kill(RAYLET, "score", 12), Kill(CHILD, seconds=1), Kill(DRIVER, "pack", 20)]
-    with two_nodes() as nodes:
-        outcome = run_under(nodes, kills, shards, tmp_path / "out", (*SMALL, *SPREAD, *SMALL_BATCHES))
-    assert (outcome.returncode, outcome.missed, outcome.starts) == (0, [], 2), outcome.said
-    assert tree(tmp_path / "out") == expected
+def test_a_job_on_two_nodes_survives_the_loss_of_pack_a_node_a_decoder_a_child_and_the_driver() -> None:
+    # In a process of its own: this one may be connected to another cluster.
+    command = [sys.executable, "-m", "tests.benchmarks.reliability.kills", "--quick"]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
+    figures = json.loads(done.stdout[done.stdout.rindex("\n{\n") :])
+    assert (figures["kills"], figures["survived"], figures["silent_hangs"]) == (5, 5, 0), figures["failures"]
 
 
 @pytest.mark.slow

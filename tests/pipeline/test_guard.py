@@ -62,7 +62,7 @@ def test_a_row_that_kills_its_child_is_named_after_two_deaths_and_all_others_hav
 @pytest.mark.parametrize("deed", STALLS)
 def test_a_row_that_stalls_in_python_or_in_c_is_named_after_its_time(tmp_path: Path, deed: str) -> None:
     begun = time.monotonic()
-    found = guarded(tmp_path, timeout_seconds=3)(words("a", deed, "ef"))
+    found = guarded(tmp_path, timeout_seconds=2)(words("a", deed, "ef"))
     assert [told(one) for one in found] == [1, "decode-timeout", 2]
     assert "limits.decode_timeout_seconds" in str(found[1])
     assert time.monotonic() - begun < 60
@@ -70,7 +70,7 @@ def test_a_row_that_stalls_in_python_or_in_c_is_named_after_its_time(tmp_path: P
 
 def test_a_child_that_was_stopped_is_ended_from_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guard, "GRACE_SECONDS", 1)
-    found = guarded(tmp_path, timeout_seconds=3)(words("a", "stop", "ef"))
+    found = guarded(tmp_path, timeout_seconds=2)(words("a", "stop", "ef"))
     assert [told(one) for one in found] == [1, "decode-timeout", 2]
 
 

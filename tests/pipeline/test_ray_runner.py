@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from pipeline import ray_runner
 from pipeline.errors import ConfigError, StorageError
-from pipeline.ray_runner import Cluster
-from tests.failing import Deadly, Failing, Hopeless, Stuck, Unbuildable, chain_with
+from pipeline.ray_runner import Cluster, connecting
+from pipeline.ray_runner.watching import watched
+from tests.failing import Deadly, Failing, Hopeless, Unbuildable, chain_with
 from tests.support import ROOT
 
 
@@ -45,14 +49,37 @@ def test_a_config_error_in_an_actor_ends_the_run_at_once_in_its_own_words(ray_se
         ray_runner.run_ray(ray_session, chain, units, None, lambda _: {0}, lambda _: None)
 
 
-@pytest.mark.usefixtures("ray_session")
-def test_a_run_in_which_nothing_moves_says_who_holds_what(tmp_path: Path) -> None:
-    chain, units = chain_with(Stuck, tmp_path, stall_seconds=15)
-    expected = (
-        r"^nothing has moved for \d+ s: failing has held unit 0, 3 rows to small-000000\.tar, .*limits\.stall_sec"
-    )
+def test_a_round_in_which_nothing_moves_says_who_holds_what(ray_session: Cluster) -> None:
+    ended = threading.Event()
+
+    def start(monitor: Any) -> Iterator[pa.Table]:
+        monitor.begin.remote("actor", "score", "unit 0, 3 rows to a.tar, sample 2 (k)")
+        yield pa.table({})
+        ended.wait(60)
+
+    expected = r"^nothing has moved for \d+ s: score has held unit 0, 3 rows to a\.tar, .*; see limits\.stall_seconds$"
     with pytest.raises(StorageError, match=expected):
-        ray_runner.run_ray(Cluster(None), chain, units, None, lambda _: {0}, lambda _: None)
+        list(watched(ray_session, start, 2))
+    ended.set()
+
+
+def test_a_round_that_moves_may_last_longer_than_a_stall(ray_session: Cluster) -> None:
+    def start(monitor: Any) -> Iterator[pa.Table]:
+        for _ in range(8):
+            time.sleep(0.5)
+            monitor.beat.remote()
+        yield pa.table({"a": [1]})
+
+    assert [table.num_rows for table in watched(ray_session, start, 3)] == [1]
+
+
+def test_a_round_ends_with_the_error_of_whoever_worked(ray_session: Cluster) -> None:
+    def start(_: Any) -> Iterator[pa.Table]:
+        yield pa.table({})
+        raise StorageError("s3://bucket/x: gone")
+
+    with pytest.raises(StorageError, match="gone"):
+        list(watched(ray_session, start, 60))
 
 
 @pytest.mark.slow
@@ -93,8 +120,8 @@ def test_a_run_in_which_nothing_moved_starts_over_by_itself(tmp_path: Path) -> N
 def test_an_address_where_nobody_listens_is_refused_within_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     began = time.monotonic()
     with pytest.raises(StorageError, match=r"cannot reach cluster at 127\.0\.0\.1:9"):
-        ray_runner._connect("127.0.0.1:9")
+        connecting._connect("127.0.0.1:9")
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
     with pytest.raises(StorageError, match=r"cannot reach cluster at 127\.0\.0\.1:9"):
-        ray_runner._connect(None)
+        connecting._connect(None)
     assert time.monotonic() - began < 30

@@ -1,0 +1,67 @@
+"""What runs in Ray's workers: operators in pools, the one packer, and their word to the run's monitor."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+import ray
+
+from pipeline.chain import Chain, Stage
+from pipeline.monitor import place_of
+from pipeline.operator import Operator
+from pipeline.types import Unit
+
+READ, PACK = "read", "pack"
+BEAT_SECONDS = 1.0
+"""A long table sends no more beats than one in so long."""
+
+
+class Told:
+    """Tells the run's monitor what this process holds. Nobody waits for the monitor, and it may be gone."""
+
+    def __init__(self, monitor: Any) -> None:
+        self._monitor = monitor
+        self._worker = ray.get_runtime_context().get_actor_id() or f"task {ray.get_runtime_context().get_task_id()}"
+        self._beaten = time.monotonic()
+
+    def begin(self, operator: str, place: str) -> None:
+        self._monitor.begin.remote(self._worker, operator, place)
+
+    def end(self, num_rows: int) -> None:
+        self._monitor.end.remote(self._worker, num_rows)
+
+    def beat(self) -> None:
+        if time.monotonic() - self._beaten > BEAT_SECONDS:
+            self._beaten = time.monotonic()
+            self._monitor.beat.remote()
+
+
+class Operators:
+    """A pool's actor: makes its operators once, then maps tables."""
+
+    def __init__(self, monitor: Any, stages: Sequence[Stage]) -> None:
+        self._told = Told(monitor)
+        self._operators: list[tuple[str, Operator]] = [(stage.name, stage.build(self._told.beat)) for stage in stages]
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        for name, operator in self._operators:
+            self._told.begin(name, place_of(table))
+            table = operator(table)
+            self._told.end(table.num_rows)
+        return table
+
+
+class Packer:
+    """The one actor of `pack`."""
+
+    def __init__(self, monitor: Any, chain: Chain, units: Sequence[Unit]) -> None:
+        self._told = Told(monitor)
+        self._pack = chain.pack(units)
+
+    def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
+        self._told.begin(PACK, place_of(table))
+        yield from self._pack(table)
+        self._told.end(table.num_rows)

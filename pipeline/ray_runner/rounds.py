@@ -1,0 +1,190 @@
+"""Units run in rounds, each one streaming pipeline, until none is left open.
+
+Rows stream through pools of actors; `pack` is one actor whose memory may vanish. A round that ends with units
+missing, or in which nothing moves any more, is followed by another over those units, as long as rounds commit
+anything.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+import ray
+from ray.data import ActorPoolStrategy
+
+from pipeline.chain import Chain, Pool
+from pipeline.errors import ConfigError, LodepackError, StorageError, RefusedError
+from pipeline.feasibility import Node, fit_pools, share_out
+from pipeline.monitor import place_of
+from pipeline.ray_runner.actors import PACK, READ, Operators, Packer, Told
+from pipeline.ray_runner.connecting import Cluster, last_line
+from pipeline.ray_runner.watching import StalledError, watched
+from pipeline.types import Unit
+
+MAX_DEATHS = 4
+"""Times that an actor is restarted and its task tried again; what kills it more often fails the job."""
+LEAST_CPUS = 0.01
+"""Smallest share that --workers may leave: a hundred processes on one core do nothing but wait for one another."""
+MAX_IDLE_ROUNDS = 3
+"""Rounds in a row that may end without a unit committed: storage failed, or an actor forgot what it had gathered."""
+RESUME = "; run again to resume"
+WRITE = "write"
+KINDS = {kind.__name__: kind for kind in (ConfigError, StorageError, RefusedError)}
+FINAL = (ConfigError, RefusedError)
+"""Errors after which no further round is tried."""
+
+
+def run_ray(
+    connection: Cluster,
+    chain: Chain,
+    units: Sequence[Unit],
+    workers: int | None,
+    on_reports: Callable[[pa.Table], set[int]],
+    on_notice: Callable[[str], None],
+) -> int:
+    """Runs all units; returns the rounds it took: 1, and one more each time an actor lost what it had gathered.
+
+    on_reports takes the reports of `write` and returns the numbers of the units still open. on_notice hears, in a
+    line, why units are run again.
+
+    Raises StorageError after MAX_IDLE_ROUNDS rounds without a commit, or what an operator raised.
+    """
+    todo = list(units)
+    rounds = idle_rounds = 0
+    while todo:
+        rounds += 1
+        left = {unit.number for unit in todo}
+        failure: LodepackError = StorageError(
+            f"{len(todo)} units did not come through: actors lost their rows in each of {MAX_IDLE_ROUNDS} rounds; "
+            "run again to resume, with fewer actors if memory is short"
+        )
+        why = "actors died with rows in their memory"
+        try:
+            pools = _sized_pools(chain, workers)  # anew each round: a node may be gone
+            for table in watched(connection, partial(_round, chain, todo, pools), chain.stall_seconds):
+                left = on_reports(table)
+        except ray.exceptions.RayError as error:
+            failure = _cause(error)
+            why = str(failure).removesuffix(RESUME)
+        except StalledError as stall:
+            failure, why = stall, str(stall)
+            if not connection.restart():
+                raise
+        except ConfigError as error:
+            if rounds == 1:
+                raise
+            failure = StorageError(f"{error}; the cluster has shrunk since the run began")
+        idle_rounds = idle_rounds + 1 if len(left) == len(todo) else 0
+        if idle_rounds == MAX_IDLE_ROUNDS or isinstance(failure, FINAL):
+            raise failure
+        todo = [unit for unit in todo if unit.number in left]
+        if todo:
+            on_notice(f"round {rounds} left {len(todo)} unit(s) open ({why}); they run again")
+    return rounds
+
+
+def write_ray(
+    connection: Cluster,
+    chain: Chain,
+    tables: Sequence[pa.Table],
+    workers: int | None,
+    on_reports: Callable[[pa.Table], set[int]],
+    on_notice: Callable[[str], None],
+) -> None:
+    """Writes tasks that are there already. StorageError, or what `write` raised, after MAX_IDLE_ROUNDS attempts."""
+    for attempt in range(1, MAX_IDLE_ROUNDS + 1):
+        try:
+            pools = _sized_pools(chain, workers)
+            for reports in watched(connection, partial(_write_round, chain, tables, pools), chain.stall_seconds):
+                on_reports(reports)
+        except (ray.exceptions.RayError, StalledError) as error:
+            failure = error if isinstance(error, StalledError) else _cause(error)
+            is_over = attempt == MAX_IDLE_ROUNDS or isinstance(failure, FINAL)
+            if is_over or (isinstance(error, StalledError) and not connection.restart()):
+                raise failure from None
+            on_notice(f"the closing units run again ({failure})")
+        else:
+            return
+
+
+def _write_round(chain: Chain, tables: Sequence[pa.Table], pools: dict[str, Pool], monitor: Any) -> Iterator[pa.Table]:
+    dataset = ray.data.from_arrow([table.combine_chunks() for table in tables])
+    yield from _batches(_map(dataset, Operators, (monitor, (chain.write,)), WRITE, pools[WRITE]))
+
+
+def _sized_pools(chain: Chain, workers: int | None) -> dict[str, Pool]:
+    """The pools by name, within what the cluster offers now."""
+    nodes = [
+        Node(node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0))
+        for node in ray.nodes()  # type: ignore[no-untyped-call]
+        if node["Alive"]
+    ]
+    pools = {stages[0].name: pool for pool, stages in chain.pools()}
+    pools |= {PACK: chain.pack_pool}
+    if chain.write.pool is not None:
+        pools |= {WRITE: chain.write.pool}
+    if workers is not None:
+        pools = share_out(pools, workers, [PACK], sum(node.cpus for node in nodes), chain.read_cpus)
+        if any(0 < pool.cpus < LEAST_CPUS for pool in pools.values()):
+            raise ConfigError(f"--workers {workers} leaves each actor under {LEAST_CPUS} CPU; ask for fewer")
+    return fit_pools(pools, nodes, chain.read_cpus)
+
+
+def _round(chain: Chain, units: Sequence[Unit], pools: dict[str, Pool], monitor: Any) -> Iterator[pa.Table]:
+    items = [{"unit": i, "shard": number} for i, unit in enumerate(units) for number in range(len(unit.shards))]
+
+    def read_shards(table: pa.Table) -> Iterator[pa.Table]:
+        told = Told(monitor)
+        for item in table.to_pylist():
+            unit = units[item["unit"]]
+            told.begin(READ, f"unit {unit.number}, {unit.shards[item['shard']].name}")
+            for found in chain.read(unit, item["shard"]):
+                told.end(found.num_rows)
+                yield found
+                told.begin(READ, f"{place_of(found)}, and what follows")
+            told.end(0)
+
+    dataset = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
+        read_shards, batch_size=1, batch_format="pyarrow", num_cpus=chain.read_cpus, max_retries=MAX_DEATHS
+    )
+    for _, stages in chain.pools():
+        dataset = _map(dataset, Operators, (monitor, stages), stages[0].name, pools[stages[0].name])
+    dataset = _map(dataset, Packer, (monitor, chain, units), PACK, pools[PACK])
+    dataset = _map(dataset, Operators, (monitor, (chain.write,)), WRITE, pools[WRITE])
+    yield from _batches(dataset)
+
+
+def _batches(dataset: Any) -> Iterator[pa.Table]:
+    yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+
+
+def _map(dataset: Any, actor: type, arguments: tuple[Any, ...], name: str, pool: Pool) -> Any:
+    """`dataset` through a pool of actors that Ray's bars, logs and process titles call by the operator's name."""
+    return dataset.map_batches(
+        type(name.capitalize(), (actor,), {}),
+        fn_constructor_args=arguments,
+        batch_size=pool.batch_size,
+        batch_format="pyarrow",
+        compute=ActorPoolStrategy(min_size=pool.min_actors, max_size=pool.max_actors),
+        num_cpus=pool.cpus,
+        num_gpus=pool.gpus or None,
+        max_restarts=MAX_DEATHS,
+        max_task_retries=MAX_DEATHS,
+    )
+
+
+def _cause(error: BaseException) -> LodepackError:
+    """Our own error out of the layers that Ray put around it, or a one-line StorageError.
+
+    Ray keeps what an actor raised only as the text of its traceback.
+    """
+    found = re.findall(r"^pipeline\.errors\.(ConfigError|StorageError|RefusedError): (.*)$", str(error), re.MULTILINE)
+    if found:
+        kind, message = found[-1]
+        return KINDS[kind](message)
+    held = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
+    return StorageError(f"Ray gave up: {last_line(error)}{held}{RESUME}")
