@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pyarrow as pa
 
 from pipeline.chain import Chain
-from pipeline.errors import StorageError, RefusedError
+from pipeline.errors import RefusedError, StorageError
 from pipeline.monitor import Monitor, place_of
 from pipeline.operator import Operator
 from pipeline.types import Unit

@@ -17,7 +17,7 @@ import ray
 from ray.data import ActorPoolStrategy
 
 from pipeline.chain import Chain, Pool
-from pipeline.errors import ConfigError, LodepackError, StorageError, RefusedError
+from pipeline.errors import ConfigError, LodepackError, RefusedError, StorageError
 from pipeline.feasibility import Node, fit_pools, share_out
 from pipeline.monitor import place_of
 from pipeline.ray_runner.actors import PACK, READ, Operators, Packer, Told

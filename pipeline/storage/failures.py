@@ -17,7 +17,7 @@ from botocore.exceptions import (
     ProfileNotFound,
 )
 
-from pipeline.errors import StorageError, RefusedError
+from pipeline.errors import RefusedError, StorageError
 from pipeline.storage.addresses import bucket_and_key, is_s3
 
 Doing = Literal["read", "write", "list", "create", "remove"]
