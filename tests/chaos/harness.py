@@ -108,7 +108,7 @@ def run_under(nodes: TwoNodes, kills: Sequence[Kill], shards: str, output: Path,
     outcome = Outcome()
     begun = last = time.monotonic()
     left = list(kills)
-    process = start(shards, output, fields, "--address", nodes.address)
+    process = start(shards, output, fields, "--address", nodes.address, "--open-cluster")
     outcome.starts = 1
     while True:
         if process.poll() is not None:
@@ -123,7 +123,7 @@ def run_under(nodes: TwoNodes, kills: Sequence[Kill], shards: str, output: Path,
             last = time.monotonic()
             if kill.victim == DRIVER:
                 process.wait()
-                process = start(shards, output, fields, "--address", nodes.address)
+                process = start(shards, output, fields, "--address", nodes.address, "--open-cluster")
                 outcome.starts += 1
         time.sleep(0.02)
     outcome.said = (process.communicate()[1] or b"").decode(errors="replace")[-2000:]

@@ -23,6 +23,8 @@ QUOTA = {RAYLET: 20, "pack": 20, DRIVER: 12} | dict.fromkeys(
 PER_RUN = 5
 SHARDS, PER_SHARD = 8, 6
 SEED = 20261128
+MOST_FAILURES = 5
+"""Jobs with other bytes, or that failed, after which there is nothing to be counted any more."""
 FIELDS = (
     *("unit.target_shards=1", "sequence_length=2048"),
     *SPREAD,
@@ -47,7 +49,7 @@ def measure(*, quick: bool) -> dict[str, Any]:
         expected = tree(folder / "expected")
         nodes: TwoNodes
         with two_nodes() as nodes:
-            while wanted:
+            while wanted and len(failures) < MOST_FAILURES:
                 victims = _draw(rng, wanted)
                 outcome = run_under(
                     nodes, draw_kills(rng, victims, SHARDS * (PER_SHARD + 1)), shards, folder / str(runs), FIELDS
