@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
+from jobs.secrets import redact
 from jobs.terminal import printable
 from pipeline.planning import Plan
 from pipeline.types import ONLY_SOURCE
@@ -64,7 +65,7 @@ class Screen:
         self._bars.advance(self._tasks[operator], rows)
 
     def notice(self, text: str) -> None:
-        self._console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
+        self._console.print(printable(redact(text)), markup=False, emoji=False, highlight=False, soft_wrap=True)
 
     def commit(self, left: int) -> None:
         self._bars.update(self._tasks["units"], completed=self._units - left)

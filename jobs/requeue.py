@@ -18,6 +18,7 @@ from jobs.spec import check_job, local_target, writing
 from pipeline import ledger
 from pipeline.errors import ConfigError, Reason
 from pipeline.formats import FORMATS
+from pipeline.records import read_last_run
 
 JOB = "requeue.yaml"
 SHARDS = "shards"
@@ -42,7 +43,7 @@ def requeue_rejects(output: str, to: str, reasons: Sequence[str]) -> dict[str, A
     if unknown:
         raise ConfigError(f"--reason {', '.join(unknown)}: choose {', '.join(sorted(Reason))}")
     found = open_output(output)
-    record = found.newest_run()
+    record = read_last_run(output, ended=True)
     if not {"job", "shards", "tokenizer"} <= record.keys():
         raise ConfigError(f"{output} does not record its job (runs/*.json); run its job again first")
     rejects = _rejects(found, set(reasons))

@@ -24,10 +24,11 @@ LEAST_CHARS = 8
 _WORDS = frozenset(
     {
         *("key", "keys", "apikey", "accesskey", "secret", "secrets", "token", "password", "passwd", "passphrase"),
-        *("credential", "credentials", "authorization", "signature", "sig", "sas"),
+        *("pat", "auth", "credential", "credentials", "authorization", "signature", "sig", "sas"),
         *("storageoptions", "clientkwargs", "accountkey", "connectionstring"),
     }
 )
+_ENDINGS = ("password", "passwd", "pass")
 _USER_INFO = re.compile(r"://[^/?#]*@")
 _USER_AND_SECRET = re.compile(r"://[^/@?#\[\]]*:(?!\d*(?:[/?#]|$))[^?#]*@|s3a?://[^/@?#]*:[^?#]*@")
 """A colon that begins no port, and an @ further on: a secret may hold slashes. A bucket has no port at all."""
@@ -39,7 +40,8 @@ def is_secret_name(name: str) -> bool:
     """Whether a field, a parameter or a variable of this name holds a secret: `AWS_SECRET_ACCESS_KEY`, `sasToken`."""
     words = [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name)]
     pairs = [one + other for one, other in pairwise(words)]
-    return not _WORDS.isdisjoint([*words, *pairs])
+    is_ending = any(word.endswith(_ENDINGS) for word in words)  # PGPASSWORD, SSHPASS
+    return not _WORDS.isdisjoint([*words, *pairs]) or is_ending or (len(words) > 1 and "pwd" in words)
 
 
 def fault_of_url(text: str) -> str | None:

@@ -22,6 +22,7 @@ from operators.slicing.qwen import QwenConfig
 from operators.weights import ScoreConfig
 from pipeline import storage
 from pipeline.errors import ConfigError, StorageError
+from pipeline.guard import GRACE_SECONDS
 from pipeline.types import ReadLimits
 from pipeline.yaml_text import parse_yaml
 
@@ -202,6 +203,12 @@ class Job(Section):
         formats = {source.format for source, _ in sections_by_source(self.input)}
         if "conversations" in formats and load_profile(self.profile).chat is None:
             wrong.append(f"profile {self.profile} has no chat template: choose another profile, or another format")
+        least = self.limits.decode_timeout_seconds + GRACE_SECONDS
+        if self.limits.stall_seconds <= least:
+            wrong.append(
+                f"limits.stall_seconds is {self.limits.stall_seconds:g}: one picture may take {least:g} s until it is "
+                "given up (limits.decode_timeout_seconds and a little); choose more"
+            )
         if wrong:
             raise ValueError("; ".join(wrong))
         return self

@@ -64,18 +64,25 @@ def assign(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """Whose tasks they are: the unit's number and id, and the name of its assignment."""
+
+    unit: int
+    identity: str
+    plan: str
+
+
 def data_tasks(
-    unit: int, identity: str, table: pa.Table, assigned: Assigned, shards: dict[str, str], older: Sequence[str]
+    of: Planned, table: pa.Table, assigned: Assigned, shards: dict[str, str], older: Sequence[str]
 ) -> Iterator[pa.Table]:
     """The tasks of a unit's data files. table: MEASURED; shards: URL by name; older: data files to copy views from."""
     for start in range(0, len(assigned.packs), PACKS_PER_FILE):
         chunk = assigned.packs[start : start + PACKS_PER_FILE]
-        yield one_row(_data_task(unit, identity, start, chunk, table, {"shards": shards, "older": list(older)}))
+        yield one_row(_data_task(of, start, chunk, table, {"shards": shards, "older": list(older)}))
 
 
-def index_task(
-    unit: int, identity: str, table: pa.Table, documents: Sequence[Document], assigned: Assigned
-) -> pa.Table:
+def index_task(of: Planned, table: pa.Table, documents: Sequence[Document], assigned: Assigned) -> pa.Table:
     """The task of a unit's index: every document, and whether it is carried."""
     chosen = table.take(pa.array([document.row for document in documents], pa.int64()))
     carried = {document.row for document in assigned.carried}
@@ -83,12 +90,12 @@ def index_task(
         "lengths": [document.total() for document in documents],
         "carried": [document.row in carried for document in documents],
     }
-    return one_row(task(unit, identity, INDEX, 0, note, chosen))
+    return one_row(_task(of, INDEX, 0, note, chosen))
 
 
-def summary_task(unit: int, identity: str, summary: Mapping[str, Any], table: pa.Table) -> pa.Table:
+def summary_task(of: Planned, summary: Mapping[str, Any], table: pa.Table) -> pa.Table:
     """The last task of a unit: what its manifest says beside its files, and how many reports make it complete."""
-    return one_row(task(unit, identity, SUMMARY, 0, dict(summary), table.slice(0, 0)))
+    return one_row(_task(of, SUMMARY, 0, dict(summary), table.slice(0, 0)))
 
 
 def num_files(assigned: Assigned) -> int:
@@ -100,9 +107,11 @@ def one_row(row: Row) -> pa.Table:
     return pa.Table.from_pylist([row], schema=TASK)
 
 
-def _data_task(
-    unit: int, identity: str, first: int, packs: Sequence[Sequence[Item]], table: pa.Table, files: Row
-) -> Row:
+def _task(of: Planned, kind: str, number: int, note: Row, payload: pa.Table) -> Row:
+    return task(of.unit, of.identity, of.plan, kind, number, note, payload)
+
+
+def _data_task(of: Planned, first: int, packs: Sequence[Sequence[Item]], table: pa.Table, files: Row) -> Row:
     rows = sorted({document.row for pack in packs for document, _ in pack})
     place = {row: i for i, row in enumerate(rows)}
     note = {
@@ -116,4 +125,4 @@ def _data_task(
         ],
         **files,
     }
-    return task(unit, identity, DATA, first // PACKS_PER_FILE, note, table.take(pa.array(rows, pa.int64())))
+    return _task(of, DATA, first // PACKS_PER_FILE, note, table.take(pa.array(rows, pa.int64())))

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from operators.assign import assign, data_tasks, num_files, summary_task
+from operators.assign import Planned, assign, data_tasks, num_files, summary_task
 from operators.fitting import Fitter
 from operators.measured import measured_from_index
 from operators.pack import with_loads
 from pipeline import ledger
 from pipeline.closing import Carried, Closing
+from pipeline.tasks import plan_of
 
 
 def close(closing: Closing, found: Carried, fitter: Fitter) -> Iterator[pa.Table]:
@@ -30,5 +31,6 @@ def close(closing: Closing, found: Carried, fitter: Fitter) -> Iterator[pa.Table
         "packs": assigned.figures,
         "reports": 1 + num_files(assigned),
     }
-    yield from data_tasks(closing.number, closing.unit_id, table, assigned, dict(found.shards), found.older)
-    yield summary_task(closing.number, closing.unit_id, summary, table)
+    of = Planned(closing.number, closing.unit_id, plan_of(summary))
+    yield from data_tasks(of, table, assigned, dict(found.shards), found.older)
+    yield summary_task(of, summary, table)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from operators.assign import assign, data_tasks, index_task, num_files, summary_task
+from operators.assign import Planned, assign, data_tasks, index_task, num_files, summary_task
 from operators.fitting import Document, Fitter, PackConfig
 from operators.vocabulary import Vocabulary
 from pipeline import ledger
@@ -21,6 +21,7 @@ from pipeline.copies import num_copies
 from pipeline.errors import InputError, StorageError
 from pipeline.operator import Row
 from pipeline.schema import MEASURED, RELEVANCES
+from pipeline.tasks import plan_of
 from pipeline.types import Rejection
 from pipeline.units import unit_id
 
@@ -140,9 +141,10 @@ class Pack:
         }
         if take is not None:
             summary["inputs"] = [entry | {"take": n} for entry, n in zip(summary["inputs"], take, strict=True)]
-        yield from data_tasks(unit, identity, table, assigned, dict(self._units[unit]), self._older.get(unit, ()))
-        yield index_task(unit, identity, table, documents, assigned)
-        yield summary_task(unit, identity, summary, table)
+        of = Planned(unit, identity, plan_of(summary))
+        yield from data_tasks(of, table, assigned, dict(self._units[unit]), self._older.get(unit, ()))
+        yield index_task(of, table, documents, assigned)
+        yield summary_task(of, summary, table)
 
     def _judge(self, number: int, row: Row) -> Document | Rejection | Row | None:
         """What becomes of one row: a document with its parts, a rejection, or None if it is withheld."""

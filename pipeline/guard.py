@@ -3,11 +3,12 @@
 A picture can take down the C code that decodes it, or hold it for ever where no Python exception reaches; left in a
 Ray actor it is retried without end (19 deaths in 94 s), and without Ray it ends the run. Here it ends a child that
 holds nothing. The child marks each row that it has finished, so the row it died of is known without a search. That
-row is tried once more in a child of its own: what dies twice is a Fault, what survives was not to blame.
+row is tried once more in a child of its own: what dies twice is rejected, what survives was not to blame.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import mmap
 import os
@@ -34,7 +35,11 @@ GRACE_SECONDS = 30
 """A child that a timer of its own cannot end (it was stopped, say) is ended from outside so much later."""
 FAULT = pa.field("fault", pa.struct([("kind", pa.string()), ("reason", pa.string()), ("detail", pa.string())]))
 BEAT_SECONDS = 1.0
-COUNT = struct.Struct("q")
+COUNTS = struct.Struct("2q")
+"""Rows begun and rows done."""
+SAID_BYTES = 1 << 16
+MAX_BLAMELESS = 3
+"""Children in a row that may end while they work on no row: killed by chance, or unable to start."""
 INPUT, STORAGE, BUG = "input", "storage", "bug"
 """Kinds of fault that a child reports: an InputError, a StorageError, or a mistake in the task itself."""
 
@@ -83,84 +88,119 @@ class Guard:
     def __call__(self, table: pa.Table) -> list[Result]:
         """One result per row, in order. An error of either kind stands in its row's place; it is not raised.
 
-        A row that ends two children gives InputError decode-crash or decode-timeout. RuntimeError if the task has a
-        mistake.
+        A row that ends two children gives InputError decode-crash or decode-timeout. StorageError if children end
+        that no row has touched; RuntimeError if the task has a mistake.
         """
         results: list[Result] = []
+        num_blameless = 0
         while len(results) < table.num_rows:
             found, death = self._try(table.slice(len(results)))
             results += found
-            if death is not None:
+            if death is None:
+                continue
+            if death.is_in_row:
                 alone, death = self._try(table.slice(len(results), 1))
-                results += alone if death is None else [self._fault(death)]
+                results += alone
+                if death is not None and death.is_in_row:
+                    results.append(self._fault(death))
+                    death = None
+            # Whoever killed a child between rows, or keeps it from starting, is no row.
+            num_blameless = num_blameless + 1 if death is not None else 0
+            if num_blameless == MAX_BLAMELESS:
+                raise StorageError(f"the process that decodes pictures cannot be kept alive ({death}); run again")
         return results
 
-    def _try(self, table: pa.Table) -> tuple[list[Result], int | None]:
-        """Results of the first rows, and, if the child died before the last, its return code."""
+    def _try(self, table: pa.Table) -> tuple[list[Result], _Death | None]:
+        """Results of the first rows, and, if the child died before the last, how."""
         if self._child is None:
             self._child = _Child(self._spec)
-        results = list(self._child.map(table, self._spec.timeout_seconds + GRACE_SECONDS, self._beat))
+        child, self._child = self._child, None  # one that is interrupted is not to be asked again
+        results = list(child.map(table, self._spec.timeout_seconds + GRACE_SECONDS, self._beat))
         if len(results) == table.num_rows:
+            self._child = child
             return results, None
         self._beat()
-        death = self._child.bury()
-        self._child = None
-        return results, death
+        return results, child.bury()
 
-    def _fault(self, death: int) -> InputError:
-        if death == -signal.SIGALRM:
+    def _fault(self, death: _Death) -> InputError:
+        if death.code == -signal.SIGALRM:
             detail = f"took over {self._spec.timeout_seconds:g} s, twice; see limits.decode_timeout_seconds"
             return InputError(Reason.DECODE_TIMEOUT, detail)
-        how = f"signal {signal.Signals(-death).name}" if death < 0 else f"exit code {death}"
-        return InputError(Reason.DECODE_CRASH, f"ended its decoder by {how}, twice")
+        return InputError(Reason.DECODE_CRASH, f"ended its decoder by {death.how}, twice")
+
+
+@dataclass(frozen=True, slots=True)
+class _Death:
+    """How a child ended. is_in_row: while it worked on one; said: the last that it wrote on standard error."""
+
+    code: int
+    is_in_row: bool
+    said: str
+
+    @property
+    def how(self) -> str:
+        return f"signal {signal.Signals(-self.code).name}" if self.code < 0 else f"exit code {self.code}"
+
+    def __str__(self) -> str:
+        return f"{self.how}: {self.said}" if self.said else self.how
 
 
 class _Child:
     """One process, three files that it shares with us, and a pipe each way.
 
-    A table goes in by the first file, results come out by the second, the third counts the rows that are done. The
-    pipes only wake: one byte to begin, one at the end. A byte for every row woke both of us for every row.
+    A table goes in by the first file, results come out by the second, the third counts the rows that are begun and
+    done, the fourth is its standard error. The pipes only wake: one byte to begin, one at the end. A byte for every
+    row woke both of us for every row.
     """
 
     def __init__(self, spec: TaskSpec) -> None:
-        self._files = files = (_shared_file(), _shared_file(), _shared_file())
-        os.truncate(files[2], COUNT.size)
-        self._count = mmap.mmap(files[2], COUNT.size, access=mmap.ACCESS_READ)
+        self._files = files = tuple(_shared_file() for _ in range(4))
+        os.truncate(files[2], COUNTS.size)
+        fcntl.fcntl(files[3], fcntl.F_SETFL, os.O_APPEND)
+        self._counts = mmap.mmap(files[2], COUNTS.size)
         orders = {
             "build": [spec.build.__module__, spec.build.__name__],
             "options": spec.options,
             "timeout_seconds": spec.timeout_seconds,
             "max_bytes": spec.max_bytes,
-            "files": files,
+            "files": files[:3],
         }
         environment = os.environ | {
             "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
             "ARROW_DEFAULT_MEMORY_POOL": "system",  # the others reserve a gigabyte before they give one byte
             "OMP_NUM_THREADS": "1",
         }
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "pipeline.guard_child", json.dumps(orders)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # libtiff and its like complain there of each picture
-            bufsize=0,
-            env=environment,
-            pass_fds=files,
-            start_new_session=True,  # Ctrl-C is for us; the child ends when our end of its pipe closes
-        )
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "pipeline.guard_child", json.dumps(orders)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=files[3],
+                bufsize=0,
+                env=environment,
+                pass_fds=files[:3],
+                start_new_session=True,  # Ctrl-C is for us; the child ends when our end of its pipe closes
+            )
+        except OSError as error:
+            for file in files:
+                os.close(file)
+            raise StorageError(f"cannot start a process to decode pictures in: {error.strerror}; run again") from error
         self._close = weakref.finalize(self, _end, self._process, files)
 
     def map(self, table: pa.Table, patience_seconds: float, beat: Beat) -> Iterator[Result]:
         """Results of the rows, fewer than there are if the child dies; `patience_seconds` is the most for one row."""
-        given = self._files[0]
-        os.ftruncate(given, 0)
+        given, found, _, said = self._files
+        for shared in (given, found, said):
+            os.ftruncate(shared, 0)
+        # By us: a child that is dead by now would leave the counts of the table before.
+        COUNTS.pack_into(self._counts, 0, 0, 0)
         with os.fdopen(os.dup(given), "r+b", buffering=0) as file, pa.ipc.new_stream(file, table.schema) as out:
             file.seek(0)
             out.write_table(table)
         with suppress(BrokenPipeError):
             self._input.write(b"\n")
             self._wait(patience_seconds, beat)
-        yield from self._results(self._num_done())
+        yield from self._results(self._rows()[1])
 
     def _wait(self, patience_seconds: float, beat: Beat) -> None:
         """Returns when the child has done its table, or died, or done no row for so long."""
@@ -169,12 +209,14 @@ class _Child:
             if select.select([self._output], [], [], BEAT_SECONDS)[0]:
                 os.read(self._output.fileno(), 1)
                 return
-            if self._num_done() > num_done:
-                num_done, moved = self._num_done(), time.monotonic()
+            if self._rows()[1] > num_done:
+                num_done, moved = self._rows()[1], time.monotonic()
                 beat()
 
-    def _num_done(self) -> int:
-        return int(COUNT.unpack_from(self._count)[0])
+    def _rows(self) -> tuple[int, int]:
+        """Rows of the table that are begun, and that are done."""
+        begun, done = COUNTS.unpack_from(self._counts)
+        return begun, done
 
     def _results(self, num_rows: int) -> Iterator[Result]:
         """The first so many results; behind them a row may be half written."""
@@ -184,16 +226,18 @@ class _Child:
         for _ in range(num_rows):
             yield from map(_result, stream.read_next_batch().to_pylist())
 
-    def bury(self) -> int:
-        """Ends the child if it has not ended, and tells how it did: a return code as subprocess has it."""
+    def bury(self) -> _Death:
+        """Ends the child if it has not ended, and tells how it did."""
         try:
             code = self._process.wait(1)
         except subprocess.TimeoutExpired:  # it neither works nor dies
             self._process.kill()
             self._process.wait()
             code = -signal.SIGALRM
+        begun, done = self._rows()
+        lines = os.pread(self._files[3], SAID_BYTES, 0).decode(errors="replace").strip().splitlines()
         self._close()
-        return code
+        return _Death(code, begun > done, lines[-1] if lines else "")
 
     @property
     def _input(self) -> Any:

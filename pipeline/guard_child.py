@@ -1,8 +1,9 @@
 """The process in which a Guard's task runs: it may die at any row, and everybody is prepared for it.
 
-A line on standard input says that a table lies in the first shared file. Each result is appended to the second and
-counted in the third; a byte on standard output says that all are there. A timer of the system's ends the process when
-a row takes too long, also where C code holds the interpreter. It ends by itself when standard input closes.
+A line on standard input says that a table lies in the first shared file. Each result is appended to the second; the
+third counts rows that are begun and done; a byte on standard output says that all are there. A timer of the system's
+ends the process when a row takes too long, also where C code holds the interpreter. It ends by itself when standard
+input closes.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.errors import InputError, Reason, StorageError
-from pipeline.guard import BUG, COUNT, FAULT, INPUT, STORAGE, Task
+from pipeline.guard import BUG, COUNTS, FAULT, INPUT, STORAGE, Task
 from pipeline.operator import Row
 
 OOM_SCORE = "1000"
@@ -37,20 +38,19 @@ def main() -> None:
     module, name = orders["build"]
     task: Task = getattr(importlib.import_module(module), name)(**orders["options"])
     given, found, count = orders["files"]
-    num_done = mmap.mmap(count, COUNT.size)
+    counts = mmap.mmap(count, COUNTS.size)
     output = _keep_output()
     schema = task.schema.append(FAULT)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     while sys.stdin.buffer.readline():
-        COUNT.pack_into(num_done, 0, 0)
-        os.ftruncate(found, 0)
         os.lseek(found, 0, os.SEEK_SET)
         with os.fdopen(os.dup(found), "wb", buffering=0) as file, pa.ipc.new_stream(file, schema) as results:
-            for number, row in enumerate(_rows(given), 1):
+            for number, row in enumerate(_rows(given)):
+                COUNTS.pack_into(counts, 0, number + 1, number)
                 signal.setitimer(signal.ITIMER_REAL, orders["timeout_seconds"])
                 results.write_batch(pa.RecordBatch.from_pylist([_run(task, row)], schema))
                 signal.setitimer(signal.ITIMER_REAL, 0)
-                COUNT.pack_into(num_done, 0, number)
+                COUNTS.pack_into(counts, 0, number + 1, number + 1)
         os.write(output, b"\n")
 
 

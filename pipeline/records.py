@@ -83,6 +83,7 @@ class Run(BaseModel):
     shards: dict[str, str] = {}
     tokenizer: str
     job: dict[str, Any] = {}
+    outcome: dict[str, Any] | None = None
 
 
 def read_manifest(url: str) -> dict[str, Any]:
@@ -95,12 +96,22 @@ def read_version(url: str) -> dict[str, Any]:
     return _read(url, Version)
 
 
-def read_last_run(output: str) -> dict[str, Any]:
-    """The record of the run that was started last; empty if runs/ was not kept. ConfigError if it is damaged."""
+def read_last_run(output: str, *, ended: bool = False) -> dict[str, Any]:
+    """The record of the run that was started last; empty if runs/ was not kept. ConfigError if it is damaged.
+
+    ended: of those that ended well, if there is one: a run that failed may have been of another job.
+    """
     names = [name for name in storage.list_names(storage.join(output, "runs")) if name.endswith(".json")]
-    if not names:
-        return {}
-    url = storage.join(output, "runs", names[-1])
+    newest: dict[str, Any] = {}
+    for name in reversed(names):
+        found = _read_run(storage.join(output, "runs", name))
+        newest = newest or found
+        if not ended or (found.get("outcome") and "failure" not in found["outcome"]):
+            return found
+    return newest
+
+
+def _read_run(url: str) -> dict[str, Any]:
     try:
         return Run.model_validate_json(storage.read_bytes(url)).model_dump(exclude_unset=True)
     except ValueError as error:

@@ -51,7 +51,7 @@ class Sink:
         self._output = output
         self._plan = plan
         self._max_reject_ratio = max_reject_ratio
-        self._open: dict[tuple[int, str], _Open] = {}
+        self._open: dict[tuple[int, str, str], _Open] = {}
         self._sources = {unit.number: unit.source for unit in plan.todo}
         self._urls = {unit.number: {shard.name: shard.url for shard in unit.shards} for unit in plan.todo}
         self._left = set(self._urls)
@@ -109,8 +109,8 @@ class Sink:
         """Takes reports in any order, repeated ones too; returns the numbers of the units still open."""
         for row in reports.to_pylist():
             if row["unit"] in self._left:
-                # By id too: a shard that changed between two rounds gives its unit another one.
-                unit = self._open.setdefault((row["unit"], row["unit_id"]), _Open())
+                # By id and plan too: a shard may change between two rounds, and a timeout be judged otherwise.
+                unit = self._open.setdefault((row["unit"], row["unit_id"], row["plan"]), _Open())
                 unit.reports[row["kind"], row["number"]] = row
                 if unit.is_complete():
                     self._commit(row["unit"], unit.reports)
@@ -150,14 +150,23 @@ class Sink:
         }
         if summary["inputs"]:
             self._remember_hashes(number, identity, summary["inputs"])
-        storage.create_exclusive(storage.join(self._output, "manifests", f"{identity}.json"), canonical_json(manifest))
+        self._check_there(files)
+        url = storage.join(self._output, "manifests", f"{identity}.json")
+        if not storage.create_exclusive(url, canonical_json(manifest)):
+            manifest = read_manifest(url)  # what is committed counts, should a timeout have been judged otherwise there
         self.manifests[identity] = manifest
         self.traffic[identity] = traffic
         self._left.discard(number)
-        del self._open[number, identity]
+        self._open = {key: held for key, held in self._open.items() if key[0] != number}
         self._totals = ledger.add_counts(self._totals, manifest["counts"])
         if _taken(self._totals) >= EARLY_SAMPLES:
             self._check_rejects(sorted(self.manifests), self._totals)
+
+    def _check_there(self, files: Iterable[Row]) -> None:
+        """StorageError if a file is gone: somebody may have taken it for what a dead run had left."""
+        for file in files:
+            if not storage.exists(storage.join(self._output, file["path"])):
+                raise StorageError(f"{file['path']} of {self._output} is gone before its commit; run again to resume")
 
     def _check_unchanged(self, number: int) -> None:
         """StorageError if a shard is not what it was before the run: `read` and `write` may have seen two of it."""

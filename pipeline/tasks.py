@@ -6,7 +6,9 @@ unchanged and says how many reports make the unit complete.
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any, cast
 
 import pyarrow as pa
@@ -15,24 +17,39 @@ TASK = pa.schema(
     [
         ("unit", pa.int32()),
         ("unit_id", pa.string()),
+        ("plan", pa.string()),
         ("kind", pa.string()),
         ("number", pa.int32()),
         ("note", pa.string()),
         ("payload", pa.large_binary()),
     ]
 )
-"""kind: data, index or summary; number: place among the unit's data files; note: JSON; payload: an Arrow stream."""
+"""plan: which assignment of the unit's samples it is of (plan_of); kind: data, index or summary; number: place among
+the unit's data files; note: JSON; payload: an Arrow stream."""
 
 DATA, INDEX, SUMMARY = "data", "index", "summary"
+PLAN_DIGITS = 16
 PACKS_PER_FILE = 64
 """Fixed, because it changes bytes: a file is what one actor writes without coming up for air."""
 
 
-def task(unit: int, unit_id: str, kind: str, number: int, note: dict[str, Any], payload: pa.Table) -> dict[str, Any]:
+def plan_of(summary: Mapping[str, Any]) -> str:
+    """The name of an assignment by what its unit's summary says.
+
+    A picture may be rejected in one try of a unit and not in the next (a timeout on a busy machine): the two pack
+    otherwise, and their files must not be mixed.
+    """
+    return hashlib.sha256(json.dumps(summary, sort_keys=True).encode()).hexdigest()[:PLAN_DIGITS]
+
+
+def task(
+    unit: int, unit_id: str, plan: str, kind: str, number: int, note: dict[str, Any], payload: pa.Table
+) -> dict[str, Any]:
     """One row of TASK."""
     return {
         "unit": unit,
         "unit_id": unit_id,
+        "plan": plan,
         "kind": kind,
         "number": number,
         "note": json.dumps(note, sort_keys=True),

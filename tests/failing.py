@@ -84,8 +84,8 @@ def chain_with(kind: type[Failing], folder: Path, stall_seconds: float = 900) ->
     """The quickstart's chain with a failing operator at its end, and a unit of two documents."""
     pattern = write_small_shards(folder / "in", 1, 2)
     fields = [f"tokenizer={ROOT}/jobs/samples/tokenizer.model", "score=null", "budget=none"]
-    fields.append(f"limits.stall_seconds={stall_seconds}")
     job = load_job(str(QUICKSTART), fields, input__shards=pattern, output=str(folder / "out"))
     chain = build_chain(resolve_job(job))
     stages = (*chain.stages, Stage("failing", partial(make, kind, folder / "mended"), None))
-    return replace(chain, stages=stages), [Unit(0, tuple(list_shards([pattern])), Source("interleaved"))]
+    units = [Unit(0, tuple(list_shards([pattern])), Source("interleaved"))]
+    return replace(chain, stages=stages, stall_seconds=stall_seconds), units

@@ -58,6 +58,7 @@ DEEDS = {
     "exit": lambda: os._exit(3),
     "crash": lambda: ctypes.string_at(0),
     "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "nap": lambda: time.sleep(0.5),
     "sleep": lambda: time.sleep(3600),
     "hold": sleep_in_c,
     "spin": lambda: re.match(r"(a+)+$", "a" * 60 + "b"),

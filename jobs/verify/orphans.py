@@ -18,6 +18,8 @@ from pipeline.errors import LodepackError, StorageError
 KINDS = ("data", "index", "rejects")
 FILE, TEMPORARY, UPLOAD = "file", "temporary", "upload"
 HOUR = 3600.0
+BATCH = 100
+"""Removals between two looks: a second or so on a store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +54,30 @@ def find_orphans(output: str) -> list[Orphan]:
     uploads = [
         Orphan(UPLOAD, one.path, 0, max(0.0, now - one.started.timestamp()), one)
         for one in storage.unfinished_uploads(output)
+        if one.path.count("/") == 1 and one.path.startswith(tuple(f"{kind}/" for kind in KINDS))
     ]
     return [Orphan(kind, path, file.size, max(0.0, now - file.changed)) for kind, path, file in found] + uploads
 
 
 def remove_orphans(output: str, orphans: Iterable[Orphan], min_age: float) -> list[Orphan]:
-    """Removes those of at least `min_age` seconds, and returns them. A file that was written again since stays."""
-    old = [orphan for orphan in orphans if orphan.age >= min_age]
-    # Asked again: a run may have written or committed one of them meanwhile.
-    still = {(orphan.kind, orphan.path) for orphan in (find_orphans(output) if old else []) if orphan.age >= min_age}
-    gone = [orphan for orphan in old if (orphan.kind, orphan.path) in still]
-    for orphan in gone:
-        if orphan.upload is not None:
-            storage.abort_upload(output, orphan.upload)
-        else:
-            storage.remove(storage.join(output, orphan.path))
+    """Removes those of at least `min_age` seconds, and returns them. A file that was written again since stays.
+
+    Before every BATCH of them all is asked again: a run may have written or committed one meanwhile. One that is
+    written in the moment of its removal is missed by the run that commits it, which then stops before the commit.
+    """
+    left = [orphan for orphan in orphans if orphan.age >= min_age]
+    gone: list[Orphan] = []
+    while left:
+        some, left = left[:BATCH], left[BATCH:]
+        still = {(one.kind, one.path) for one in find_orphans(output) if one.age >= min_age}
+        for orphan in some:
+            if (orphan.kind, orphan.path) not in still:
+                continue
+            if orphan.upload is not None:
+                storage.abort_upload(output, orphan.upload)
+            else:
+                storage.remove(storage.join(output, orphan.path))
+            gone.append(orphan)
     return gone
 
 

@@ -8,6 +8,7 @@ anything.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -31,6 +32,10 @@ LEAST_CPUS = 0.01
 """Smallest share that --workers may leave: a hundred processes on one core do nothing but wait for one another."""
 MAX_IDLE_ROUNDS = 3
 """Rounds in a row that may end without a unit committed: storage failed, or an actor forgot what it had gathered."""
+IDLE_SECONDS = 5.0
+"""Waited after a round without a commit, twice as long after the second: what was lost may come back."""
+CHANGE_SECONDS = 120.0
+"""Another node takes the place of a lost one within that on most clusters."""
 RESUME = "; run again to resume"
 WRITE = "write"
 KINDS = {kind.__name__: kind for kind in (ConfigError, StorageError, RefusedError)}
@@ -64,9 +69,9 @@ def run_ray(
         )
         why = "actors died with rows in their memory"
         try:
-            pools = _sized_pools(chain, workers)  # anew each round: a node may be gone
+            pools = _sized_pools(chain, workers, CHANGE_SECONDS if rounds > 1 else 0)  # anew: a node may be gone
             for table in watched(connection, partial(_round, chain, todo, pools), chain.stall_seconds):
-                left = on_reports(table)
+                left = on_reports(table) & {unit.number for unit in todo}
         except ray.exceptions.RayError as error:
             failure = _cause(error)
             why = str(failure).removesuffix(RESUME)
@@ -82,6 +87,7 @@ def run_ray(
         if idle_rounds == MAX_IDLE_ROUNDS or isinstance(failure, FINAL):
             raise failure
         todo = [unit for unit in todo if unit.number in left]
+        time.sleep(IDLE_SECONDS * idle_rounds)
         if todo:
             on_notice(f"round {rounds} left {len(todo)} unit(s) open ({why}); they run again")
     return rounds
@@ -98,7 +104,7 @@ def write_ray(
     """Writes tasks that are there already. StorageError, or what `write` raised, after MAX_IDLE_ROUNDS attempts."""
     for attempt in range(1, MAX_IDLE_ROUNDS + 1):
         try:
-            pools = _sized_pools(chain, workers)
+            pools = _sized_pools(chain, workers, CHANGE_SECONDS)
             for reports in watched(connection, partial(_write_round, chain, tables, pools), chain.stall_seconds):
                 on_reports(reports)
         except (ray.exceptions.RayError, StalledError) as error:
@@ -116,8 +122,20 @@ def _write_round(chain: Chain, tables: Sequence[pa.Table], pools: dict[str, Pool
     yield from _batches(_map(dataset, Operators, (monitor, (chain.write,)), WRITE, pools[WRITE]))
 
 
-def _sized_pools(chain: Chain, workers: int | None) -> dict[str, Pool]:
-    """The pools by name, within what the cluster offers now."""
+def _sized_pools(chain: Chain, workers: int | None, patience_seconds: float) -> dict[str, Pool]:
+    """The pools by name, within what the cluster offers; where they do not fit, a lost node is waited for so long."""
+    latest = time.monotonic() + patience_seconds
+    while True:
+        try:
+            return _fitting_pools(chain, workers)
+        except ConfigError:
+            if time.monotonic() > latest:
+                raise
+        time.sleep(1)
+
+
+def _fitting_pools(chain: Chain, workers: int | None) -> dict[str, Pool]:
+    """ConfigError if they do not fit what there is now."""
     nodes = [
         Node(node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0))
         for node in ray.nodes()  # type: ignore[no-untyped-call]

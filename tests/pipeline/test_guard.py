@@ -85,6 +85,39 @@ def test_a_row_that_was_hit_by_chance_or_by_another_ones_harm_is_not_rejected(tm
     assert [told(one) for one in guarded(tmp_path)(words("seed", "a", "late", "b"))] == [4, 1, 4, 1]
 
 
+def child_of(folder: Path) -> int:
+    (pid,) = (int(path.name) for path in folder.iterdir())
+    return pid
+
+
+def test_a_child_that_was_killed_between_two_tables_leaves_no_result_behind(tmp_path: Path) -> None:
+    ask = guarded(tmp_path)
+    assert [told(one) for one in ask(words("a", "bcd", "ef"))] == [1, 3, 2]
+    os.kill(child_of(tmp_path), signal.SIGKILL)
+    time.sleep(0.2)
+    assert [told(one) for one in ask(words("abcde", "a", "b", "c"))] == [5, 1, 1, 1]
+
+
+def test_a_child_that_was_left_in_the_middle_of_a_table_is_not_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt() -> None:
+        raise StorageError("nothing has moved")
+
+    monkeypatch.setattr(guard, "BEAT_SECONDS", 0.05)
+    ask = Guard(TaskSpec(Trying, {"notes": str(tmp_path)}, 20, 1 << 30), interrupt)
+    with pytest.raises(StorageError, match="nothing has moved"):
+        ask(words("a", "nap", "nap"))
+    ask._beat = lambda: None
+    assert [told(one) for one in ask(words("abcde", "bcd"))] == [5, 3]
+
+
+@pytest.mark.parametrize("options", [{"notes": "/", "unknown": 1}, {}])
+def test_a_child_that_cannot_start_rejects_nothing_and_says_why(options: dict[str, object]) -> None:
+    with pytest.raises(StorageError, match=r"cannot be kept alive \(exit code 1: TypeError: .*\); run again"):
+        Guard(TaskSpec(Trying, options, 20, 1 << 30), lambda: None)(words("a", "bcd"))
+
+
 def test_errors_are_handed_back_in_the_place_of_their_row(tmp_path: Path) -> None:
     found = guarded(tmp_path)(words("bad", "moved", "a"))
     assert [told(one) for one in found] == ["decode-error", StorageError, 1]
