@@ -54,10 +54,9 @@ def open_picture(data: bytes, max_pixels: int) -> Image.Image:
     InputError: format-not-allowed, image-too-large, decode-error (a PNG chunk with a wrong checksum among them).
     """
     Image.MAX_IMAGE_PIXELS = None  # the cap below is ours and comes first; Pillow's would warn below it, raise above
-    if data.startswith(PNG_SIGNATURE) and data[12:16] == b"IHDR" and len(data) >= 24:
-        # Pillow reads on to the pixels before it tells the size, and calls a bomb without any a broken file.
-        width, height = struct.unpack_from(">II", data, 16)
-        _check_size(width, height, max_pixels)
+    # Pillow reads a PNG to its pixels, and makes room for a WebP's, before it tells their size.
+    if (size := _size_of_png(data) or _size_of_webp(data)) is not None:
+        _check_size(*size, max_pixels)
     try:
         picture = Image.open(io.BytesIO(data), formats=FORMATS)
     except Exception as error:
@@ -68,6 +67,29 @@ def open_picture(data: bytes, max_pixels: int) -> Image.Image:
     if picture.format == "PNG":
         _check_png(data)
     return picture
+
+
+def _size_of_png(data: bytes) -> tuple[int, int] | None:
+    """(width, height) that a PNG's header claims; None for another format."""
+    if not data.startswith(PNG_SIGNATURE) or data[12:16] != b"IHDR" or len(data) < 24:
+        return None
+    width, height = struct.unpack_from(">II", data, 16)
+    return width, height
+
+
+def _size_of_webp(data: bytes) -> tuple[int, int] | None:
+    """(width, height) that a WebP's first chunk claims (RFC 9649); None for another format, or none that is known."""
+    if (data[:4], data[8:12]) != (b"RIFF", b"WEBP") or len(data) < 30:
+        return None
+    if data[12:16] == b"VP8X":
+        return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
+    if data[12:16] == b"VP8L":
+        bits = int.from_bytes(data[21:25], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    if data[12:16] == b"VP8 ":
+        width, height = struct.unpack_from("<HH", data, 26)
+        return width & 0x3FFF, height & 0x3FFF
+    return None
 
 
 def upright_size(picture: Image.Image, data: bytes) -> tuple[int, int]:

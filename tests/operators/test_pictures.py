@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps, PngImagePlugin
 
-from operators.pictures import PNG_SIGNATURE, load_upright, open_picture, to_rgb, upright_size
+from operators.pictures import PNG_SIGNATURE, _size_of_webp, load_upright, open_picture, to_rgb, upright_size
 from pipeline.errors import InputError, Reason
 
 LIMIT = 100_000_000
@@ -354,3 +354,15 @@ def test_sliver_of_one_by_65535_opens():
 def test_picture_without_orientation_is_not_copied():
     picture = open_picture(saved(noise(), "PNG"), LIMIT)
     assert load_upright(picture) is picture
+
+
+@pytest.mark.parametrize(
+    "options", [{"lossless": True}, {"quality": 50}, {"exif": b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0"}]
+)
+@pytest.mark.parametrize("size", [(1, 1), (300, 7), (16383, 2)])
+def test_the_size_that_a_webp_claims_is_known_before_it_is_opened(options, size):
+    buffer = io.BytesIO()
+    Image.new("RGB", size, (9, 90, 200)).save(buffer, "WEBP", **options)
+    assert _size_of_webp(buffer.getvalue()) == size
+    with pytest.raises(InputError, match=f"{size[0]}x{size[1]} pixels; the job allows 0"):
+        open_picture(buffer.getvalue(), 0)
