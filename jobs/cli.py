@@ -153,7 +153,13 @@ def verify(
     Exit 0: nothing untrue was found. Exit 1: the list of what is untrue. Exit 2: no output, or no inputs.
     """
     if orphans:
-        _verify_orphans(output, remove=remove, min_age=min_age, as_json=as_json)
+        from jobs.verify.orphans import report_orphans, to_lines
+
+        left_over = report_orphans(output, remove=remove, min_age_hours=min_age)
+        if as_json:
+            _print_json(left_over)
+        else:
+            typer.echo(printable("\n".join(to_lines(left_over, remove=remove, min_age_hours=min_age))))
         return
     if remove:
         raise ConfigError("--remove removes what --orphans lists; say both")
@@ -166,16 +172,6 @@ def verify(
         typer.echo(printable("\n".join(report.to_lines())))
     if report.findings:
         raise typer.Exit(1)
-
-
-def _verify_orphans(output: str, *, remove: bool, min_age: float, as_json: bool) -> None:
-    from jobs.verify.orphans import report_orphans, to_lines
-
-    report = report_orphans(output, remove=remove, min_age_hours=min_age)
-    if as_json:
-        _print_json(report)
-    else:
-        typer.echo(printable("\n".join(to_lines(report, remove=remove, min_age_hours=min_age))))
 
 
 @app.command(
