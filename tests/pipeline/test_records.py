@@ -88,3 +88,17 @@ def test_damaged_record_of_the_last_run_says_what_to_do(output):
         read_last_run(str(output))
     path.write_bytes(sound)
     assert {"shards", "tokenizer"} <= set(read_last_run(str(output)))
+
+
+def test_the_last_run_that_ended_well_is_found_behind_one_that_failed_and_one_that_was_killed(output):
+    path = max(found for found in (output / "runs").iterdir() if found.suffix == ".json")
+    record = json.loads(path.read_text())
+    others = [output / "runs" / f"99990101T00000{number}.0-1.json" for number in range(2)]
+    for other, outcome in zip(others, (None, {"failure": "no room"}), strict=True):
+        other.write_text(json.dumps(record | {"outcome": outcome, "tokenizer": "elsewhere"}))
+    try:
+        assert read_last_run(str(output))["tokenizer"] == "elsewhere"
+        assert read_last_run(str(output), ended=True)["tokenizer"] == record["tokenizer"]
+    finally:
+        for other in others:
+            other.unlink()
