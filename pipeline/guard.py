@@ -68,9 +68,6 @@ class TaskSpec:
     max_bytes: int
     """Memory that the task may take before its allocations fail."""
 
-    def make(self) -> Task:
-        return self.build(**self.options)
-
 
 Result = Row | InputError | StorageError
 """What one row gave: its result, or the error that its task raised."""
