@@ -6,6 +6,7 @@ read, so that nothing is decoded twice; damage in the pixels then turns up in `w
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -30,7 +31,7 @@ COLOUR_SIDE = 512
 
 
 class Measure:
-    """The task of one picture: its upright size and format and, if scores are wanted, its small copy."""
+    """The task of one picture: its upright size, format and digest and, if they are wanted, its small copies."""
 
     schema = pa.schema([("picture", PICTURE), ("small", SMALL)])
 
@@ -48,7 +49,8 @@ class Measure:
         image = open_picture(data, self._max_image_pixels)
         width, height = upright_size(image, data)
         name = "jpeg" if image.format == "MPO" else str(image.format).lower()  # a JPEG with another one behind it
-        picture = {"width": width, "height": height, "format": name}
+        digest = hashlib.blake2b(data, digest_size=PICTURE.field("digest").type.byte_width).digest()
+        picture = {"width": width, "height": height, "format": name, "digest": digest}
         if self._grey_pixels is not None:
             return {"picture": picture, "small": shrink(image, (width, height), self._grey_pixels)}
         if self._check_pixels:
@@ -58,10 +60,10 @@ class Measure:
 
 
 class Decode:
-    """Turns `payloads` into `pictures` (width, height, format) and, if scores are wanted, `smalls`."""
+    """Turns `payloads` into `pictures` (width, height, format, digest) and, if scores are wanted, `smalls`."""
 
     name = "decode"
-    version = 3
+    version = 4
 
     def __init__(self, measure: Callable[[pa.Table], list[Result]]) -> None:
         """measure: maps a table with a picture in each row's `data` by Measure: in a Guard, or here."""

@@ -16,16 +16,21 @@ from pipeline.schema import MEASURED, PICTURE
 from pipeline.types import SegmentKind
 
 
-def measured_from_index(index: pa.Table, unit: int, shard_numbers: Mapping[str, int]) -> pa.Table:
+def measured_from_index(
+    index: pa.Table, unit: int, shard_numbers: Mapping[str, int], num_derived: Mapping[tuple[str, int], int]
+) -> pa.Table:
     """INDEX rows as MEASURED rows of `unit`; lay_out makes the same tokens of them as of those that were indexed.
 
-    shard_numbers: of each shard, by name. The texts themselves are not in an index: `text` is null.
+    shard_numbers: of each shard, by name. num_derived: of samples, by shard and ordinal, where there are any. The texts
+    themselves are not in an index: `text` is null.
     """
-    tables = [_measured(batch, unit, shard_numbers) for batch in index.to_batches() if batch.num_rows]
+    tables = [_measured(batch, unit, shard_numbers, num_derived) for batch in index.to_batches() if batch.num_rows]
     return pa.concat_tables([MEASURED.empty_table(), *tables])
 
 
-def _measured(batch: pa.RecordBatch, unit: int, shard_numbers: Mapping[str, int]) -> pa.Table:
+def _measured(
+    batch: pa.RecordBatch, unit: int, shard_numbers: Mapping[str, int], num_derived: Mapping[tuple[str, int], int]
+) -> pa.Table:
     rows = batch.num_rows
     identity = {name: pc.struct_field(batch["id"], name) for name in ("shard", "ordinal", "key")}
     segments = batch["segments"].flatten()
@@ -41,6 +46,10 @@ def _measured(batch: pa.RecordBatch, unit: int, shard_numbers: Mapping[str, int]
         "ordinal": identity["ordinal"],
         "key": identity["key"],
         "segments": _lists(place, _struct(MEASURED.field("segments").type.value_type, segments)),
+        "dropped": batch["dropped"],
+        "num_derived": pa.array(
+            [num_derived.get((row["shard"], row["ordinal"]), 0) for row in batch["id"].to_pylist()], pa.int32()
+        ),
         "withheld": _filled(rows, False, pa.bool_()),
         "rejection": pa.nulls(rows, MEASURED.field("rejection").type),
         "shard_end": pa.nulls(rows, MEASURED.field("shard_end").type),
@@ -67,7 +76,7 @@ def _trained(segments: pa.StructArray, place: np.ndarray) -> pa.Array:
 
 def _pictures(images: pa.StructArray) -> pa.Array:
     sizes = {name: pc.struct_field(images.field("plan"), name) for name in ("width", "height")}
-    fields = {**sizes, "format": images.field("format")}
+    fields = {**sizes, **{name: images.field(name) for name in ("format", "digest")}}
     return pa.StructArray.from_arrays([fields[field.name] for field in PICTURE], fields=list(PICTURE))
 
 

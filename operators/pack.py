@@ -7,6 +7,7 @@ closes nothing it did not see whole, and the runner runs the unit again.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -18,6 +19,7 @@ from operators.fitting import Document, Fitter, PackConfig
 from operators.vocabulary import Vocabulary
 from pipeline import ledger
 from pipeline.copies import num_copies
+from pipeline.derived import original_of, view_of
 from pipeline.errors import InputError, StorageError
 from pipeline.operator import Row
 from pipeline.schema import MEASURED, RELEVANCES
@@ -33,10 +35,17 @@ class _Gathering:
     tables: list[pa.Table] = field(default_factory=list)
     ends: dict[int, Row] = field(default_factory=dict)
     seen: dict[int, set[int]] = field(default_factory=dict)
+    """Ordinals of samples that were read."""
+    derived: dict[int, set[int]] = field(default_factory=dict)
+    """Ordinals of those made of them."""
+    num_derived: Counter[int] = field(default_factory=Counter)
+    """How many there must be, as the samples that have come say."""
 
     def is_whole(self, num_shards: int) -> bool:
         return len(self.ends) == num_shards and all(
-            len(seen) == end["rows"] and max(seen, default=-1) < end["rows"]
+            len(seen) == end["rows"]
+            and max(seen, default=-1) < end["rows"]
+            and len(self.derived.get(shard, ())) == self.num_derived[shard]
             for shard, end in self.ends.items()
             for seen in [self.seen.get(shard, set())]
         )
@@ -46,7 +55,7 @@ class Pack:
     """Emits the tasks of a unit (files to write, and a summary) once the unit is whole."""
 
     name = "pack"
-    version = 5
+    version = 6
 
     def __init__(
         self,
@@ -89,16 +98,19 @@ class Pack:
     def _admit(self, gathering: _Gathering, table: pa.Table) -> None:
         """Takes the rows not seen yet: a retried task may bring some again."""
         fresh: list[bool] = []
-        for row in table.select(["shard_number", "ordinal", "shard_end"]).to_pylist():
+        for row in table.select(["shard_number", "ordinal", "num_derived", "shard_end"]).to_pylist():
             shard, ordinal, end = row["shard_number"], row["ordinal"], row["shard_end"]
             if end is not None:
                 if gathering.ends.setdefault(shard, end) != end:
                     raise StorageError(f"shard {shard} of a unit changed while it was read; run the job again")
                 fresh.append(False)
                 continue
-            seen = gathering.seen.setdefault(shard, set())
+            held = gathering.derived if view_of(ordinal) else gathering.seen
+            seen = held.setdefault(shard, set())
             fresh.append(ordinal not in seen)
-            seen.add(ordinal)
+            if fresh[-1]:
+                seen.add(ordinal)
+                gathering.num_derived[shard] += row["num_derived"]
         gathering.tables.append(table.filter(pa.array(fresh, pa.bool_())))
 
     def _close(self, unit: int, gathering: _Gathering) -> Iterator[pa.Table]:
@@ -113,19 +125,22 @@ class Pack:
         copies: dict[int, int] = {}
         num_segments: list[int] = []
         levels = (ledger.SAMPLE, ledger.SEGMENT)
-        counts = {level: dict.fromkeys(("read", "withheld", "repeated", "carried"), 0) for level in levels}
+        counts = {level: dict.fromkeys(("read", "derived", "withheld", "repeated", "carried"), 0) for level in levels}
         for number, row in enumerate(with_loads(table)):
             outcome = self._judge(number, row)
             more = 0
+            rejects += ledger.dropped_rows(row)
             if isinstance(outcome, Document):
                 documents.append(outcome)
-                copies[number] = num_copies(row["shard"], row["ordinal"], self._weights.get(unit, 1.0))
+                ordinal = original_of(row["ordinal"])
+                copies[number] = num_copies(row["shard"], ordinal, self._weights.get(unit, 1.0))
                 more = copies[number] - 1
             elif outcome is not None:
                 rejects += ledger.reject_rows(row, outcome)
             num_segments.append(len(row["segments"]))
-            for level, amount in zip(levels, (1, num_segments[-1]), strict=True):
-                counts[level]["read"] += amount
+            came = "derived" if view_of(row["ordinal"]) else "read"
+            for level, amount, num_dropped in zip(levels, (1, num_segments[-1]), (0, len(row["dropped"])), strict=True):
+                counts[level][came] += amount + num_dropped
                 counts[level]["withheld"] += amount if row["withheld"] else 0
                 counts[level]["repeated"] += amount * more
         assigned = assign(documents, copies, self._fitter.limits, identity, carries=self._carries)

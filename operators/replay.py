@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
@@ -9,16 +10,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from operators.measured import measured_from_index
-from pipeline import storage
+from pipeline import ledger, storage
+from pipeline.derived import original_of, view_of
 from pipeline.errors import Reason
 from pipeline.operator import Row
-from pipeline.schema import MEASURED, SHARD_END, table_from_rows
+from pipeline.schema import DROPPED, MEASURED, SHARD_END, table_from_rows
 from pipeline.types import Older, Unit
 
 FOUND_LATER = "write"
 """The operator whose rejected samples are in the index too: it finds their damage again."""
 BLANK: Row = {name: [] for name in MEASURED.names} | {
     "key": "",
+    "num_derived": 0,
     "withheld": False,
     "rejection": None,
     "shard_end": None,
@@ -33,33 +36,55 @@ def replay(unit: Unit, shard_number: int) -> Iterator[pa.Table]:
     if shard_number or unit.older is None:
         return
     numbers = {shard.name: number for number, shard in enumerate(unit.shards)}
+    with storage.open_input(unit.older.rejects) as (stream, _):
+        rejects = pq.read_table(stream)
     with storage.open_input(unit.older.index) as (stream, _), pq.ParquetFile(stream) as index:
+        num_derived = _num_derived(rejects["id"], index.read(["id"])["id"])
         for group in range(index.num_row_groups):
-            yield measured_from_index(index.read_row_group(group), unit.number, numbers)
-    yield table_from_rows([*_rejected(unit, unit.older, numbers), *_ends(unit, unit.older)], MEASURED)
+            yield measured_from_index(index.read_row_group(group), unit.number, numbers, num_derived)
+    rejected = _rejected(rejects.to_pylist(), unit.number, numbers, num_derived)
+    yield table_from_rows([*rejected, *_ends(unit, unit.older)], MEASURED)
 
 
-def _rejected(unit: Unit, older: Older, numbers: Mapping[str, int]) -> Iterator[Row]:
-    with storage.open_input(older.rejects) as (stream, _):
-        rejects = pq.read_table(stream).to_pylist()
+def _num_derived(*ids: pa.ChunkedArray) -> Counter[tuple[str, int]]:
+    """How many samples were made of each, by shard and ordinal."""
+    found = {(row["shard"], row["ordinal"]) for column in ids for row in column.to_pylist()}
+    return Counter((shard, original_of(ordinal)) for shard, ordinal in found if view_of(ordinal))
+
+
+def _rejected(
+    rejects: Sequence[Row], unit: int, numbers: Mapping[str, int], num_derived: Counter[tuple[str, int]]
+) -> Iterator[Row]:
+    """Samples that are in no index; of one that is, the rejects may have single segments."""
     for shard, rows in groupby(rejects, key=lambda row: row["shard"]):
-        for _, sample in groupby(rows, key=lambda row: row["id"]["ordinal"]):
+        for ordinal, sample in groupby(rows, key=lambda row: row["id"]["ordinal"]):
             found = list(sample)
-            if found[0]["operator"] != FOUND_LATER:
-                yield BLANK | {"unit": unit.number, "shard_number": numbers[shard]} | rejected_row(found)
+            if found[0]["level"] == ledger.SAMPLE and found[0]["operator"] != FOUND_LATER:
+                place = {"unit": unit, "shard_number": numbers[shard], "num_derived": num_derived[shard, ordinal]}
+                yield BLANK | place | rejected_row(found)
 
 
 def rejected_row(found: Sequence[Row]) -> Row:
-    """The sample that `ledger.reject_rows` made these rows of: its id, its segments' places, and its rejection."""
-    sample, *segments = found
+    """The sample that the ledger made these rows of: its id, its segments' places, those dropped, its rejection."""
+    sample, *rest = found
+    dropped = [row for row in rest if _is_dropped(row, sample)]
+    segments = [row for row in rest if not _is_dropped(row, sample)]
     guilty = (i for i, row in enumerate(segments) if row["reason"] != Reason.SAMPLE_REJECTED)
     place = ("member", "offset", "size")
-    rejection = {name: sample[name] for name in ("operator", "reason", "detail", *place)}
+    rejection = {name: sample[name] for name in ("operator", "reason", "detail", "rules", *place)}
     return {
         **sample["id"],
-        "segments": [{name: segment[name] for name in place} for segment in segments],
+        "segments": [{name: row[name] for name in place} | {"number": row["segment"]} for row in segments],
+        "dropped": [{field.name: row[field.name] for field in DROPPED} for row in dropped],
         "rejection": rejection | {"segment": next(guilty, None)},
     }
+
+
+def _is_dropped(segment: Row, sample: Row) -> bool:
+    """Whether a filter took a segment out before its sample was rejected, for another reason."""
+    is_sound = segment["reason"] == Reason.SAMPLE_REJECTED
+    has_reason_of_its_own = (segment["reason"], segment["detail"]) != (sample["reason"], sample["detail"])
+    return segment["operator"] == ledger.FILTER and not is_sound and has_reason_of_its_own
 
 
 def _ends(unit: Unit, older: Older) -> Iterator[Row]:

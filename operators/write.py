@@ -27,13 +27,15 @@ from pipeline.tasks import DATA, SUMMARY, TASK, from_stream, note_of, to_stream
 ROW_GROUP_PACKS = 8
 """Packs per row group: a loader's unit of reading. Fixed, because it changes bytes."""
 INDEX_ROW_GROUP = 512
+PLACE = ("number", "kind", "member", "offset", "size", "encoding", "role")
+"""What the index repeats of a segment."""
 
 
 class Write:
     """Turns tasks into reports: the file written, its counts, and the rows of REJECTS found while writing it."""
 
     name = "write"
-    version = 4
+    version = 5
 
     def __init__(self, config: WriteConfig, draw: Callable[[pa.Table], list[Result]]) -> None:
         """draw: maps a table of pictures by operators.drawing.Draw: in a Guard, or here."""
@@ -78,12 +80,12 @@ class Write:
         labels = text_labels(row, self._config.vocabulary)
         segments: list[Row] = []
         for i, (segment, number) in enumerate(zip(row["segments"], image_numbers(row), strict=True)):
-            entry = {name: segment[name] for name in ("kind", "member", "offset", "size", "role")}
+            entry = {name: segment[name] for name in PLACE}
             if number is None:
                 entry |= {"ids": row["tokens"][i], "labels": labels[i]}
             else:
                 entry |= {
-                    "format": row["pictures"][number]["format"],
+                    **{name: row["pictures"][number][name] for name in ("format", "digest")},
                     "plan": row["plans"][number],
                     "runs": row["runs"][number],
                     "relevance": row["relevances"][number] if row["relevances"] else None,
@@ -95,6 +97,7 @@ class Write:
             "lengths": {"tokens": tokens, "images": images, "patches": patches, "tiles": tiles},
             "num_parts": parts,
             "segments": segments,
+            "dropped": row["dropped"],
         }
 
     def _write_data(self, row: Row) -> tuple[Row, list[Row]]:

@@ -11,16 +11,19 @@ from collections.abc import Iterable
 from typing import Any
 
 from pipeline.copies import num_copies
+from pipeline.derived import original_of
 from pipeline.errors import Reason
 from pipeline.operator import Row
 from pipeline.types import Rejection
 
 SAMPLE, SEGMENT = "sample", "segment"
+FILTER = "filter"
+"""The operator that drops segments of samples that go on without them."""
 COUNTS = ("read", "derived", "repeated", "packed", "rejected", "withheld", "carried")
 
 
 def reject_rows(row: Row, rejection: Rejection | Row) -> list[Row]:
-    """The rows of REJECTS that one rejected sample makes: itself, and each of its segments.
+    """The rows of REJECTS that one rejected sample makes: itself, and each segment that it has left.
 
     The guilty segment repeats the sample's reason; the others are named as sound segments of a rejected sample.
     """
@@ -31,20 +34,24 @@ def reject_rows(row: Row, rejection: Rejection | Row) -> list[Row]:
     first = row["segments"][0] if row["segments"] else None
     if not place["member"] and first:
         place = {name: first[name] for name in ("member", "offset", "size")}
-    rows = [common | place | {"level": SAMPLE, "segment": None, "reason": why["reason"], "detail": why["detail"]}]
+    cause = {name: why[name] for name in ("reason", "detail", "rules")}
+    rows = [common | place | {"level": SAMPLE, "segment": None} | cause]
     for i, segment in enumerate(row["segments"]):
-        guilty = i == why["segment"]
+        is_guilty = i == why["segment"]
         rows.append(
             common
             | {name: segment[name] for name in ("member", "offset", "size")}
-            | {
-                "level": SEGMENT,
-                "segment": i,
-                "reason": why["reason"] if guilty else str(Reason.SAMPLE_REJECTED),
-                "detail": why["detail"] if guilty else "",
-            }
+            | {"level": SEGMENT, "segment": segment["number"]}
+            | (cause if is_guilty else {"reason": str(Reason.SAMPLE_REJECTED), "detail": "", "rules": []})
         )
     return rows
+
+
+def dropped_rows(row: Row) -> list[Row]:
+    """The rows of REJECTS of the segments that filters took out of a sample, which may go on without them."""
+    identity = {"shard": row["shard"], "key": row["key"], "ordinal": row["ordinal"]}
+    common = {"level": SEGMENT, "id": identity, "shard": row["shard"], "operator": FILTER}
+    return [common | dropped for dropped in row["dropped"]]
 
 
 def sort_rejects(rows: Iterable[Row], shard_order: dict[str, int]) -> list[Row]:
@@ -59,7 +66,7 @@ def without_copies(counts: dict[str, dict[str, int]], late: Iterable[Row], weigh
     """Counts of a unit that repeat nothing of the rejects found while it was written, each given once."""
     kept = {level: dict(found) for level, found in counts.items()}
     for row in late:
-        kept[row["level"]]["repeated"] -= num_copies(row["shard"], row["id"]["ordinal"], weight) - 1
+        kept[row["level"]]["repeated"] -= num_copies(row["shard"], original_of(row["id"]["ordinal"]), weight) - 1
     return kept
 
 

@@ -23,7 +23,7 @@ from pipeline.tar import Damage, Member, scan_tar
 from pipeline.tar_stream import HashingReader
 from pipeline.types import MAX_NAME_BYTES, ReadLimits, Rejection, Sample, SegmentKind
 
-READ_VERSION = 2
+READ_VERSION = 3
 """Raised whenever the same shard gives other rows: it is part of the recipe."""
 MAX_WAITING = 1024
 """Damages that may wait for the sample in hand to end. More end it, so that hostile shards stay within memory."""
@@ -260,20 +260,24 @@ def _to_row(sample: Sample, *, is_withheld: bool) -> tuple[dict[str, Any], int]:
     payloads = [image.data for image in images]
     segments = [
         {
+            "number": number,
             "kind": int(segment.kind),
             "text": text,
             "member": _to_utf8(segment.member),
             "offset": segment.offset,
             "size": segment.size,
+            "encoding": segment.encoding,
             "role": segment.role,
             "turn": segment.turn,
         }
-        for segment, text in zip(sample.segments, texts, strict=True)
+        for number, (segment, text) in enumerate(zip(sample.segments, texts, strict=True))
     ]
     rejection = None if is_withheld or sample.rejection is None else sample.rejection.to_row()
     columns = {
         "key": sample.key,
         "segments": segments,
+        "dropped": [],
+        "num_derived": 0,
         "withheld": is_withheld,
         "rejection": rejection,
         "payloads": payloads,

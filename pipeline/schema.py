@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Raised when a column of the output changes its name, type or meaning."""
 
 
@@ -24,20 +24,35 @@ REJECTION = _struct(
     offset=pa.int64(),
     size=pa.int64(),
     segment=pa.int32(),
+    rules=pa.list_(pa.string()),
 )
+DROPPED = _struct(
+    segment=pa.int32(),
+    member=pa.string(),
+    offset=pa.int64(),
+    size=pa.int64(),
+    reason=pa.string(),
+    detail=pa.string(),
+    rules=pa.list_(pa.string()),
+)
+"""A segment that a filter took out of its document: its number there, its place, and every rule that it breaks."""
 SEGMENT = _struct(
+    number=pa.int32(),
     kind=pa.int8(),
     text=pa.large_string(),
     member=pa.string(),
     offset=pa.int64(),
     size=pa.int64(),
+    encoding=pa.string(),
     role=pa.string(),
     turn=pa.int32(),
 )
+"""number: of the segment in its document as it was read, whatever was dropped since and wherever pictures stand."""
 SHARD_END = _struct(rows=pa.int64(), sha256=pa.string(), bytes=pa.int64(), ignored=pa.int64())
 """What a shard's last row carries: its number of samples, its content hash, and members that no format asked for."""
 
-PICTURE = _struct(width=pa.int32(), height=pa.int32(), format=pa.string())
+PICTURE = _struct(width=pa.int32(), height=pa.int32(), format=pa.string(), digest=pa.binary(16))
+"""digest: of the encoded bytes."""
 SMALL = _struct(
     grey=pa.large_binary(),
     width=pa.int32(),
@@ -120,13 +135,16 @@ ROW = pa.schema(
         ("ordinal", pa.int64()),
         ("key", pa.string()),
         ("segments", pa.list_(SEGMENT)),
+        ("dropped", pa.list_(DROPPED)),
+        ("num_derived", pa.int32()),
         ("withheld", pa.bool_()),
         ("rejection", REJECTION),
         ("shard_end", SHARD_END),
     ]
 )
-"""What every row carries through the whole chain. `ordinal` is the sample's place in its shard, from 0; the row
-with `shard_end` stands after the last sample and is none itself."""
+"""What every row carries through the whole chain. `ordinal` is the sample's place in its shard, from 0, or that of a
+derived sample (pipeline.derived); `num_derived` says how many of these have been made of a sample. The row with
+`shard_end` stands after the last sample and is none itself."""
 
 PAYLOADS = pa.field("payloads", pa.list_(pa.large_binary()))
 PICTURES = pa.field("pictures", pa.list_(PICTURE))
@@ -204,19 +222,22 @@ def pack_schema(*, fractional: bool = False, weighted: bool = False, aligned: bo
 
 LENGTHS = _struct(tokens=pa.int32(), images=pa.int32(), patches=pa.int32(), tiles=pa.int32())
 INDEX_SEGMENT = _struct(
+    number=pa.int32(),
     kind=pa.int8(),
     member=pa.string(),
     offset=pa.int64(),
     size=pa.int64(),
+    encoding=pa.string(),
     role=pa.string(),
     ids=pa.list_(pa.int32()),
     labels=pa.list_(pa.int32()),
     format=pa.string(),
+    digest=pa.binary(16),
     plan=PLAN,
     runs=pa.list_(RUN),
     relevance=RELEVANCE,
 )
-"""Text segments have ids and labels; image segments have their format, plan, runs and relevance."""
+"""Text segments have ids and labels; image segments have their format, digest, plan, runs and relevance."""
 INDEX = pa.schema(
     [
         ("id", SAMPLE_ID),
@@ -224,6 +245,7 @@ INDEX = pa.schema(
         ("num_parts", pa.int32()),
         ("carried", pa.bool_()),
         ("segments", pa.list_(INDEX_SEGMENT)),
+        ("dropped", pa.list_(DROPPED)),
     ]
 )
 """One row per measured sample, in the order of shards and ordinals; `carried`: packed by the closing unit."""
@@ -240,9 +262,12 @@ REJECTS = pa.schema(
         ("operator", pa.string()),
         ("reason", pa.string()),
         ("detail", pa.string()),
+        ("rules", pa.list_(pa.string())),
     ]
 )
-"""One row per rejected sample (level `sample`, segment null) and one per segment of it (level `segment`)."""
+"""One row per rejected sample (level `sample`, segment null) and one per segment of it (level `segment`); and one per
+segment that a filter dropped from a sample that goes on without it. rules: every rule of the filters that it breaks,
+by their reasons; `reason` is the first of them."""
 
 
 def table_from_rows(rows: list[dict[str, object]], schema: pa.Schema) -> pa.Table:

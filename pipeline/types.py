@@ -48,6 +48,8 @@ class Rejection:
     size: int = 0
     segment: int | None = None
     """Index of the guilty segment in its document, if one is."""
+    rules: tuple[str, ...] = ()
+    """Reasons of all rules of the filters that it breaks."""
 
     def to_row(self) -> dict[str, Any]:
         """As asdict, without its deep copies: a shard of junk has many of these."""
@@ -77,6 +79,8 @@ class Segment:
     """Who speaks in a conversation (system, user, assistant); None in a document."""
     turn: int = 0
     """Number of the turn that a conversation's segment belongs to."""
+    encoding: str | None = None
+    """How the bytes at that place hold the picture: None: as they are; base64; cell: of a Parquet shard."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 from jobs.verify.check import Check
 from jobs.verify.copies import Copies
+from jobs.verify.derived import original_of
 from jobs.verify.documents import Document, read_document
 from jobs.verify.findings import Report
 from jobs.verify.packs import aligned
@@ -44,7 +45,7 @@ def check_index(unit: Contents, check: Check, report: Report) -> None:
         if identity in unit.carried:
             report.checked["segments"] += len(row["segments"])
             continue
-        num_copies = Copies(identity[0], weight).of(identity[1])
+        num_copies = Copies(identity[0], weight).of(original_of(identity[1]))
         for dimension in DIMENSIONS:
             totals[dimension] += num_copies * row["lengths"][dimension]
         num_split += row["num_parts"] > 1

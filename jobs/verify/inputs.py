@@ -8,11 +8,12 @@ from typing import Any
 
 from jobs.verify.check import Check
 from jobs.verify.copies import Copies
+from jobs.verify.derived import original_of
 from jobs.verify.findings import Report
 from jobs.verify.pixels import describe_picture
 from jobs.verify.records import Input, Placement
 from jobs.verify.samples import Found, as_utf8, read_samples
-from jobs.verify.units import LATE, Contents, Id, name_of
+from jobs.verify.units import LATE, Contents, Id, Place, name_of
 from jobs.verify.walk import CHUNK_BYTES, Source
 from pipeline import storage
 from pipeline.types import Segment, SegmentKind
@@ -27,7 +28,7 @@ def check_inputs(unit: Contents, check: Check, report: Report) -> None:
     recorded = unit.rows.keys() | unit.rejected.keys() | unit.packed.keys()
     sizes = {entry.shard: entry.samples for entry in unit.manifest.inputs}
     for shard, ordinal in sorted(recorded):
-        if ordinal >= sizes.get(shard, 0):
+        if original_of(ordinal) >= sizes.get(shard, 0):
             report.add(
                 unit.manifest.where, f"records sample {ordinal} of {shard}; below {sizes.get(shard, 0)} expected"
             )
@@ -56,12 +57,17 @@ def _check_shard(unit: Contents, entry: Input, check: Check, counts: dict[str, C
             expected = 0 if take is not None and ordinal >= take else copies.of(ordinal)
             state = _state(unit, identity, sample, report, expected)
             more = expected - 1 if state == "packed" else 0
-            for level, amount in zip(LEVELS, (1, len(sample.segments)), strict=True):
-                counts[level].update({"read": amount, "repeated": amount * more})
-                counts[level][state] += amount * (1 + more)
+            num_dropped = len(unit.dropped.get(identity, ()))
+            for level, amount, lost in zip(LEVELS, (1, len(sample.segments)), (0, num_dropped), strict=True):
+                counts[level].update({"read": amount, "rejected": lost, "repeated": (amount - lost) * more})
+                counts[level][state] += (amount - lost) * (1 + more)
             row = unit.row(identity)
             if row is not None and not sample.fault:
-                for fault in _content_faults(row, sample, check):
+                kept = [segment for i, segment in enumerate(sample.segments) if i not in _dropped(row)]
+                for fault in [
+                    *_dropped_faults(unit, identity, row, sample),
+                    *_content_faults(row, sample, kept, check),
+                ]:
                     report.add(name_of(identity, sample.key), fault)
             ordinal += 1
             num_ignored += sample.ignored
@@ -98,7 +104,7 @@ def _state(unit: Contents, identity: Id, sample: Found, report: Report, num_copi
         if entry is not None and entry.key != sample.key:
             report.add(name, f"is recorded under the key {entry.key}")
     if rejected is not None:
-        segments = [(as_utf8(segment.member), segment.offset, segment.size) for segment in sample.segments]
+        segments = dict(enumerate(map(_place_of, sample.segments)))
         report.expect(name, "the list of its rejected segments", rejected.segments, segments)
         if rejected.place not in sample.places:
             report.add(name, f"is rejected for {rejected.place}; one of its members, as (name, offset, size), expected")
@@ -116,12 +122,34 @@ def _state(unit: Contents, identity: Id, sample: Found, report: Report, num_copi
     return places[0] if places else "lost"
 
 
-def _content_faults(row: Row, sample: Found, check: Check) -> Iterator[str]:
+def _place_of(segment: Segment) -> Place:
+    return as_utf8(segment.member), segment.offset, segment.size
+
+
+def _dropped(row: Row) -> dict[int, Place]:
+    """The places of segments that a row of the index says were dropped, by their numbers."""
+    return {one["segment"]: (one["member"], one["offset"], one["size"]) for one in row["dropped"]}
+
+
+def _dropped_faults(unit: Contents, identity: Id, row: Row, sample: Found) -> Iterator[str]:
+    """Segments that filters took out: the same in the index and among the rejects, and of the document."""
+    dropped = _dropped(row)
+    rejected = unit.rejected.get(identity)
+    recorded = unit.dropped.get(identity, {}) if rejected is None else rejected.segments
+    if not dropped.items() <= recorded.items() or (rejected is None and len(recorded) != len(dropped)):
+        yield f"drops the segments {sorted(dropped)} in the index and {sorted(recorded)} among the rejects"
+    if sorted([*dropped, *(segment["number"] for segment in row["segments"])]) != list(range(len(sample.segments))):
+        yield "has segments in the index whose numbers are not those of its document, each once"
+    if not dropped.items() <= dict(enumerate(map(_place_of, sample.segments))).items():
+        yield f"drops segments {sorted(dropped)} that have other places in its shard"
+
+
+def _content_faults(row: Row, sample: Found, kept: Sequence[Segment], check: Check) -> Iterator[str]:
     """What the index says otherwise than the shard: order and place of segments, ids of text, size of pictures."""
     if row["id"]["key"] != sample.key:
         yield f"has the key {row['id']['key']} in the index"
     places = [(s["kind"], s["member"], s["offset"], s["size"], s["role"]) for s in row["segments"]]
-    segments = _placed(sample.segments, check.recipe.job.placement)
+    segments = _placed(kept, check.recipe.job.placement)
     expected = [(int(s.kind), s.member, s.offset, s.size, s.role) for s in segments]
     if places != expected:
         wrong = next(

@@ -13,13 +13,14 @@ import pyarrow.compute as pc
 from pipeline.types import SegmentKind
 
 OF_TEXT = ("ids", "labels")
-OF_IMAGES = ("format", "plan", "runs")
+OF_IMAGES = ("format", "digest", "plan", "runs")
 OPTIONAL = {
     "segment",
     "segments.relevance",
     "segments.relevance.participatory",
     "segments.relevance.legibility",
     "segments.role",
+    "segments.encoding",
     *(f"segments.{name}" for name in (*OF_TEXT, *OF_IMAGES)),
     "segments.plan.canvas",
     *(f"{views}.{name}" for views in ("views", "segments.plan.views") for name in ("budget", "relevance")),

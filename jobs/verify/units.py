@@ -16,8 +16,11 @@ from pipeline import storage
 from pipeline.errors import Reason
 
 Row = dict[str, Any]
+FILTER = "filter"
+"""The operator that drops segments of samples that go on without them."""
 Id = tuple[str, int]
 """Shard and ordinal."""
+Place = tuple[str, int, int]
 LATE = "write"
 """The operator that alone may reject a sample that was measured: damage that only full decoding shows."""
 
@@ -28,10 +31,10 @@ class Rejected:
 
     key: str
     operator: str
-    place: tuple[str, int, int]
+    place: Place
     """Member, offset and size that its row names."""
-    segments: list[tuple[str, int, int]] = field(default_factory=list)
-    """The same of each of its segments, in order."""
+    segments: dict[int, Place] = field(default_factory=dict)
+    """The same of each of its segments, by their numbers in the document."""
 
 
 @dataclass(slots=True)
@@ -68,6 +71,8 @@ class Contents:
     index: pa.Table
     rows: dict[Id, int]
     rejected: dict[Id, Rejected]
+    dropped: dict[Id, dict[int, Place]]
+    """Of samples that a filter took segments out of: their places, by their numbers in the document."""
     packed: dict[Id, Packed]
     carried: frozenset[Id]
     """Samples that the unit hands on to the closing unit."""
@@ -97,7 +102,7 @@ def read_unit(output: str, manifest: Manifest, report: Report, carried: pa.Table
     ids = [_id(row) for row in index["id"].to_pylist()]
     if carried is None and (len(set(ids)) < len(ids) or ids != sorted(ids)):
         report.add(index_file.path, "rows are not in the order of shard and ordinal, each once")
-    rejected = _read_rejects(output, rejects_file.path, manifest, report)
+    rejected, dropped = _read_rejects(output, rejects_file.path, manifest, report)
     packed: dict[Id, Packed] = {}
     for where, samples in _pack_samples(output, manifest):
         for sample in samples:
@@ -114,7 +119,7 @@ def read_unit(output: str, manifest: Manifest, report: Report, carried: pa.Table
     # A closing unit carries nothing on; what the flags of its rows say is of the units that they come from.
     flags = index["carried"].to_pylist() if carried is None else [False] * len(ids)
     onward = frozenset(identity for identity, flag in zip(ids, flags, strict=True) if flag)
-    return Contents(manifest, index, rows, rejected, packed, onward)
+    return Contents(manifest, index, rows, rejected, dropped, packed, onward)
 
 
 def _read_table(output: str, path: str) -> pa.Table:
@@ -146,8 +151,12 @@ def _of(copy: int) -> str:
     return f" of copy {copy}" if copy else ""
 
 
-def _read_rejects(output: str, path: str, manifest: Manifest, report: Report) -> dict[Id, Rejected]:
+def _read_rejects(
+    output: str, path: str, manifest: Manifest, report: Report
+) -> tuple[dict[Id, Rejected], dict[Id, dict[int, Place]]]:
+    """Rejected samples, and the segments that were dropped of others."""
     rejected: dict[Id, Rejected] = {}
+    dropped: dict[Id, dict[int, Place]] = {}
     reasons: Counter[str] = Counter()
     for row in _read_table(output, path).to_pylist():
         identity, key = _id(row["id"]), row["id"]["key"]
@@ -162,12 +171,16 @@ def _read_rejects(output: str, path: str, manifest: Manifest, report: Report) ->
                 report.add(path, f"{name} is rejected twice")
             rejected[identity] = Rejected(key, row["operator"], place)
         elif row["level"] == "segment" and identity in rejected:
-            report.expect(path, f"segment of {name}", row["segment"], len(rejected[identity].segments))
-            rejected[identity].segments.append(place)
+            segments = rejected[identity].segments
+            if row["segment"] <= max(segments, default=-1):
+                report.add(path, f"segment {row['segment']} of {name} is out of order; each once, from 0 on expected")
+            segments[row["segment"]] = place
+        elif row["level"] == "segment" and row["operator"] == FILTER:
+            dropped.setdefault(identity, {})[row["segment"]] = place
         else:
             report.add(path, f"{name} has a row of level {row['level']} before its own of level sample")
     report.expect(manifest.where, "reasons", manifest.reasons, dict(reasons))
-    return rejected
+    return rejected, dropped
 
 
 def _id(row: Row) -> Id:

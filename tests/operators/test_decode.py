@@ -1,5 +1,6 @@
 """Every image is checked, its upright size kept, and its small pictures made; the encoded bytes stop here."""
 
+import hashlib
 import io
 from functools import partial
 
@@ -59,6 +60,8 @@ def rows_of(*documents, **changes):
                 "ordinal": ordinal,
                 "key": str(ordinal),
                 "segments": segments,
+                "dropped": [],
+                "num_derived": 0,
                 "withheld": False,
                 "rejection": None,
                 "shard_end": None,
@@ -86,11 +89,23 @@ def small_of(data, grey_pixels=COARSE_PIXELS):
     return picture, grey, colour
 
 
+def without_digest(picture):
+    return {name: value for name, value in picture.items() if name != "digest"}
+
+
+def test_a_digest_is_of_the_encoded_bytes():
+    one, other = saved(noise(), "PNG"), saved(noise(), "JPEG")
+    (first,), (second, third) = (row["pictures"] for row in decode(rows_of([one], [other, one])))
+    assert first == third
+    assert first["digest"] != second["digest"]
+    assert first["digest"] == hashlib.blake2b(one, digest_size=16).digest()
+
+
 @pytest.mark.parametrize(("grey_pixels", "check_pixels"), MODES)
 def test_sound_images_keep_size_and_format_and_lose_their_bytes(grey_pixels, check_pixels):
     table = rows_of(["a", saved(noise(), "PNG"), "b", saved(noise(64, 32), "WEBP")], ["only text"])
     with_images, without = decode(table, grey_pixels, check_pixels)
-    assert with_images["pictures"] == [
+    assert [without_digest(picture) for picture in with_images["pictures"]] == [
         {"width": 120, "height": 90, "format": "png"},
         {"width": 64, "height": 32, "format": "webp"},
     ]
@@ -101,7 +116,9 @@ def test_sound_images_keep_size_and_format_and_lose_their_bytes(grey_pixels, che
 
 def test_two_pictures_in_one_jpeg_count_as_jpeg():
     data = saved(noise(), "MPO", save_all=True, append_images=[noise(10, 10)])
-    assert decode(rows_of([data]))[0]["pictures"] == [{"width": 120, "height": 90, "format": "jpeg"}]
+    assert [*map(without_digest, decode(rows_of([data]))[0]["pictures"])] == [
+        {"width": 120, "height": 90, "format": "jpeg"}
+    ]
 
 
 SHRUNK = {
@@ -206,7 +223,7 @@ def test_truncated_jpeg_passes_where_only_write_will_decode():
     data = saved(noise())
     (row,) = decode(rows_of([data[: len(data) // 2]]), grey_pixels=None, check_pixels=False)
     assert row["rejection"] is None
-    assert row["pictures"] == [{"width": 120, "height": 90, "format": "jpeg"}]
+    assert [*map(without_digest, row["pictures"])] == [{"width": 120, "height": 90, "format": "jpeg"}]
 
 
 @pytest.mark.parametrize(("grey_pixels", "check_pixels"), MODES)
@@ -238,7 +255,16 @@ def test_image_over_the_limit_is_rejected_by_its_header():
 
 
 def test_withheld_rejected_and_end_rows_pass_untouched():
-    earlier = {"operator": "read", "reason": "x", "detail": "", "member": "", "offset": 0, "size": 0, "segment": None}
+    earlier = {
+        "operator": "read",
+        "reason": "x",
+        "detail": "",
+        "member": "",
+        "offset": 0,
+        "size": 0,
+        "segment": None,
+        "rules": [],
+    }
     end = {"rows": 1, "sha256": "0", "bytes": 1, "ignored": 0}
     for changes in ({"withheld": True}, {"rejection": earlier}, {"shard_end": end}):
         (row,) = decode(rows_of([b"no picture"], **changes))

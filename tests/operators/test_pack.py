@@ -35,6 +35,7 @@ REJECTION = {
     "offset": 1024,
     "size": 100,
     "segment": 1,
+    "rules": [],
 }
 
 
@@ -54,20 +55,24 @@ def row_of(shard, ordinal, parts, unit=4, **changes):
         "key": f"{shard}-{ordinal}",
         "segments": [
             {
+                "number": i,
                 "kind": int(isinstance(part, tuple)),
                 "text": None,
                 "member": f"m{i}",
                 "offset": 512 * (i + 1),
                 "size": 100,
+                "encoding": None,
                 "role": None,
                 "turn": 0,
             }
             for i, part in enumerate(parts)
         ],
+        "dropped": [],
+        "num_derived": 0,
         "withheld": False,
         "rejection": None,
         "shard_end": None,
-        "pictures": [{"width": 9, "height": 9, "format": "png"} for _ in images],
+        "pictures": [{"width": 9, "height": 9, "format": "png", "digest": bytes(16)} for _ in images],
         "plans": [plan for plan, _ in images],
         "tokens": [[] if isinstance(part, tuple) else list(range(part)) for part in parts],
         "trained": [[] for _ in parts],

@@ -19,8 +19,9 @@ REJECTION = {
     "member": "a.1.png",
     "offset": 9,
     "size": 4,
+    "rules": [],
 }
-SEGMENTS = [{"member": f"a.{i}.png", "offset": 8 + i, "size": 4} for i in range(3)]
+SEGMENTS = [{"number": i, "member": f"a.{i}.png", "offset": 8 + i, "size": 4} for i in range(3)]
 
 
 @pytest.mark.parametrize(
@@ -33,7 +34,7 @@ SEGMENTS = [{"member": f"a.{i}.png", "offset": 8 + i, "size": 4} for i in range(
     ],
 )
 def test_a_sample_made_of_reject_rows_makes_them_again(segments, rejection):
-    row = {"shard": "a.tar", "key": "a", "ordinal": 3, "segments": segments, "rejection": rejection}
+    row = {"shard": "a.tar", "key": "a", "ordinal": 3, "segments": segments, "dropped": [], "rejection": rejection}
     rejects = pa.Table.from_pylist(ledger.reject_rows(row, rejection), REJECTS).to_pylist()
     again = rejected_row(rejects)
     assert ledger.reject_rows(again, again["rejection"]) == ledger.reject_rows(row, rejection)

@@ -50,7 +50,14 @@ def rows_of(*documents, profile=QWEN, budget=BUDGET, queries=None):
         pictures = [picture(*image) if isinstance(image, tuple) else image for image in images]
         segments = [{"kind": 1, "text": None, "member": "m", "offset": 512, "size": 9} for _ in images]
         row = {"unit": 0, "shard": "0.tar", "shard_number": 0, "ordinal": ordinal, "key": str(ordinal)}
-        row |= {"segments": segments, "withheld": False, "rejection": None, "shard_end": None}
+        row |= {
+            "segments": segments,
+            "dropped": [],
+            "num_derived": 0,
+            "withheld": False,
+            "rejection": None,
+            "shard_end": None,
+        }
         row["pictures"] = [{"width": image.width, "height": image.height, "format": "png"} for image in pictures]
         rows.append(row | {"smalls": [shrink(image, image.size, fine) for image in pictures]})
     sliced = Slice(profile, MAX_REGIONS if budget else None)(pa.Table.from_pylist(rows, DECODED)).to_pylist()
@@ -335,7 +342,7 @@ def test_rejected_and_withheld_rows_take_no_score_from_their_neighbours():
     table = rows_of([("flat", 640, 480)], [("noise", 640, 480)], [("half", 640, 480)])
     alone = [score(table.slice(i, 1))[0] for i in range(3)]
     rows = table.to_pylist()
-    names = {"member": "", "offset": 0, "size": 0, "segment": 0}
+    names = {"member": "", "offset": 0, "size": 0, "segment": 0, "rules": []}
     rows[0]["rejection"] = {"operator": "x", "reason": "x", "detail": ""} | names
     rows[1]["withheld"] = True
     first, second, third = score(pa.Table.from_pylist(rows, TOKENIZED))

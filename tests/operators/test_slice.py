@@ -31,7 +31,14 @@ def rows_of(*documents, **changes):
         ]
         pictures = [{"width": p[0], "height": p[1], "format": "png"} for p in parts if not isinstance(p, str)]
         row = {"unit": 0, "shard": "0.tar", "shard_number": 0, "ordinal": ordinal, "key": str(ordinal)}
-        row |= {"segments": segments, "withheld": False, "rejection": None, "shard_end": None}
+        row |= {
+            "segments": segments,
+            "dropped": [],
+            "num_derived": 0,
+            "withheld": False,
+            "rejection": None,
+            "shard_end": None,
+        }
         rows.append(row | {"pictures": pictures, "smalls": []} | changes)
     return pa.Table.from_pylist(rows, DECODED)
 
@@ -129,7 +136,16 @@ def test_placing_pictures_elsewhere_changes_nothing_but_the_numbers_of_what_asks
 
 
 def test_withheld_rejected_and_end_rows_pass_untouched():
-    earlier = {"operator": "read", "reason": "x", "detail": "", "member": "", "offset": 0, "size": 0, "segment": None}
+    earlier = {
+        "operator": "read",
+        "reason": "x",
+        "detail": "",
+        "member": "",
+        "offset": 0,
+        "size": 0,
+        "segment": None,
+        "rules": [],
+    }
     end = {"rows": 1, "sha256": "0", "bytes": 1, "ignored": 0}
     for changes in ({"withheld": True}, {"rejection": earlier}, {"shard_end": end}):
         (row,) = plan(rows_of([(201, 1)], **changes))

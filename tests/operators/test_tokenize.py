@@ -31,7 +31,14 @@ def rows_of(*documents, profile=QWEN, **changes):
         layout = [{"token": r.token, "modality": r.modality, "view": r.view, "count": r.count} for r in plan.layout]
         num_images = sum(part is IMAGE for part in parts)
         row = {"unit": 0, "shard": "0.tar", "shard_number": 0, "ordinal": ordinal, "key": str(ordinal)}
-        row |= {"segments": segments, "withheld": False, "rejection": None, "shard_end": None}
+        row |= {
+            "segments": segments,
+            "dropped": [],
+            "num_derived": 0,
+            "withheld": False,
+            "rejection": None,
+            "shard_end": None,
+        }
         row |= {"pictures": [], "smalls": [], "plans": [], "layouts": [layout] * num_images}
         rows.append(row | changes)
     return pa.Table.from_pylist(rows, SLICED)
@@ -87,7 +94,16 @@ def test_each_text_is_encoded_by_itself(texts):
 
 
 def test_withheld_rejected_and_end_rows_pass_untouched():
-    earlier = {"operator": "read", "reason": "x", "detail": "", "member": "", "offset": 0, "size": 0, "segment": None}
+    earlier = {
+        "operator": "read",
+        "reason": "x",
+        "detail": "",
+        "member": "",
+        "offset": 0,
+        "size": 0,
+        "segment": None,
+        "rules": [],
+    }
     end = {"rows": 1, "sha256": "0", "bytes": 1, "ignored": 0}
     for changes in ({"withheld": True}, {"rejection": earlier}, {"shard_end": end}):
         ((row,), _) = tokenize(rows_of(["text"], **changes))

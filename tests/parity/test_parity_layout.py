@@ -25,6 +25,8 @@ def document(sizes):
             {"kind": kind, "text": None if kind else f"{TEXT}{i}", "member": "m", "offset": 0, "size": 1, "turn": 0}
             for i, kind in enumerate(kinds)
         ],
+        "dropped": [],
+        "num_derived": 0,
         "withheld": False,
         "pictures": [{"width": width, "height": height, "format": "png"} for width, height in sizes],
         "smalls": [],

@@ -12,7 +12,7 @@ from pipeline.types import DETAIL_CHARS, Rejection
 
 def row_of(num_segments=3, shard="a.tar", ordinal=7):
     segments = [
-        {"kind": 1, "text": None, "member": f"k.{i}", "offset": 512 * (i + 1), "size": 10 + i}
+        {"number": i, "kind": 1, "text": None, "member": f"k.{i}", "offset": 512 * (i + 1), "size": 10 + i}
         for i in range(num_segments)
     ]
     return {"shard": shard, "key": "k", "ordinal": ordinal, "segments": segments}
