@@ -45,7 +45,7 @@ def count_punctuation(text: str) -> int:
 
 
 def _words(text: str) -> tuple[str, ...]:
-    pieces = PIECE.findall(unicodedata.normalize("NFC", text).casefold())
+    pieces = PIECE.findall(unicodedata.normalize("NFC", text).casefold().replace("\u2019", "'"))
     return tuple(word for piece in pieces if (word := _stripped(piece)))
 
 
