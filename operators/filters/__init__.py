@@ -67,7 +67,7 @@ class FilterConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     preset: Preset | None = None
-    """A published set: obelics, mm_interleaved or comm. A rule that is given by name takes the place of the preset's."""
+    """A published set: obelics, mm_interleaved or comm. A rule given by name takes the place of the set's."""
     off: tuple[str, ...] = ()
     """Rules of the preset that are switched off; `aspect: false` says the same."""
     encoder: str | None = None

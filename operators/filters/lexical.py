@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-from operators.filters.listed_words import LISTS, read_words
+from operators.filters.word_lists import LISTS, read_words
 from operators.filters.wording import words
 
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from pathlib import Path
+from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from operators.filters.document import Document
+from operators.filters.document import Document, Fault
 from operators.filters.language import known_code, language_of
 from operators.filters.text_rule import TextRule
+from operators.filters.word_lists import LISTS, read_words
 from operators.filters.wording import words
 from pipeline.errors import Reason
-
-LISTS = Path(__file__).with_name("lists")
 
 
 class ListedWords(TextRule):
@@ -48,10 +46,14 @@ class ListedWords(TextRule):
     def files(self) -> tuple[str, ...]:
         return () if self.words is None else (self.words,)
 
-    def share(self, text: str, document: Document) -> float | None:
-        """Share of the words of a text that are on the list; None where it is not to be judged."""
+    def faults(self, document: Document) -> Iterator[Fault]:
+        if self.language is None or language_of(document.text)[0] == self.language:
+            yield from super().faults(document)
+
+    def share(self, text: str) -> float | None:
+        """Share of the words of a text that are on the list; None where it has no words."""
         found = words(text)
-        if not found or (self.language is not None and language_of(document.text)[0] != self.language):
+        if not found:
             return None
         listed = read_words(self.words or str(LISTS / f"{self.ships}.txt"))
         return sum(word in listed for word in found) / len(found)
@@ -62,8 +64,8 @@ class _AtLeast(ListedWords):
 
     min: float = Field(ge=0, le=1)
 
-    def complaint(self, text: str, document: Document) -> str | None:
-        share = self.share(text, document)
+    def complaint(self, text: str) -> str | None:
+        share = self.share(text)
         if share is None or share >= self.min:
             return None
         return f"{share:.3f} of the words are on the list; at least {self.min:g}"
@@ -74,8 +76,8 @@ class _AtMost(ListedWords):
 
     max: float = Field(ge=0, le=1)
 
-    def complaint(self, text: str, document: Document) -> str | None:
-        share = self.share(text, document)
+    def complaint(self, text: str) -> str | None:
+        share = self.share(text)
         if share is None or share <= self.max:
             return None
         return f"{share:.3f} of the words are on the list; at most {self.max:g}"
@@ -130,7 +132,7 @@ class Spam(_AtMost):
 
 
 class CommonWords(_AtLeast):
-    """Words that are common in the language. It takes a list from a large corpus, so none ships, and no preset has it."""
+    """Words that are common in the language. Their list takes a large corpus, so none ships, and no preset has the rule."""
 
     reason: ClassVar[Reason] = Reason.FILTER_COMMON_WORDS
     level: ClassVar[Literal["node", "document"]] = "document"
@@ -153,17 +155,3 @@ class NodeCommonWords(CommonWords):
 
     min: float = Field(0.8, ge=0, le=1)
     """Least share (OBELICS: .8)."""
-
-
-@lru_cache(16)
-def read_words(path: str) -> frozenset[str]:
-    """The words of a list, cut and casefolded as texts are. ValueError in one line if there is no such file or word."""
-    try:
-        lines = Path(path).read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        fault = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise ValueError(f"no word list at {path}: {fault}; give a text file of words") from error
-    found = frozenset(word for line in lines if not line.lstrip().startswith("#") for word in words(line))
-    if not found:
-        raise ValueError(f"word list {path} is empty; give a text file of words")
-    return found

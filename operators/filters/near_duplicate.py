@@ -52,7 +52,9 @@ class NearDuplicate(Rule):
             for number, other in kept:
                 if are_near(found, other, self.max_distance):
                     bits = (found.hash ^ other.hash).bit_count()
-                    yield Fault(f"{bits} of 64 bits from segment {number}; over {self.max_distance} expected", image.number)
+                    yield Fault(
+                        f"{bits} of 64 bits from segment {number}; over {self.max_distance} expected", image.number
+                    )
                     break
             else:
                 kept.append((image.number, found))

@@ -8,7 +8,6 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from operators.filters.document import Document
 from operators.filters.text_rule import TextRule
 from operators.filters.wording import words
 from pipeline.errors import Reason
@@ -37,7 +36,7 @@ def word_repetition(text: str, length: int) -> float:
 def run_counts(codes: np.ndarray, length: int) -> np.ndarray:
     """How often each different run of `length` codes stands there, largest first; int64, empty if there are fewer.
 
-    Runs are numbered, then pairs of numbers half a run apart, so that memory grows with the codes and not with `length`.
+    Runs are numbered, then pairs of numbers half a run apart, so memory grows with the codes and not with `length`.
     """
     if len(codes) < length:
         return np.zeros(0, np.int64)
@@ -65,7 +64,7 @@ class CharacterRepetition(TextRule):
     max: float = Field(0.1, ge=0, le=1)
     """Largest share that is allowed (OBELICS: .1)."""
 
-    def complaint(self, text: str, document: Document) -> str | None:
+    def complaint(self, text: str) -> str | None:
         share = character_repetition(text, self.length)
         if share <= self.max:
             return None
@@ -89,7 +88,7 @@ class WordRepetition(TextRule):
     max: float = Field(0.2, ge=0, le=1)
     """Largest share that is allowed (OBELICS: .2)."""
 
-    def complaint(self, text: str, document: Document) -> str | None:
+    def complaint(self, text: str) -> str | None:
         share = word_repetition(text, self.length)
         if share <= self.max:
             return None

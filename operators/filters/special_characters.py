@@ -6,7 +6,6 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from operators.filters.document import Document
 from operators.filters.text_rule import TextRule
 from operators.filters.wording import count_special
 from pipeline.errors import Reason
@@ -25,7 +24,7 @@ class SpecialCharacters(TextRule):
     max: float = Field(0.275, ge=0, le=1)
     """Largest share that is allowed (OBELICS: .275); a line of English has .2, with its spaces."""
 
-    def complaint(self, text: str, document: Document) -> str | None:
+    def complaint(self, text: str) -> str | None:
         share = count_special(text) / max(1, len(text))
         return None if share <= self.max else f"{share:.3f} of the characters are no letters; at most {self.max:g}"
 

@@ -6,7 +6,6 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from operators.filters.document import Document
 from operators.filters.text_rule import TextRule
 from operators.filters.wording import words
 from pipeline.errors import Reason
@@ -29,7 +28,7 @@ class Words(TextRule):
             raise ValueError(f"min is {self.min} and max {self.max}; min <= max expected")
         return self
 
-    def complaint(self, text: str, document: Document) -> str | None:
+    def complaint(self, text: str) -> str | None:
         count = len(words(text))
         return None if self.min <= count <= self.max else f"{count} words; {self.min} to {self.max} expected"
 
