@@ -34,9 +34,10 @@ def _read(where: Path, changed_ns: int) -> dict[str, float]:  # noqa: ARG001 - p
     rows = _rows_of_json(where) if where.suffix == ".jsonl" else _rows_of_parquet(where)
     found: dict[str, float] = {}
     for number, (key, score) in enumerate(rows, 1):
-        is_number = isinstance(score, int | float) and not isinstance(score, bool) and math.isfinite(score)
-        if not isinstance(key, str) or not is_number:
-            raise ValueError(f"{where}, row {number}: a text as key and a finite number as score are expected")
+        if not isinstance(key, str) or isinstance(score, bool) or not isinstance(score, int | float):
+            raise ValueError(f"{where}, row {number}: a text as key and a number as score are expected")
+        if not math.isfinite(score):
+            raise ValueError(f"{where}, row {number}: score {score} is no number to compare; a finite one is expected")
         if key in found:
             raise ValueError(f"{where}, row {number}: key {key!r:.60} stands there twice; once expected")
         found[key] = float(score)

@@ -132,7 +132,7 @@ class Spam(_AtMost):
 
 
 class CommonWords(_AtLeast):
-    """Words that are common in the language. Their list takes a large corpus, so none ships, and no preset has the rule."""
+    """Words that are common in the language. Their list takes a large corpus: none ships, no preset has the rule."""
 
     reason: ClassVar[Reason] = Reason.FILTER_COMMON_WORDS
     level: ClassVar[Literal["node", "document"]] = "document"

@@ -52,9 +52,8 @@ class NearDuplicate(Rule):
             for number, other in kept:
                 if are_near(found, other, self.max_distance):
                     bits = (found.hash ^ other.hash).bit_count()
-                    yield Fault(
-                        f"{bits} of 64 bits from segment {number}; over {self.max_distance} expected", image.number
-                    )
+                    detail = f"{bits} of 64 bits from segment {number}; over {self.max_distance} expected"
+                    yield Fault(detail, image.number)
                     break
             else:
                 kept.append((image.number, found))
@@ -83,4 +82,5 @@ def _overlaps(size: int, cells: int) -> np.ndarray:
     pixels = np.arange(size + 1) * cells
     left = np.maximum(edges[:-1, None], pixels[None, :-1])
     right = np.minimum(edges[1:, None], pixels[None, 1:])
-    return np.clip(right - left, 0, None).astype(np.float64)
+    covered: np.ndarray = np.clip(right - left, 0, None).astype(np.float64)
+    return covered
