@@ -36,6 +36,31 @@ class Reason(StrEnum):
     TOO_LONG = "too-long"  # one segment alone exceeds a limit of the sequence, or the job says reject
     NO_LOSS = "no-loss"  # nothing in the sample would be trained
     SAMPLE_REJECTED = "sample-rejected"  # a sound segment of a sample that was rejected for another one
+    FILTER_FORMAT = "filter-format"  # an image in a format that the job's filters do not allow
+    FILTER_SIZE = "filter-size"  # an image with a side that is too short or too long
+    FILTER_ASPECT = "filter-aspect"  # an image that is too wide or too high for its other side
+    FILTER_BLUR = "filter-blur"  # an image without sharp edges
+    FILTER_REPEATED_IMAGE = "filter-repeated-image"  # the same file stands earlier in the document
+    FILTER_NEAR_DUPLICATE = "filter-near-duplicate"  # an image that looks like an earlier one of the document
+    FILTER_WORDS = "filter-words"  # too few or too many words in a text, or in the document
+    FILTER_CHARACTER_REPETITION = "filter-character-repetition"  # the same runs of characters again and again
+    FILTER_WORD_REPETITION = "filter-word-repetition"  # the same runs of words again and again
+    FILTER_SPECIAL_CHARACTERS = "filter-special-characters"  # too much that is no letter
+    FILTER_STOPWORDS = "filter-stopwords"  # too few of the words that hold sentences together
+    FILTER_FLAGGED_WORDS = "filter-flagged-words"  # too many words of the list of flagged ones
+    FILTER_COMMON_WORDS = "filter-common-words"  # too few words of the list of common ones
+    FILTER_IMAGE_TEXT = "filter-image-text"  # an image that has nothing to do with the text beside it
+    FILTER_SELECTION = "filter-selection"  # an image that is not among those that fit their texts best
+    FILTER_IMAGES = "filter-images"  # too few or too many images in the document
+    FILTER_SINGLE_IMAGE = "filter-single-image"  # a document of one image, of which only a share is kept
+    FILTER_PUNCTUATION = "filter-punctuation"  # too few punctuation marks in the document
+    FILTER_LANGUAGE = "filter-language"  # another language than those allowed, or none that is clear
+    FILTER_SPAM = "filter-spam"  # too many words of the list of spam words
+    FILTER_PERPLEXITY = "filter-perplexity"  # the user's language model found the document too unlikely
+    FILTER_TEXT_SEQUENCE = "filter-text-sequence"  # the texts do not follow from each other
+    FILTER_IMAGE_SEQUENCE = "filter-image-sequence"  # images are no more like their neighbours than like the others
+    FILTER_DUPLICATE_DOCUMENT = "filter-duplicate-document"  # the same document stands earlier in the unit
+    FILTER_DUPLICATE_IMAGE = "filter-duplicate-image"  # an image that stands in too many documents of the unit
 
 
 class LodepackError(Exception):

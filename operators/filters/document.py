@@ -57,6 +57,11 @@ class Document:
     def texts(self) -> tuple[Node, ...]:
         return tuple(node for node in self.nodes if not node.is_image)
 
+    @property
+    def text(self) -> str:
+        """All texts, a blank line between them: what rules of a whole document's text judge."""
+        return "\n\n".join(node.text for node in self.nodes if node.text is not None)
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -83,3 +88,7 @@ class Rule(BaseModel):
     def faults(self, document: Document) -> Iterator[Fault]:
         """At most one Fault a node of a node rule; at most one, which may name a node, of a document rule."""
         raise NotImplementedError
+
+    def files(self) -> tuple[str, ...]:
+        """Paths of the files of the user's that decide its verdicts: a recipe needs their content."""
+        return ()

@@ -63,6 +63,7 @@ class FolderEncoder:
         vision = self._model.config.vision_config
         self._patch = vision.patch_size
         self.side = math.isqrt(vision.num_patches) * self._patch if self._kind == "siglip2" else vision.image_size
+        self._width = self._model.config.projection_dim if self._kind == "clip" else vision.hidden_size
         self.sharpness = float(self._model.logit_scale.detach().float().exp())
         self.identity = identity_of(folder)
         self._mean, self._std = (torch.tensor(values, device=self._device).view(3, 1, 1) for values in colours)
@@ -84,6 +85,20 @@ class FolderEncoder:
 
         found, self._regions = in_batches(len(regions), self._regions, fit)
         return np.asarray(torch.cat(found).cpu().numpy())
+
+    @torch.inference_mode()
+    def seen(self, regions: np.ndarray, places: np.ndarray) -> np.ndarray:
+        check_regions(regions, places, self.side, [""], np.zeros(len(regions), np.int64))
+
+        def look(rows: slice, size: int) -> torch.Tensor:
+            return self._seen(self._moved(padded(regions[rows], size)))[: rows.stop - rows.start]
+
+        found, self._regions = in_batches(len(regions), self._regions, look)
+        return np.asarray(torch.cat(found).cpu().numpy()) if found else np.zeros((0, self._width), np.float32)
+
+    @torch.inference_mode()
+    def said(self, texts: Sequence[str]) -> np.ndarray:
+        return np.asarray(self._said(texts).cpu().numpy()) if texts else np.zeros((0, self._width), np.float32)
 
     def _said(self, queries: Sequence[str]) -> torch.Tensor:
         """A row a query, float32 of length 1; each text goes through once. Zeros for a text without words."""

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 
 from operators.relevance import REGION
 from operators.relevance.batching import check_regions
-from operators.relevance.encoder import SHARPNESS, load_encoder
+from operators.relevance.encoder import SHARPNESS, WIDTH, load_encoder
 from operators.relevance.located import identity_of, located
 from pipeline.errors import ConfigError
 
@@ -48,6 +48,14 @@ class DualEncoder(Protocol):
         regions: uint8 [n, side, side, 3]. places: float32 [n, 4], left, top, right, bottom as shares of the image.
         owners: int [n], the number of each region's query. ValueError where these do not fit each other.
         """
+        ...
+
+    def seen(self, regions: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """A row of length 1 for each region, float32 [n, d]; regions and places as in `cosines`."""
+        ...
+
+    def said(self, texts: Sequence[str]) -> np.ndarray:
+        """A row of length 1 for each text, float32 [n, d]; zeros for a text of no word that the encoder knows."""
         ...
 
 
@@ -88,11 +96,21 @@ class SmallEncoder:
         check_regions(regions, places, self.side, queries, owners)
         if not len(regions):
             return np.zeros(0, np.float32)
-        # One by one: in a product of matrices, the last bits of a row hang on the number of rows.
-        said = torch.cat([self._net.texts([query]) for query in queries])
+        said = self._said(queries)
         seen = self._net.embedded(regions, places)
         fit = (seen * said[torch.from_numpy(owners.astype(np.int64)).to(said.device)]).sum(dim=1)
         return np.asarray(fit.cpu().numpy())
+
+    def seen(self, regions: np.ndarray, places: np.ndarray) -> np.ndarray:
+        return np.asarray(self._net.embedded(regions, places).cpu().numpy())
+
+    @torch.inference_mode()
+    def said(self, texts: Sequence[str]) -> np.ndarray:
+        return np.asarray(self._said(texts).cpu().numpy()) if texts else np.zeros((0, WIDTH), np.float32)
+
+    def _said(self, texts: Sequence[str]) -> torch.Tensor:
+        """One by one: in a product of matrices, the last bits of a row hang on the number of rows."""
+        return torch.cat([self._net.texts([text]) for text in texts])
 
 
 def stretched(cosines: np.ndarray, sharpness: float) -> np.ndarray | None:

@@ -75,6 +75,22 @@ def test_a_cosine_hangs_on_its_region_and_query_alone(saved, kind):
         assert alone[0] == together[i]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_of_regions_and_texts_give_the_cosines_and_hang_on_no_batch_mate(saved, kind):
+    encoder = FolderEncoder(saved[kind], "cpu")
+    regions, places = regions_of(21)
+    seen, said = encoder.seen(regions, places), encoder.said(QUERIES)
+    assert seen.dtype == said.dtype == np.float32
+    assert not said[2].any()
+    assert np.allclose(np.linalg.norm(seen, axis=1), 1, atol=1e-5)
+    for number in range(len(QUERIES)):
+        found = encoder.cosines(regions, places, QUERIES, np.full(21, number))
+        assert np.allclose(seen @ said[number], found, atol=1e-6)
+        assert np.array_equal(encoder.said(QUERIES[number : number + 1])[0], said[number])
+    assert np.array_equal(encoder.seen(regions[20:], places[20:])[0], seen[20])
+    assert encoder.said([]).shape == encoder.seen(regions[:0], places[:0]).shape == (0, said.shape[1])
+
+
 def test_each_text_goes_through_once(saved, monkeypatch):
     encoder = FolderEncoder(saved["clip"], "cpu")
     seen = []

@@ -140,3 +140,20 @@ def test_regions_that_are_all_alike_say_nothing():
     assert stretched(np.array([0.3, 0.3 + 1 / 256]), 12.0) is None
     assert stretched(np.array([0.3]), 12.0) is None
     assert stretched(np.array([0.3, 0.3 + 1 / 254]), 12.0) is not None
+
+
+def test_rows_of_regions_and_texts_give_the_cosines_and_hang_on_no_batch_mate():
+    encoder = open_encoder(None, "cpu")
+    scene = held_out(1)[0]
+    texts = [query.text for query in scene.queries[:5]] + ["zxqv"]
+    seen, said = encoder.seen(scene.regions(), scene.places()), encoder.said(texts)
+    assert seen.dtype == said.dtype == np.float32
+    assert np.allclose(np.linalg.norm(seen, axis=1), 1, atol=1e-5)
+    assert np.allclose(np.linalg.norm(said[:5], axis=1), 1, atol=1e-5)
+    assert not said[5].any()
+    assert np.allclose(seen @ said[0], asked(encoder, scene, texts[0]), atol=1e-6)
+    for number in range(len(seen)):
+        alone = slice(number, number + 1)
+        assert np.array_equal(encoder.seen(scene.regions()[alone], scene.places()[alone])[0], seen[number])
+    assert all(np.array_equal(encoder.said([text])[0], row) for text, row in zip(texts, said, strict=True))
+    assert encoder.said([]).shape == encoder.seen(scene.regions()[:0], scene.places()[:0]).shape == (0, said.shape[1])

@@ -1,0 +1,40 @@
+"""How alike images and texts are by their embeddings, in thousandths: what lies below that differs between machines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import floor
+
+import numpy as np
+
+from operators.filters.document import Document, Node
+
+
+def thousandths(one: np.ndarray, other: np.ndarray) -> int:
+    """Dot product of two rows of length 1, rounded, half up."""
+    return floor(float(np.dot(one.astype(np.float64), other.astype(np.float64))) * 1000 + 0.5)
+
+
+def embedding_of(node: Node) -> np.ndarray:
+    """The node's embedding. ValueError: there is none, though a rule of the job needs an encoder."""
+    if node.embedding is None:
+        raise ValueError(f"segment {node.number} has no embedding; a rule that needs the encoder was given none")
+    return node.embedding
+
+
+def fits(document: Document) -> Iterator[tuple[Node, int | None]]:
+    """Each image, and how well it fits the nearest text before it or the nearest behind it, whichever fits better.
+
+    In thousandths; None where there is neither, or none with a word that the encoder knows. Blank texts are none.
+    """
+    nodes = document.nodes
+    for place, image in enumerate(nodes):
+        if not image.is_image:
+            continue
+        around = (_first_text(reversed(nodes[:place])), _first_text(iter(nodes[place + 1 :])))
+        known = [text for text in around if text is not None and text.any()]
+        yield image, max((thousandths(embedding_of(image), text) for text in known), default=None)
+
+
+def _first_text(nodes: Iterator[Node]) -> np.ndarray | None:
+    return next((embedding_of(node) for node in nodes if node.text is not None and node.text.strip()), None)
