@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 from PIL import features
 
+from jobs.filtering import FILTER_VERSION, filter_stages, filters_recipe
 from jobs.inputs import sections_by_source
 from jobs.spec import NOT_RECIPE, Job, PoolSection, absolute, local_target
 from operators.budget import BudgetConfig
@@ -40,6 +41,7 @@ from pipeline.chain import Chain, Pool, Stage, read
 from pipeline.closing import Carried, Closing
 from pipeline.errors import ConfigError, StorageError
 from pipeline.guard import Guard, Task, TaskSpec
+from pipeline.ledger import FILTER
 from pipeline.monitor import Beat
 from pipeline.operator import Operator
 from pipeline.read import READ_VERSION
@@ -122,6 +124,7 @@ def build_chain(resolved: Resolved) -> Chain:
     }
     stages = [
         Stage("decode", partial(_decode, _guarded(Measure, measuring, job)), _pool(resources.decode)),
+        *filter_stages(job.filters, resources.filter, keeps_smalls=job.score is not None),
         Stage(
             "slice",
             partial(_same, Slice(profile, MAX_REGIONS if job.budget else None, job.placement)),
@@ -152,7 +155,7 @@ def build_chain(resolved: Resolved) -> Chain:
         read=partial(read, limits=job.limits.reading),
         read_cpus=resources.read_cpus,
         stages=tuple(stages),
-        pack=partial(_pack, job.pack, job.sequence_length, resolved.vocabulary, resolved.recipe),
+        pack=partial(_pack, job, resolved.vocabulary, resolved.recipe),
         pack_pool=_required(resources.pack),
         close=partial(_close, job.pack, job.sequence_length, resolved.vocabulary),
         write=Stage("write", partial(_write, config, _guarded(Draw, drawing, job)), _required(resources.write)),
@@ -161,9 +164,9 @@ def build_chain(resolved: Resolved) -> Chain:
 
 
 def _grey_pixels(job: Job, profile: Profile) -> int | None:
-    """How much of a picture's luminance scoring looks at: more where it asks what stays legible, which no tile does."""
+    """How much of a picture's luminance is looked at: more where scoring asks what is legible, which no tile does."""
     if job.score is None:
-        return None
+        return COARSE_PIXELS if job.filters is not None and job.filters.needs() != "text" else None
     is_legible = job.budget is not None and job.budget.spread == "legible"
     return FINE_PIXELS if is_legible and isinstance(profile.slicing, QwenConfig) else COARSE_PIXELS
 
@@ -174,6 +177,8 @@ def _recipe(job: Job, profile: Profile, model: bytes, tokenizer: Tokenizer) -> d
         fields["score"].pop("encoder")  # held by content
     for name in ("max_reject_ratio", "stall_seconds"):  # decide whether and when a version appears, not what is in it
         fields["limits"].pop(name)
+    if job.filters is not None:
+        fields["filters"] = filters_recipe(job.filters)
     numeric: dict[str, Any] = {name: version(name) for name in (*NUMERIC_LIBRARIES, tokenizer.library)}
     numeric |= {f"pillow.{name}": features.version(name) for name in ("jpg", "webp", "zlib")}
     if job.score is not None:
@@ -184,6 +189,8 @@ def _recipe(job: Job, profile: Profile, model: bytes, tokenizer: Tokenizer) -> d
             "dtype": _dtype(job.score, gpus),
         }
     operators = {kind.name: kind.version for kind in (Decode, Slice, Tokenize, Pack, Write)}
+    if job.filters is not None:
+        operators |= {FILTER: FILTER_VERSION}
     return {
         "schema_version": SCHEMA_VERSION,
         "job": fields,
@@ -274,12 +281,11 @@ def _close(
     return close(closing, found, Fitter(config, sequence_length, vocabulary))
 
 
-def _pack(
-    config: PackConfig, sequence_length: int, vocabulary: Vocabulary, recipe: dict[str, Any], units: Sequence[Unit]
-) -> Pack:
+def _pack(job: Job, vocabulary: Vocabulary, recipe: dict[str, Any], units: Sequence[Unit]) -> Pack:
     shards = {unit.number: {shard.name: shard.url for shard in unit.shards} for unit in units}
     takes = {unit.number: unit.take for unit in units if unit.take is not None}
     recipes = {unit.number: recipe_hash(unit_recipe(recipe, unit.source)) for unit in units}
     weights = {unit.number: unit.source.weight for unit in units}
     older = {unit.number: unit.older.packs for unit in units if unit.older is not None}
-    return Pack(config, sequence_length, vocabulary, shards, recipes, takes, weights, older)
+    dedup = None if job.filters is None else job.filters.dedup
+    return Pack(job.pack, job.sequence_length, vocabulary, shards, recipes, takes, weights, older, dedup)

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from jobs.inputs import MIXTURE, ONE, Input, Section, Url, sections_by_source
 from jobs.secrets import WHERE, is_secret_name, refuse_secrets
 from operators.budget import LEVELS, BudgetConfig
+from operators.filters import FilterConfig
 from operators.fitting import PackConfig
 from operators.pack_rows import LossWeights, Pixels
 from operators.placement import PlacementConfig
@@ -35,7 +36,7 @@ class UnitSection(Section):
 
 
 class PoolSection(Section):
-    """Actors of one operator. Given to slice, tokenize or score, it takes them out of the pool before."""
+    """Actors of one operator. Given to filter, slice, tokenize or score, it takes them out of the pool before."""
 
     cpus: float = Field(0.5, ge=0)
     """CPUs of one actor; fractions share a core."""
@@ -54,7 +55,7 @@ class PoolSection(Section):
 
 
 class ScorePool(PoolSection):
-    """Actors of `score`: on CPUs; give gpus: 0.25 to run it on GPUs, four actors to each."""
+    """Actors of `score`, or of `filter`: on CPUs; give gpus: 0.25 to run it on GPUs, four actors to each."""
 
     cpus: float = Field(0.25, ge=0)
 
@@ -86,6 +87,7 @@ class ResourcesSection(Section):
     read_cpus: float = Field(0.25, gt=0)
     """CPUs of one read task; room for one is always kept."""
     decode: PoolSection = PoolSection()
+    filter: ScorePool | None = None
     slice: PoolSection | None = None
     tokenize: PoolSection | None = None
     score: ScorePool | None = ScorePool()
@@ -135,6 +137,8 @@ class Job(Section):
     """SentencePiece model, tokenizer.json, rank file (tiktoken, tekken) or WordPiece vocab.txt: path or URL."""
     sequence_length: int = Field(8192, ge=16, le=1 << 20)
     """Tokens in a packed sequence; by default the profile's."""
+    filters: FilterConfig | None = None
+    """Rules that documents, texts and pictures must keep to; absent: none."""
     score: ScoreConfig | None = ScoreConfig()
     """Weights of the relevance maps, or none."""
     budget: BudgetConfig | None = BudgetConfig()
@@ -155,7 +159,7 @@ class Job(Section):
     address: str | None = None
     """Ray cluster; absent: RAY_ADDRESS, or a cluster on this machine for the length of the run."""
 
-    @field_validator("score", "budget", "loss_weights", mode="before")
+    @field_validator("filters", "score", "budget", "loss_weights", mode="before")
     @classmethod
     def _none(cls, value: Any) -> Any:
         return None if value is False or value in ("none", "off") else value  # YAML reads `off` as false

@@ -51,33 +51,41 @@ class Filter:
 
 
 def _nodes(row: Row, encoder: DualEncoder | None) -> Iterator[Node]:
-    segments, pictures = row["segments"], row["pictures"]
-    smalls = [_arrays(small) for small in row["smalls"]] or [(None, None)] * len(pictures)
-    seen, said = (iter(()), iter(())) if encoder is None else _embedded(encoder, segments, smalls)
-    images = iter(zip(pictures, smalls, strict=True))
+    """The segments of a row as rules see them."""
+    segments = row["segments"]
+    seen, said = (iter(()), iter(())) if encoder is None else _embedded(encoder, segments, row["smalls"])
+    pictures, smalls = iter(row["pictures"]), iter(row["smalls"])
     for segment in segments:
         number, role = segment["number"], segment["role"]
         if segment["kind"] == SegmentKind.TEXT:
             yield Node(number, segment["text"], role, embedding=next(said, None))
             continue
-        picture, (grey, colour) = next(images)
-        size = {name: picture[name] for name in ("width", "height", "format", "digest")}
-        looks = {"grey": grey, "colour": colour, "embedding": next(seen, None)}
-        yield Node(number, None, role, **size, num_bytes=segment["size"], **looks)
+        picture, small = next(pictures), next(smalls, None)
+        yield Node(
+            number,
+            None,
+            role,
+            width=picture["width"],
+            height=picture["height"],
+            format=picture["format"],
+            digest=picture["digest"],
+            num_bytes=segment["size"],
+            grey=None if small is None else np.frombuffer(small["grey"], np.uint8).reshape(small["height"], -1),
+            colour=None if small is None else _colour(small),
+            embedding=next(seen, None),
+        )
 
 
-def _arrays(small: Row) -> tuple[np.ndarray, np.ndarray]:
-    """Luminance [height, width] and colours [height, width, 3] of a small copy."""
-    grey = np.frombuffer(small["grey"], np.uint8).reshape(small["height"], small["width"])
-    colour = np.frombuffer(small["colour"], np.uint8).reshape(small["colour_height"], small["colour_width"], 3)
-    return grey, colour
+def _colour(small: Row) -> np.ndarray:
+    """Colours of a small copy, uint8 [height, width, 3]."""
+    return np.frombuffer(small["colour"], np.uint8).reshape(small["colour_height"], small["colour_width"], 3)
 
 
 def _embedded(
-    encoder: DualEncoder, segments: Sequence[Row], smalls: Sequence[tuple[np.ndarray, np.ndarray]]
+    encoder: DualEncoder, segments: Sequence[Row], smalls: Sequence[Row]
 ) -> tuple[Iterator[np.ndarray], Iterator[np.ndarray]]:
     """Embeddings of the pictures, each as a whole, and of the texts."""
-    regions = [crop(Image.fromarray(colour), WHOLE, encoder.side) for _, colour in smalls]
+    regions = [crop(Image.fromarray(_colour(small)), WHOLE, encoder.side) for small in smalls]
     texts = [segment["text"] for segment in segments if segment["kind"] == SegmentKind.TEXT]
     seen = encoder.seen(np.concatenate(regions), np.repeat(WHOLE, len(regions), axis=0)) if regions else ()
     return iter(seen), iter(encoder.said(texts) if texts else ())

@@ -15,6 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from operators.assign import Planned, assign, data_tasks, index_task, num_files, summary_task
+from operators.duplicates import Duplicates
+from operators.filters import DedupConfig
 from operators.fitting import Document, Fitter, PackConfig
 from operators.vocabulary import Vocabulary
 from pipeline import ledger
@@ -67,12 +69,13 @@ class Pack:
         takes: Mapping[int, Sequence[int]] | None = None,
         weights: Mapping[int, float] | None = None,
         older: Mapping[int, Sequence[str]] | None = None,
+        dedup: DedupConfig | None = None,
     ) -> None:
         """units: for each unit number the URL of each of its shards, by name in order; recipes: the hash of its recipe.
 
         takes: in a limited run, for each unit number the samples taken of each of its shards. weights: for each unit
         number that of its source; absent: 1. older: for each unit number that is re-planned, the data files that views
-        are copied from.
+        are copied from. dedup: what a unit may hold once.
         """
         self._fitter = Fitter(config, sequence_length, vocabulary)
         self._carries = config.closing
@@ -81,6 +84,7 @@ class Pack:
         self._takes = takes or {}
         self._weights = weights or {}
         self._older = older or {}
+        self._dedup = dedup
         self._gathering: dict[int, _Gathering] = {}
         self._closed: set[int] = set()
 
@@ -126,8 +130,9 @@ class Pack:
         num_segments: list[int] = []
         levels = (ledger.SAMPLE, ledger.SEGMENT)
         counts = {level: dict.fromkeys(("read", "derived", "withheld", "repeated", "carried"), 0) for level in levels}
+        duplicates = Duplicates(self._dedup) if self._dedup is not None else None
         for number, row in enumerate(with_loads(table)):
-            outcome = self._judge(number, row)
+            outcome = self._judge(number, row, duplicates)
             more = 0
             rejects += ledger.dropped_rows(row)
             if isinstance(outcome, Document):
@@ -161,13 +166,15 @@ class Pack:
         yield index_task(of, table, documents, assigned)
         yield summary_task(of, summary, table)
 
-    def _judge(self, number: int, row: Row) -> Document | Rejection | Row | None:
+    def _judge(self, number: int, row: Row, duplicates: Duplicates | None) -> Document | Rejection | Row | None:
         """What becomes of one row: a document with its parts, a rejection, or None if it is withheld."""
         if row["rejection"] is not None:
             return dict(row["rejection"])
         if row["withheld"]:
             return None
         try:
+            if duplicates is not None and not view_of(row["ordinal"]):
+                duplicates.admit(row)
             return self._fitter.fit(number, row)
         except InputError as error:
             return Rejection.from_error(self.name, error)
