@@ -113,7 +113,8 @@ def _rejects(output: Output, reasons: set[str]) -> Rejects:
         for path in output.files(unit)["rejects"]:
             table = output.read(path, ["level", "id", "reason"])
             for row in table.filter(pc.equal(table["level"], ledger.SAMPLE)).to_pylist():
-                if not reasons or row["reason"] in reasons:
+                # What a filter rejected it would reject again.
+                if row["reason"] in reasons or not (reasons or row["reason"].startswith(ledger.FILTERED)):
                     found.setdefault(row["id"]["shard"], {})[row["id"]["ordinal"]] = row["reason"]
     return found
 

@@ -7,7 +7,7 @@ Both come to nothing in the sum of all units.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pipeline.copies import num_copies
@@ -19,6 +19,8 @@ from pipeline.types import Rejection
 SAMPLE, SEGMENT = "sample", "segment"
 FILTER = "filter"
 """The operator that drops segments of samples that go on without them."""
+FILTERED = "filter-"
+"""What the reasons of filters begin with, also those that `pack` finds in a whole unit."""
 COUNTS = ("read", "derived", "repeated", "packed", "rejected", "withheld", "carried")
 
 
@@ -31,9 +33,9 @@ def reject_rows(row: Row, rejection: Rejection | Row) -> list[Row]:
     identity = {"shard": row["shard"], "key": row["key"], "ordinal": row["ordinal"]}
     common = {"id": identity, "shard": row["shard"], "operator": why["operator"]}
     place = {name: why[name] for name in ("member", "offset", "size")}
-    first = row["segments"][0] if row["segments"] else None
-    if not place["member"] and first:
-        place = {name: first[name] for name in ("member", "offset", "size")}
+    for first in [*row["segments"], *row["dropped"]][:1]:
+        if not place["member"]:
+            place = {name: first[name] for name in ("member", "offset", "size")}
     cause = {name: why[name] for name in ("reason", "detail", "rules")}
     rows = [common | place | {"level": SAMPLE, "segment": None} | cause]
     for i, segment in enumerate(row["segments"]):
@@ -60,6 +62,11 @@ def sort_rejects(rows: Iterable[Row], shard_order: dict[str, int]) -> list[Row]:
         (shard_order[r["shard"]], r["id"]["ordinal"], -1 if r["segment"] is None else r["segment"]): r for r in rows
     }
     return [unique[key] for key in sorted(unique)]
+
+
+def num_filtered(reasons: Mapping[str, int]) -> int:
+    """Samples that the job's own filters rejected, among rejected samples by reason."""
+    return sum(number for reason, number in reasons.items() if reason.startswith(FILTERED))
 
 
 def without_copies(counts: dict[str, dict[str, int]], late: Iterable[Row], weight: float) -> dict[str, dict[str, int]]:

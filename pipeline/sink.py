@@ -58,6 +58,8 @@ class Sink:
         self._kept = [*plan.done]
         self._totals: dict[str, Any] = {}
         """Counts of this run's units."""
+        self._reasons: dict[str, int] = {}
+        """Their rejected samples by reason."""
         self.views: dict[str, int] = {}
         """Views of this run's packs by how they came: copied from older packs, or rendered."""
         self.traffic: dict[str, dict[str, int]] = {}
@@ -78,7 +80,7 @@ class Sink:
         """
         found = finished_version(self._output, self._plan)
         if found is not None:
-            self._check_rejects(found[1]["units"], found[1]["totals"])
+            self._check_rejects(found[1]["units"], found[1]["totals"], found[1]["reasons"])
         return found
 
     def keep(self, unit: str) -> None:
@@ -159,8 +161,9 @@ class Sink:
         self._left.discard(number)
         self._open = {key: held for key, held in self._open.items() if key[0] != number}
         self._totals = ledger.add_counts(self._totals, manifest["counts"])
+        self._reasons = ledger.add_counts(self._reasons, manifest["reasons"])
         if _taken(self._totals) >= EARLY_SAMPLES:
-            self._check_rejects(sorted(self.manifests), self._totals)
+            self._check_rejects(sorted(self.manifests), self._totals, self._reasons)
 
     def _check_there(self, files: Iterable[Row]) -> None:
         """StorageError if a file is gone: somebody may have taken it for what a dead run had left."""
@@ -199,7 +202,7 @@ class Sink:
             source["units"].append(manifest["unit"])
             source["totals"] = ledger.add_counts(source["totals"], manifest["counts"])
             reasons = ledger.add_counts(reasons, manifest["reasons"])
-        self._check_rejects(units, totals)
+        self._check_rejects(units, totals, reasons)
         version = {
             "schema_version": SCHEMA_VERSION,
             "recipe_id": self._plan.recipe_id,
@@ -226,17 +229,18 @@ class Sink:
             self._older[unit] = read_manifest(storage.join(self._output, "manifests", f"{unit}.json"))
         return self.manifests.get(unit) or self._older[unit]
 
-    def _check_rejects(self, units: list[str], totals: dict[str, Any]) -> None:
-        taken, rejected = _taken(totals), totals.get("samples", {}).get("rejected", 0)
+    def _check_rejects(self, units: list[str], totals: dict[str, Any], reasons: Mapping[str, int]) -> None:
+        """What filters reject is what the job asks for: it does not count."""
+        filtered = ledger.num_filtered(reasons)
+        taken, rejected = _taken(totals) - filtered, totals.get("samples", {}).get("rejected", 0) - filtered
         if rejected <= self._max_reject_ratio * taken:
             return
-        reasons: Counter[str] = Counter()
         examples: list[str] = []
         for manifest in map(self._manifest, units):
-            reasons.update(manifest["reasons"])
             if manifest["reasons"] and len(examples) < EXAMPLES:
                 examples += self._rejected_keys(manifest)
-        top = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common(3))
+        faults = Counter({why: count for why, count in reasons.items() if not why.startswith(ledger.FILTERED)})
+        top = ", ".join(f"{reason} {count}" for reason, count in faults.most_common(3))
         raise StorageError(
             f"{rejected} of {taken} samples were rejected ({top}; for example {', '.join(examples[:EXAMPLES])}); "
             f"limits.max_reject_ratio allows {self._max_reject_ratio:.0%}; see rejects/, mend the input or raise it"
@@ -245,8 +249,12 @@ class Sink:
     def _rejected_keys(self, manifest: dict[str, Any]) -> list[str]:
         (path,) = (file["path"] for file in manifest["files"] if file["kind"] == "rejects")
         table = pq.read_table(pa.BufferReader(storage.read_bytes(storage.join(self._output, path))))
-        rows = table.select(["level", "id"]).to_pylist()
-        return [f"{row['id']['shard']}/{row['id']['key']}" for row in rows if row["level"] == ledger.SAMPLE]
+        rows = table.select(["level", "id", "reason"]).to_pylist()
+        return [
+            f"{row['id']['shard']}/{row['id']['key']}"
+            for row in rows
+            if row["level"] == ledger.SAMPLE and not row["reason"].startswith(ledger.FILTERED)
+        ]
 
 
 def _entry(source: Source) -> dict[str, Any]:

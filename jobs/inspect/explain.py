@@ -17,7 +17,7 @@ RELEVANCE_FIELDS = (
     "rows", "cols", "propositional", "perspectival", "participatory", "weights", "combined", "query",
 )  # fmt: skip
 INDEX_FIELDS = (
-    *("kind", "member", "offset", "size", "role", "ids", "labels", "format", "plan", "runs"),
+    *("number", "kind", "member", "offset", "size", "role", "ids", "labels", "format", "plan", "runs"),
     *(f"relevance.{name}" for name in RELEVANCE_FIELDS),
 )
 INDEX_COLUMNS = ("id", "lengths", "num_parts", *(f"segments.list.element.{name}" for name in INDEX_FIELDS))
@@ -39,7 +39,7 @@ def explain(output: Output, wanted: str) -> dict[str, Any]:
     found = find_sample(output, wanted)
     files = output.files(found.unit) if found.unit else {}
     row = next(output.rows(found.index[0], INDEX_COLUMNS, found.index[1])) if found.index else None
-    rejects = _rejects(output, files["rejects"][0], found.id) if found.is_rejected else []
+    rejects = _rejects(output, files["rejects"][0], found.id) if files else []
     parts, starts = _places(output, files["data"], found.id) if row else ([], {})
     tokenizer, why = load_tokenizer(output) if row else (None, "")
     segments = _segments(row, starts, tokenizer) if row else []
@@ -64,7 +64,7 @@ def _outcome(found: Found) -> str:
 
 
 def _rejects(output: Output, path: str, name: SampleId) -> list[Row]:
-    """The sample's own row, then one for each of its segments."""
+    """The sample's own row if it was rejected, then one for each segment of it, or for each that was dropped."""
     table = output.read(path, ["level", "id", "segment", *REJECTION_FIELDS])
     return list(table.filter(which_are(table["id"].combine_chunks(), str(name))).to_pylist())
 
@@ -85,14 +85,20 @@ def _places(output: Output, files: Sequence[str], name: SampleId) -> tuple[list[
 
 
 def _with_fates(segments: list[dict[str, Any]], fates: list[Row]) -> list[dict[str, Any]]:
-    """Segments with the reason for which each was left out, or null; of a sample never measured, their places alone."""
-    if not fates:
-        return [segment | {"reason": None, "detail": None} for segment in segments]
-    known = segments or [{"kind": None} | {name: fate[name] for name in PLACE_FIELDS[1:]} for fate in fates]
-    return [
-        segment | {"reason": fate["reason"], "detail": fate["detail"]}
-        for segment, fate in zip(known, fates, strict=True)
-    ]
+    """Segments with the reason for which each was left out, or null.
+
+    Of a sample never measured, and of a segment that a filter dropped, the place alone is known. What was dropped
+    stands before what follows it in the document.
+    """
+    known = {segment["number"] for segment in segments}
+    found = list(segments)
+    for fate in fates:
+        if fate["segment"] not in known:
+            place = next((i for i, other in enumerate(found) if other["number"] > fate["segment"]), len(found))
+            where = {name: fate[name] for name in PLACE_FIELDS[1:]}
+            found.insert(place, {"number": fate["segment"], "kind": None} | where)
+    why = {fate["segment"]: {"reason": fate["reason"], "detail": fate["detail"]} for fate in fates}
+    return [segment | why.get(segment["number"], {"reason": None, "detail": None}) for segment in found]
 
 
 def _segments(row: Row, starts: Starts, tokenizer: Tokenizer | None) -> list[dict[str, Any]]:
@@ -100,7 +106,7 @@ def _segments(row: Row, starts: Starts, tokenizer: Tokenizer | None) -> list[dic
     segments: list[dict[str, Any]] = []
     image = 0
     for entry in row["segments"]:
-        place = {name: entry[name] for name in ("member", "offset", "size")}
+        place = {name: entry[name] for name in ("number", "member", "offset", "size")}
         if entry["kind"] == SegmentKind.TEXT:
             text = tokenizer.decode(entry["ids"]) if tokenizer else None
             trained = sum(label >= 0 for label in entry["labels"])

@@ -118,8 +118,8 @@ def print_explanation(found: Mapping[str, Any]) -> None:
         console.print(f"{which}pack {part['pack_id']}, {_span(part['start'], part['length'])}")
     if found["text_missing"]:
         console.print(printable(f"text is not shown: {found['text_missing']}"), style="yellow")
-    for number, segment in enumerate(found["segments"]):
-        _print_segment(console, number, segment)
+    for segment in found["segments"]:
+        _print_segment(console, segment)
 
 
 def print_plan(profile: str, size: str, plan: Mapping[str, Any]) -> None:
@@ -143,11 +143,14 @@ def print_plan(profile: str, size: str, plan: Mapping[str, Any]) -> None:
     console.print()
 
 
-def _print_segment(console: Console, number: int, segment: Mapping[str, Any]) -> None:
+def _print_segment(console: Console, segment: Mapping[str, Any]) -> None:
     """One segment: what it is and what became of it; its place; its text or its maps."""
     reason = segment["reason"]
     style = "bold" if reason in {None, Reason.SAMPLE_REJECTED} else "bold red"
-    facts = ["sound, left out with its sample" if reason == Reason.SAMPLE_REJECTED else reason] if reason else []
+    facts = []
+    if reason is not None:
+        why = f"{reason}: {printable(segment['detail'])}"
+        facts = ["sound, left out with its sample" if reason == Reason.SAMPLE_REJECTED else why]
     if segment["kind"] == "text":
         spoken = "" if segment["role"] is None else f", {segment['role']}'s turn, {segment['trained']} trained"
         facts.insert(0, f"text, {plural(segment['tokens'], 'token')}{spoken}")
@@ -155,7 +158,7 @@ def _print_segment(console: Console, number: int, segment: Mapping[str, Any]) ->
         plan = segment["plan"]
         picture = plan["width"], plan["height"]
         facts.insert(0, image_line(segment["image"], picture, plan["views"], segment["tokens"]))
-    console.print(Text(f"{number:>3}  {': '.join(facts)}", style))
+    console.print(Text(f"{segment['number']:>3}  {': '.join(facts)}", style))
     place = f", token {segment['start']:,} of pack {segment['pack_id']}" if segment.get("pack_id") else ""
     console.print(Text(f"     {_place(segment)}{place}", "dim"))
     if segment["kind"] == "image":

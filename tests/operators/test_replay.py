@@ -69,3 +69,17 @@ def test_rows_are_those_that_were_packed(tmp_path):
 
     assert sorted(map(known, found), key=order) == sorted(map(known, expected), key=order)
     assert pq.read_table(rejects).num_rows > 1
+
+
+def test_what_was_dropped_of_a_rejected_sample_is_told_from_its_other_segments():
+    dropped = [SEGMENTS[2] | {"segment": 2, "reason": "filter-size", "detail": "small", "rules": ["filter-size"]}]
+    dropped = [{name: value for name, value in one.items() if name != "number"} for one in dropped]
+    for operator, reason in (("filter", "filter-images"), ("pack", "no-loss")):
+        rejection = REJECTION | {"segment": None, "operator": operator, "reason": reason, "rules": []}
+        row = {"shard": "a.tar", "key": "a", "ordinal": 3, "segments": SEGMENTS[:2], "dropped": dropped}
+        rows = [*ledger.reject_rows(row, rejection), *ledger.dropped_rows(row)]
+        rejects = pa.Table.from_pylist(ledger.sort_rejects(rows, {"a.tar": 0}), REJECTS).to_pylist()
+        again = rejected_row(rejects)
+        assert again["dropped"] == dropped
+        assert again["segments"] == SEGMENTS[:2]
+        assert again["rejection"] == rejection

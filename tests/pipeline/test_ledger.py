@@ -5,7 +5,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import InputError, Reason
-from pipeline.ledger import COUNTS, add_counts, close_counts, reject_rows, sort_rejects
+from pipeline.ledger import (
+    COUNTS,
+    add_counts,
+    close_counts,
+    dropped_rows,
+    num_filtered,
+    reject_rows,
+    sort_rejects,
+)
 from pipeline.schema import REJECTS
 from pipeline.types import DETAIL_CHARS, Rejection
 
@@ -15,7 +23,7 @@ def row_of(num_segments=3, shard="a.tar", ordinal=7):
         {"number": i, "kind": 1, "text": None, "member": f"k.{i}", "offset": 512 * (i + 1), "size": 10 + i}
         for i in range(num_segments)
     ]
-    return {"shard": shard, "key": "k", "ordinal": ordinal, "segments": segments}
+    return {"shard": shard, "key": "k", "ordinal": ordinal, "segments": segments, "dropped": []}
 
 
 GUILTY = Rejection("decode", "decode-error", "cut", "k.1", 1024, 11, 1)
@@ -106,3 +114,22 @@ def test_detail_of_a_rejection_is_short_and_in_utf_8():
     assert len(rejection.detail) == DETAIL_CHARS
     assert rejection.detail.startswith("\\udc80")
     assert rejection.member == "m\\udcff"
+
+
+def test_a_dropped_segment_is_rejected_and_its_sample_is_not():
+    dropped = {"segment": 1, "member": "k.1", "offset": 1024, "size": 11, "reason": "filter-size"}
+    (found,) = dropped_rows(row_of(2) | {"dropped": [dropped | {"detail": "small", "rules": ["filter-size"]}]})
+    assert (found["level"], found["segment"], found["operator"]) == ("segment", 1, "filter")
+    assert set(found) == set(REJECTS.names)
+    closed = close_counts({"sample": {"read": 1}, "segment": {"read": 3}}, [found])
+    assert (closed["samples"]["packed"], closed["segments"]["packed"]) == (1, 2)
+
+
+def test_a_sample_that_has_no_segment_left_has_the_place_of_what_was_dropped():
+    dropped = [{"segment": 0, "member": "k.0", "offset": 512, "size": 10}]
+    (sample,) = reject_rows(row_of(0) | {"dropped": dropped}, Rejection("filter", "filter-images", "none"))
+    assert (sample["member"], sample["offset"], sample["size"]) == ("k.0", 512, 10)
+
+
+def test_what_filters_reject_is_counted_by_their_reasons():
+    assert num_filtered({"decode-error": 3, "filter-size": 2, "filter-duplicate-image": 1}) == 3
