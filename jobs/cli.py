@@ -141,8 +141,12 @@ def stats(
 ) -> None:
     """Count documents, images and tokens of each source, and what each filter removed.
 
-    Of a filter's rule: `first` is what it removed as the first rule that spoke, `also` what it breaks beside an earlier
-    one, `alone` what breaks no other rule and would be there without it. Reads indexes and rejects, no pack.
+    Of a filter's rule: `first` is what it removed as the first rule that spoke, `also` what breaks it beside an earlier
+    one, `alone` what breaks no other and would be there without it. Reads indexes and rejects, no pack.
+
+    With --json: `sources` by name, and `all` together. In each, `documents`, `images`, `texts` and `tokens` are those
+    of the tables; `filters`, `overlap` (by two rules; by a rule and itself, all that break it) and `reasons` have
+    `documents` and `segments`. A document counts as often as it is packed; an image's tokens are its placeholders.
     """
     from jobs.stats.command import statistics
 

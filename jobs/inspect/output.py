@@ -105,7 +105,7 @@ def open_output(url: str, number: int | None = None) -> Output:
     if number not in (None, newest):
         address = storage.join(url, "versions", f"{number:06d}.json")
         if not storage.exists(address):
-            raise ConfigError(f"{url} has no version {number}; its newest is {newest}")
+            raise ConfigError(f"{url} has no version {number}; choose one of 1 to {newest}")
         version = read_version(address)
     if version["schema_version"] != SCHEMA_VERSION:
         raise ConfigError(

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
+from jobs.cli import main
 from jobs.inspect.output import open_output
 from jobs.stats.command import statistics
+from pipeline.derived import derived_ordinal
 from pipeline.errors import ConfigError, StorageError
 from pipeline.parquet import write_parquet
 from pipeline.records import read_version
@@ -31,6 +33,7 @@ from tests.support import (
 )
 
 Row = dict[str, Any]
+Call = Callable[..., tuple[int, str, str]]
 SETTINGS = ("score=null", "budget=none", "limits.max_reject_ratio=1")
 VISUAL = (Modality.IMAGE, Modality.VIDEO, Modality.DISCRETE)
 
@@ -49,7 +52,7 @@ def mixture(folder: Path) -> str:
 def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Carried, copied, split and aligned documents, of a family that begins each with a token of its own."""
     folder = tmp_path_factory.mktemp("mixed")
-    options = ("profile=llava_1_5_hf", "sequence_length=2048", "pack.closing=true", "pack.align=64")
+    options = ("profile=llava_1_5_hf", "sequence_length=704", "pack.closing=true", "pack.align=64")
     build(folder / "out", None, mixture(folder), *SETTINGS, *options, "unit.target_shards=2")
     return folder / "out"
 
@@ -137,7 +140,9 @@ def reject(ordinal: int, rules: list[str], *, segment: int | None = None, reason
     }
 
 
-def write_output(folder: Path, index: list[Row], rejects: list[Row], *, start: str | None = None) -> str:
+def write_output(
+    folder: Path, index: list[Row], rejects: list[Row], *, start: str | None = None, weight: float = 1.0
+) -> str:
     """An output of one unit with these rows, and no pack."""
     recipe: Row = {"profile": {"name": "ours", "tokens": {"document_start": start}}}
     samples = totals_of(read=len(index), packed=len(index), rejected=sum(row["level"] == "sample" for row in rejects))
@@ -147,7 +152,7 @@ def write_output(folder: Path, index: list[Row], rejects: list[Row], *, start: s
         write_parquet(str(folder), "rejects", "u", REJECTS, [rejects]),
     ]
     manifest = {"unit": "u", "inputs": [], "files": files, "counts": {"samples": samples}, "reasons": {}}
-    source = {"format": "pairs", "weight": 1.0, "max_samples": None, "units": ["u"], "totals": {"samples": samples}}
+    source = {"format": "pairs", "weight": weight, "max_samples": None, "units": ["u"], "totals": {"samples": samples}}
     version = {
         "units": ["u"],
         "sources": {"input": source},
@@ -193,6 +198,15 @@ def test_spreads_and_bins_are_exact_over_row_groups(tmp_path: Path) -> None:
     tokens = found["tokens"]
     # An end token each is text, a start token each a marker.
     assert (tokens["text"], tokens["visual"], tokens["markers"]) == (12 + 4, 526, 10 + 4)
+
+
+def test_a_derived_document_counts_as_often_as_its_original(tmp_path: Path) -> None:
+    ordinals = [0, 1, derived_ordinal(0, 1), derived_ordinal(1, 2)]
+    index = [document(ordinal, image(10), text(3, "user")) for ordinal in ordinals]
+    found = statistics(write_output(tmp_path, index, [], weight=2.5), version=None, show=False)["all"]
+    # Two samples in a row have 5 copies, whatever each has.
+    assert found["images"]["total"] == found["texts"]["total"] == 10
+    assert (found["tokens"]["text"], found["tokens"]["visual"]) == (30, 100)
 
 
 REJECTED = [
@@ -250,53 +264,64 @@ def test_the_overlap_says_how_many_break_both_of_two_rules(filtered: str) -> Non
     }
 
 
-def lodepack(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "jobs", *map(str, arguments)]
-    environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "COLUMNS": "80"}
-    return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+@pytest.fixture
+def stats(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """The command, as it is called: its exit code and what it printed."""
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["lodepack", "stats", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        shown = capsys.readouterr()
+        return int(stopped.value.code or 0), shown.out, shown.err
+
+    return call
 
 
-def test_tables_hold_the_figures_and_json_the_same_ones(filtered: str, capsys: pytest.CaptureFixture[str]) -> None:
-    shown = lodepack("stats", filtered).stdout
+def test_tables_hold_the_figures_and_json_the_same_ones(filtered: str, stats: Call) -> None:
+    _, shown, _ = stats(filtered)
     lines = [[cell.strip() for cell in line.strip("│").split("│")] for line in shown.splitlines()]
     assert ["input", "filter-images", "2", "2", "2"] in lines
     assert ["1 filter-images", "4", "2", "1"] in lines
     assert ["input", "decode-error", "1"] in lines
     assert ["input", "8", "0", "0", "1 : 0.00", "0.0%"] in lines
-    result = lodepack("stats", filtered, "--json")
-    assert json.loads(result.stdout) == statistics(filtered, version=1, show=False)
-    assert result.stderr == ""
+    code, shown, error = stats(filtered, "--json")
+    assert (code, error) == (0, "")
+    assert json.loads(shown) == statistics(filtered, version=1, show=False)
 
 
-def test_a_long_overlap_is_cut_on_the_screen_alone_and_no_number_is(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_long_overlap_is_cut_on_the_screen_alone_and_no_number_is(tmp_path: Path, stats: Call) -> None:
     rules = [f"filter-rule-of-a-long-name-{letter}" for letter in "abcdefghijkl"]
     output = write_output(tmp_path, [], [reject(i, rules) for i in range(1234)])
-    report = statistics(output, version=None, show=True)
-    shown = capsys.readouterr().out
-    assert len(report["all"]["overlap"]["documents"]) == 12
+    _, shown, _ = stats(output)
+    assert len(statistics(output, version=None, show=False)["all"]["overlap"]["documents"]) == 12
     assert "2 more rules" in " ".join(shown.split())
     assert "…" not in shown
 
 
-def test_an_output_without_a_document_has_figures_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    report = statistics(write_output(tmp_path, [], []), version=None, show=True)
+def test_an_output_without_a_document_has_figures_too(tmp_path: Path, stats: Call) -> None:
+    output = write_output(tmp_path, [], [])
+    report = statistics(output, version=None, show=False)
     assert report["all"]["images"]["per_document"] == {"mean": None, "median": None, "max": None}
     assert report["all"]["tokens"]["visual_share"] is None
-    assert "removed" not in capsys.readouterr().out
+    code, shown, _ = stats(output)
+    assert code == 0
+    assert "removed" not in shown
 
 
-def test_a_folder_that_is_no_output_and_a_version_that_is_not_there_are_one_line(filtered: str, tmp_path: Path) -> None:
+def test_a_folder_that_is_no_output_and_a_version_that_is_not_there_are_one_line(
+    filtered: str, tmp_path: Path, stats: Call
+) -> None:
     for arguments, expected in (
         ((tmp_path / "gone",), "there is nothing at"),
         ((ROOT / "jobs",), "has no versions/"),
         ((filtered, "--version", 7), "has no version 7"),
     ):
-        result = lodepack("stats", *arguments)
-        assert (result.returncode, result.stdout) == (2, "")
-        assert expected in result.stderr
-        assert len(result.stderr.splitlines()) == 1
+        code, shown, error = stats(*arguments)
+        assert (code, shown) == (2, "")
+        assert expected in error
+        assert len(error.splitlines()) == 1
 
 
 def test_a_damaged_index_is_named(filtered: str) -> None:
@@ -312,5 +337,5 @@ def test_an_older_version_can_be_asked_for(mixed: Path) -> None:
         open_output(str(mixed), 2)
 
 
-def test_help_has_an_example() -> None:
-    assert "lodepack stats build/quickstart" in lodepack("stats", "--help").stdout
+def test_help_has_an_example(stats: Call) -> None:
+    assert "lodepack stats build/quickstart" in stats("--help")[1]
