@@ -141,8 +141,8 @@ def stats(
 ) -> None:
     """Count documents, images and tokens of each source, and what each filter removed.
 
-    Of a filter's rule: `first` is what it removed as the first rule that spoke, `also` what breaks it beside an earlier
-    one, `alone` what breaks no other and would be there without it. Reads indexes and rejects, no pack.
+    Of a filter's rule: `first` is what it removed as the first that spoke, `also` what breaks it and was removed by
+    another before, `alone` what no other rule would have removed. Reads indexes and rejects, no pack.
 
     With --json: `sources` by name, and `all` together. In each, `documents`, `images`, `texts` and `tokens` are those
     of the tables; `filters`, `overlap` (by two rules; by a rule and itself, all that break it) and `reasons` have

@@ -27,8 +27,8 @@ def describe(facts: Facts) -> dict[str, Any]:
     texts       the same; a conversation's have the words of its template
     tokens      total = text + visual + markers; `visual_share` of the total, `visual_per_text`
     filters     of documents and of segments, for each rule: how many it removed as the first that spoke (`first`), how
-                many break it beside an earlier one (`also`), and how many break no other (`alone`). By itself a rule
-                would remove first + also; without it, those of `alone` would be there
+                many break it and were removed by another before (`also`), and how many no other would have removed
+                (`alone`). Of what it was shown, a rule by itself would remove first + also
     overlap     for each two rules how many break both; for a rule and itself how many break it
     reasons     all rejects
     """
@@ -61,7 +61,7 @@ def _filters(refused: Counter[Refused], level: str) -> dict[str, dict[str, int]]
         for rule in broken:
             counts = found.setdefault(rule, {"first": 0, "also": 0, "alone": 0})
             counts["first" if rule == row.reason else "also"] += amount
-            counts["alone"] += amount if len(broken) == 1 else 0
+            counts["alone"] += amount if broken == {row.reason} else 0
     return dict(sorted(found.items()))
 
 
