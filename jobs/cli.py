@@ -42,6 +42,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instea
 Overrides = Annotated[
     list[str], typer.Option("--set", metavar="A.B=C", help="Override a field of the job; repeatable.")
 ]
+VersionNumber = Annotated[int | None, typer.Option(min=1, help="Version of OUT; by default the newest.")]
 InputUrl = Annotated[list[str], typer.Option("--input", metavar="URL", help="Shards to read instead of the job's.")]
 
 
@@ -128,6 +129,28 @@ def inspect(
         raise ConfigError("--video shows what a profile makes of a video; name one with --profile")
     else:
         found = inspect_output(what, pack=pack, explain_id=explain, limit=limit, show=not as_json)
+    if as_json:
+        _print_json(found)
+
+
+@app.command(epilog="Example: `lodepack stats build/quickstart`")
+def stats(
+    output: Annotated[str, typer.Argument(metavar="OUT", help="Output of a run.")],
+    version: VersionNumber = None,
+    as_json: Json = False,
+) -> None:
+    """Count documents, images and tokens of each source, and what each filter removed.
+
+    Of a filter's rule: `first` is what it removed as the first that spoke, `also` what breaks it and was removed by
+    another before, `alone` what no other rule would have removed. Reads indexes and rejects, no pack.
+
+    With --json: `sources` by name, and `all` together. In each, `documents`, `images`, `texts` and `tokens` are those
+    of the tables; `filters`, `overlap` (by two rules; by a rule and itself, all that break it) and `reasons` have
+    `documents` and `segments`. A document counts as often as it is packed; an image's tokens are its placeholders.
+    """
+    from jobs.stats.command import statistics
+
+    found = statistics(output, version=version, show=not as_json)
     if as_json:
         _print_json(found)
 
@@ -220,7 +243,7 @@ def export(
     source: Annotated[str, typer.Argument(metavar="OUT", help="Output of a run.")],
     to: Annotated[str, typer.Option(help="energon, mds or webdataset.")],
     output: Annotated[str, typer.Option(metavar="URL", help="New or empty folder or URL to write to.")],
-    version: Annotated[int | None, typer.Option(min=1, help="Version of OUT; by default the newest.")] = None,
+    version: VersionNumber = None,
     shard_size: Annotated[
         int, typer.Option(min=1, metavar="MIB", help="A shard ends before it is larger; a pack is never cut.")
     ] = 512,

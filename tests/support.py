@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import struct
 import tarfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +77,17 @@ def write_pairs(folder: Path, num_shards: int, per_shard: int) -> str:
             members |= {f"{i:04d}.png": pictures[i], f"{i:04d}.txt": f"Picture {i} of the manual.".encode()}
         write_shard(folder / f"pairs-{number:06d}.tar", members)
     return str(folder / f"pairs-{{000000..{num_shards - 1:06d}}}.tar")
+
+
+def png_that_only_decoding_refuses() -> bytes:
+    """Sound chunks and checksums around bytes that do not inflate."""
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", 64, 64, 8, 2, 0, 0, 0)),
+        (b"IDAT", b"\x78\x9c" + 64 * b"\xff"),
+        (b"IEND", b""),
+    ]
+    packed = [struct.pack(">I", len(d)) + name + d + struct.pack(">I", zlib.crc32(name + d)) for name, d in chunks]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
 
 
 def build(

@@ -18,13 +18,13 @@ from pipeline import storage
 from pipeline.errors import ConfigError, LodepackError, StorageError
 from pipeline.operator import Row
 from pipeline.planning import latest_version
-from pipeline.records import read_last_run, read_manifest
+from pipeline.records import read_last_run, read_manifest, read_version
 from pipeline.schema import SCHEMA_VERSION
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """The latest version of a data set."""
+    """One version of a data set."""
 
     url: str
     number: int
@@ -65,6 +65,12 @@ class Output:
         with self._open(path) as file:
             return file.read(columns=list(columns))
 
+    def tables(self, path: str, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """Columns of a file, one row group in memory; name nested ones by their Parquet path."""
+        with self._open(path) as file:
+            for group in range(file.num_row_groups):
+                yield file.read_row_group(group, columns=list(columns))
+
     def rows(self, path: str, columns: Sequence[str], start: int = 0) -> Iterator[Row]:
         """Rows of a file from number `start` on, one row group in memory; lists of numbers are numpy arrays."""
         with self._open(path) as file:
@@ -86,22 +92,27 @@ class Output:
                 raise StorageError(f"{url} is damaged: {error}; list what is wrong with: lodepack verify") from error
 
 
-def open_output(url: str) -> Output:
-    """The output at `url`. ConfigError if there is none, or none that is finished."""
+def open_output(url: str, number: int | None = None) -> Output:
+    """The newest version of the output at `url`, or a certain one. ConfigError if there is none that is finished."""
     if not storage.exists(storage.join(url, "versions")):
         if storage.exists(storage.join(url, "runs")):
             raise ConfigError(f"{url} has no finished version yet; let its job run to the end: lodepack run JOB.yaml")
         found = f"{url} has no versions/" if storage.exists(url) else f"there is nothing at {url}"
         raise ConfigError(f"{found}; the output of a finished run is expected: give the job's `output`")
-    number, version = latest_version(url)
+    newest, version = latest_version(url)
     if version is None:
         raise ConfigError(f"{url} has no finished version yet; let its job run to the end: lodepack run JOB.yaml")
+    if number not in (None, newest):
+        address = storage.join(url, "versions", f"{number:06d}.json")
+        if not storage.exists(address):
+            raise ConfigError(f"{url} has no version {number}; choose one of 1 to {newest}")
+        version = read_version(address)
     if version["schema_version"] != SCHEMA_VERSION:
         raise ConfigError(
             f"{url} has schema version {version['schema_version']}; {SCHEMA_VERSION} expected; "
             "use the lodepack that wrote it, or build it again"
         )
-    return Output(url, number, version)
+    return Output(url, newest if number is None else number, version)
 
 
 def load_tokenizer(output: Output) -> tuple[Tokenizer | None, str]:

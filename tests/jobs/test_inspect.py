@@ -5,10 +5,8 @@ from __future__ import annotations
 import io
 import json
 import re
-import struct
 import sys
 import tarfile
-import zlib
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -22,6 +20,7 @@ from jobs.inspect.draw import budget_cell, heat_map, image_line, merged
 from jobs.progress import Screen
 from jobs.spec import load_job
 from operators.profiles import profile_names
+from tests.support import png_that_only_decoding_refuses
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = yaml.safe_load((ROOT / "tests" / "golden" / "slicing.yaml").read_text("utf-8"))
@@ -52,17 +51,6 @@ def copy_shard(source: Path, target: Path, num_samples: int, damaged: str = "") 
                 data = data[: len(data) // 2]
             member.size = len(data)
             new.addfile(member, io.BytesIO(data))
-
-
-def png_that_only_decoding_refuses() -> bytes:
-    """Sound chunks and checksums around bytes that do not inflate."""
-    chunks = [
-        (b"IHDR", struct.pack(">IIBBBBB", 64, 64, 8, 2, 0, 0, 0)),
-        (b"IDAT", b"\x78\x9c" + 64 * b"\xff"),
-        (b"IEND", b""),
-    ]
-    packed = [struct.pack(">I", len(d)) + name + d + struct.pack(">I", zlib.crc32(name + d)) for name, d in chunks]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
 
 
 def build(folder: Path, shards: str, overrides: tuple[str, ...] = (), **options) -> str:
