@@ -10,8 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from jobs.stats.gather import DOCUMENTS
-from jobs.stats.tables import FILTER_REASONS, LEVELS
+from jobs.stats.tables import LEVELS
 from jobs.terminal import printable
+from pipeline.ledger import FILTERED
 
 MAX_RULES = 10
 """Rows and columns of an overlap that fit a screen; the rules that remove most."""
@@ -109,7 +110,7 @@ def _reasons(found: Named) -> Table:
     table.columns[1].justify = "left"
     for name, figures in found:
         reasons = figures["reasons"]["documents"]
-        others = {reason: n for reason, n in reasons.items() if not reason.startswith(FILTER_REASONS)}
+        others = {reason: n for reason, n in reasons.items() if not reason.startswith(FILTERED)}
         for reason, amount in sorted(others.items(), key=lambda item: (-item[1], item[0])):
             _add(table, name, reason, f"{amount:,}")
     return table

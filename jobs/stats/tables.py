@@ -13,8 +13,6 @@ from pipeline import ledger
 BINS = (0, 1, 2, 3, 5, 9, 17)
 """Images of a document are counted from each of these up to the next; the last has no end."""
 LEVELS = {"documents": ledger.SAMPLE, "segments": ledger.SEGMENT}
-FILTER_REASONS = "filter-"
-"""What the reason of every filter's rule begins with."""
 
 
 def describe(facts: Facts) -> dict[str, Any]:
@@ -77,7 +75,7 @@ def _overlap(refused: Counter[Refused], level: str) -> dict[str, dict[str, int]]
 
 def _broken(row: Refused) -> frozenset[str]:
     """The rules of filters that a row breaks."""
-    return frozenset(rule for rule in (row.reason, *row.rules) if rule.startswith(FILTER_REASONS))
+    return frozenset(rule for rule in (row.reason, *row.rules) if rule.startswith(ledger.FILTERED))
 
 
 def _amount(per_document: Counter[int], tokens_each: Counter[int]) -> dict[str, Any]:
