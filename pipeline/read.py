@@ -17,13 +17,14 @@ import pyarrow as pa
 from pipeline.copies import num_copies
 from pipeline.errors import InputError, Reason, StorageError
 from pipeline.formats import Format
-from pipeline.formats.fields import IMAGE_FIELDS, UNSAFE_FIELDS, join_keys, split_extension
+from pipeline.formats.carried import text_bytes
+from pipeline.formats.fields import IMAGE_FIELDS, UNSAFE_FIELDS, extension_of, join_keys, split_extension
 from pipeline.schema import READ, table_from_rows
 from pipeline.tar import Damage, Member, scan_tar
 from pipeline.tar_stream import HashingReader
 from pipeline.types import MAX_NAME_BYTES, ReadLimits, Rejection, Sample, SegmentKind
 
-READ_VERSION = 2
+READ_VERSION = 3
 """Raised whenever the same shard gives other rows: it is part of the recipe."""
 MAX_WAITING = 1024
 """Damages that may wait for the sample in hand to end. More end it, so that hostile shards stay within memory."""
@@ -189,7 +190,7 @@ def _split_name(name: str, form: Format) -> tuple[str, str] | None:
 
 def _fits(last: str, num_bytes: int, form: Format, limits: ReadLimits) -> bool:
     """Whether a member of that field by itself is content and within the limits of one member."""
-    is_text = last.rpartition(".")[2] not in IMAGE_FIELDS
+    is_text = extension_of(last) not in IMAGE_FIELDS and not form.json_has_pictures
     return form.wanted(last) and num_bytes <= limits.member_bytes and not (is_text and num_bytes > limits.text_bytes)
 
 
@@ -230,7 +231,7 @@ def _check(group: _Group, form: Format, limits: ReadLimits) -> None:
             raise _error(Reason.UNSAFE_TYPE, member, f"{member.name} can run code when loaded; it was not read")
     for member in group.members:
         key, last = _own(member, form)
-        if not form.wanted(last):
+        if not form.wanted(last) or last in form.optional:
             continue
         if key != group.key:
             detail = (
@@ -239,8 +240,11 @@ def _check(group: _Group, form: Format, limits: ReadLimits) -> None:
             raise _error(Reason.FIELD_INVALID, member, detail)
         if member.too_large:
             raise _error(Reason.MEMBER_TOO_LARGE, member, f"{member.name} has {member.size} bytes; see limits")
-        if not _fits(last, member.size, form, limits):
-            raise _error(Reason.TEXT_TOO_LARGE, member, f"{member.name} has {member.size} bytes of text; see limits")
+        own = text_bytes(member.data or b"") if form.json_has_pictures and last == "json" else 0
+        if own > limits.text_bytes or not _fits(last, member.size, form, limits):
+            raise _error(
+                Reason.TEXT_TOO_LARGE, member, f"{member.name} has {own or member.size} bytes of text; see limits"
+            )
 
 
 def _own(member: Member, form: Format) -> tuple[str, str]:

@@ -76,7 +76,10 @@ class Segment:
     role: str | None = None
     """Who speaks in a conversation (system, user, assistant); None in a document."""
     turn: int = 0
-    """Number of the turn that a conversation's segment belongs to."""
+    """Number of the turn that a conversation's segment belongs to. Where role is None, of the step: 0 is what stands
+    before the first (title and summary), and in a document without steps all."""
+    encoding: str | None = None
+    """How the bytes at that place hold the picture: None: as they are; base64; cell: of a Parquet shard."""
 
 
 @dataclass(frozen=True, slots=True)
