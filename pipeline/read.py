@@ -240,11 +240,10 @@ def _check(group: _Group, form: Format, limits: ReadLimits) -> None:
             raise _error(Reason.FIELD_INVALID, member, detail)
         if member.too_large:
             raise _error(Reason.MEMBER_TOO_LARGE, member, f"{member.name} has {member.size} bytes; see limits")
-        own = text_bytes(member.data or b"") if form.json_has_pictures and last == "json" else 0
-        if own > limits.text_bytes or not _fits(last, member.size, form, limits):
-            raise _error(
-                Reason.TEXT_TOO_LARGE, member, f"{member.name} has {own or member.size} bytes of text; see limits"
-            )
+        has_pictures = form.json_has_pictures and last == "json"
+        num_bytes = text_bytes(member.data or b"") if has_pictures else member.size
+        if not _fits(last, member.size, form, limits) or (has_pictures and num_bytes > limits.text_bytes):
+            raise _error(Reason.TEXT_TOO_LARGE, member, f"{member.name} has {num_bytes} bytes of text; see limits")
 
 
 def _own(member: Member, form: Format) -> tuple[str, str]:

@@ -41,9 +41,7 @@ def sentences_of(member: Member, given: Sequence[Any], matrix: Any, num_sentence
         detail = f"image {place} of {member.name} has no sentence, and there is no similarity_matrix"
         raise invalid(member, detail, reason=Reason.FIELD_MISSING)
     if not _is_matrix(matrix, len(given), num_sentences):
-        detail = (
-            f"similarity_matrix of {member.name} is no table of {len(given)} images by {num_sentences} sentences"
-        )
+        detail = f"similarity_matrix of {member.name} is no table of {len(given)} images by {num_sentences} sentences"
         raise invalid(member, detail)
     assigned = assign(matrix)
     return [assigned[place] if number is None else number for place, number in enumerate(given)]

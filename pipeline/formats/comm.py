@@ -95,9 +95,8 @@ def _read_parts(index: Member, found: dict[str, Any]) -> Iterator[Part]:
 
 
 def _read_part(index: Member, part: Any, step: int, place: int) -> Part:
-    kind, text, path = (
-        (part.get(name) for name in ("type", "content", "image_path")) if isinstance(part, dict) else 3 * [None]
-    )
+    found = part if isinstance(part, dict) else {}
+    kind, text, path = (found.get(name) for name in ("type", "content", "image_path"))
     where = f"part {place} of {f'step {step}' if step else 'summary_info'} of {index.name}"
     if kind == "text" and isinstance(text, str):
         return step, text, None

@@ -83,12 +83,10 @@ class Mmc4:
                 continue
             info: dict[str, Any] = {"matched_text_index": len(sentences)}
             if segment.encoding == BASE64:
-                info |= {
-                    "image_name": f"{len(infos)}.jpg",
-                    "image_base64": base64.b64encode(segment.data or b"").decode(),
-                }
+                info["image_name"] = f"{len(infos)}.jpg"
+                info["image_base64"] = base64.b64encode(segment.data or b"").decode()
             else:
-                info |= {"image_name": f"{len(infos)}.{extension_of(segment.member)}"}
+                info["image_name"] = f"{len(infos)}.{extension_of(segment.member)}"
                 members.append((f"{document.key}.{info['image_name']}", segment.data or b""))
             infos.append(info)
         index = to_json({"text_list": sentences, "image_info": infos})

@@ -46,9 +46,8 @@ class Pairs:
     def to_members(self, document: Sample) -> list[tuple[str, bytes]]:
         members = []
         for segment in document.segments:
-            is_text = segment.kind == SegmentKind.TEXT
-            field = "txt" if is_text else extension_of(segment.member)
-            members.append(
-                (f"{document.key}.{field}", (segment.text or "").encode() if is_text else segment.data or b"")
-            )
+            if segment.kind == SegmentKind.TEXT:
+                members.append((f"{document.key}.txt", (segment.text or "").encode()))
+            else:
+                members.append((f"{document.key}.{extension_of(segment.member)}", segment.data or b""))
         return members
