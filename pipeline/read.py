@@ -8,7 +8,7 @@ a word.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Container, Generator, Iterator
+from collections.abc import Container, Generator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
@@ -136,6 +136,25 @@ def locate_members(
             members = () if isinstance(item, Sample) else tuple(item.members)
             yield Located(ordinal, item.key, members)
     return reader.sha256()
+
+
+def samples_of(members: Iterable[Member], form: Format, limits: ReadLimits) -> Iterator[Sample]:
+    """The documents, and rejections, that read_shard would make of these members in this order, were they all."""
+    group: _Group | None = None
+    for member in members:
+        split = _split_name(member.name, form)
+        if split is None:
+            continue
+        key = None if group is None else join_keys(group.key, split[0])
+        if group is None or key is None:
+            if group is not None:
+                yield _to_sample(group, form, limits)[0]
+            group = _Group(split[0])
+        else:
+            group.key = key
+        group.add(member, member.size if _fits(split[1], member.size, form, limits) else 0, limits)
+    if group is not None:
+        yield _to_sample(group, form, limits)[0]
 
 
 def _groups(reader: HashingReader, size: int | None, form: Format, limits: ReadLimits) -> Iterator[_Group | Sample]:
