@@ -6,7 +6,7 @@ Boxes are (left, top, right, bottom) in pixels of the upright picture (after EXI
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any
 
@@ -126,6 +126,9 @@ class Source:
     max_samples: int | None = None
     name: str | None = None
     """None where the input is no mixture."""
+
+    def with_format(self, name: str) -> Source:
+        return replace(self, format=name)
 
     @property
     def label(self) -> str:

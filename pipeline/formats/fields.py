@@ -26,7 +26,7 @@ class Format(Protocol):
 
     @property
     def marks(self) -> str:
-        """What its JSON has that no other format's has, as it follows "0000.json, which "; empty if it needs none."""
+        """What its JSON has, as it follows "0000.json, which"."""
         ...
 
     @property

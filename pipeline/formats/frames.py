@@ -19,7 +19,7 @@ class Frames:
     """One document of at least one image and one text."""
 
     name = "frames"
-    marks = ""
+    marks = "has a caption"
     optional = frozenset({"json"})
     json_has_pictures = False
 

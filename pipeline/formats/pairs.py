@@ -18,7 +18,7 @@ class Pairs:
     """Exactly one image and one UTF-8 text a sample; other members are passed over."""
 
     name = "pairs"
-    marks = ""
+    marks = "has a caption"
     optional = frozenset({"json"})
     json_has_pictures = False
 

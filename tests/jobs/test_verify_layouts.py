@@ -12,7 +12,7 @@ import pytest
 
 from jobs.spec import LimitsSection
 from jobs.verify.layouts import LAYOUTS
-from jobs.verify.samples import read_samples
+from jobs.verify.samples import as_utf8, read_samples
 from jobs.verify.walk import Source
 from pipeline.formats import FORMATS
 from pipeline.read import read_shard, samples_of
@@ -98,7 +98,7 @@ def check(seed):
         ], (seed, name)
         assert sum(one.ignored for one in found) == end["ignored"], (seed, name)
         for row, one in zip(rows, found, strict=True):
-            places = [(int(s.kind), s.member, s.offset, s.size, s.role, s.turn) for s in one.segments]
+            places = [(int(s.kind), as_utf8(s.member), s.offset, s.size, s.role, s.turn) for s in one.segments]
             assert places == [
                 (s["kind"], s["member"], s["offset"], s["size"], s["role"], s["turn"]) for s in row["segments"]
             ], (seed, name)
