@@ -147,7 +147,7 @@ def _pairs() -> Members:
 
 
 def _text() -> Members:
-    return {"a.txt": b"Words alone.", "b.json": as_json({"text": "As in a JSON.", "url": "u"}), "c.txt": b""}
+    return {"a.txt": b"Words alone.", "b.json": as_json({"text": "As in a JSON.", "url": "u"})}
 
 
 MAKERS = {
