@@ -14,6 +14,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 
+from jobs.gather.cli import EXAMPLES, gather
 from jobs.secrets import redact, refuse_secret_arguments
 from jobs.stopping import Stopped, ending_on_signals
 from jobs.terminal import printable
@@ -243,6 +244,9 @@ def export(
             f"wrote {written['num_packs']:,} packs of version {written['version']} in {written['num_shards']:,} "
             f"{to} shard(s), {written['num_bytes']:,} bytes, to {written['export']}"
         )
+
+
+app.command(epilog=EXAMPLES)(gather)
 
 
 @tokenizer_app.command(
