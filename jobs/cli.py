@@ -33,6 +33,7 @@ tokenizer_app = typer.Typer(help="Tokenizers.", no_args_is_help=True)
 app.add_typer(tokenizer_app, name="tokenizer")
 relevance_app = typer.Typer(help="Encoders that say how well a region fits what is asked.", no_args_is_help=True)
 app.add_typer(relevance_app, name="relevance")
+app.command(epilog=EXAMPLES)(gather)
 
 LIMIT_HELP = (
     "Only the first N samples; the rest of the shards it touches counts as withheld, further shards are not read."
@@ -244,9 +245,6 @@ def export(
             f"wrote {written['num_packs']:,} packs of version {written['version']} in {written['num_shards']:,} "
             f"{to} shard(s), {written['num_bytes']:,} bytes, to {written['export']}"
         )
-
-
-app.command(epilog=EXAMPLES)(gather)
 
 
 @tokenizer_app.command(

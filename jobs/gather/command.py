@@ -72,9 +72,8 @@ def gather(
     def samples() -> Iterator[Members]:
         records = (record for path in paths for record in read_records(path))
         for number, record in enumerate(records):
-            members = _to_members(
-                f"{number:09d}", record, format, root.resolve(), done, tell, skip_missing=skip_missing
-            )
+            key = f"{number:09d}"
+            members = _to_members(key, record, format, root.resolve(), done, tell, skip_missing=skip_missing)
             if members:
                 done.documents += 1
                 done.images += len(members) - 1
@@ -85,6 +84,8 @@ def gather(
             done.shards += 1
             done.bytes += size
             notice(f"wrote {name}")
+    if not (done.documents or done.missing or done.invalid):
+        raise ConfigError(f"{', '.join(sources)}: no record in it; a JSON list or JSONL is expected")
     return done
 
 
@@ -166,12 +167,12 @@ def _write(target: Target, name: str, samples: Iterator[Members], shard_bytes: i
         if archive is not None and archive.offset + size + tarfile.RECORDSIZE > shard_bytes:
             yield _finish(target, archive, path, f"{name}-{number:06d}.tar")
             archive, number = None, number + 1
-        archive = archive or tarfile.open(path, "w", format=tarfile.PAX_FORMAT)
+        archive = archive or tarfile.open(path, "w", format=tarfile.PAX_FORMAT)  # noqa: SIM115 - by _finish
         for member, data in members:
             info = tarfile.TarInfo(member)  # its owner is 0, its time 0
             info.size = len(data)
             archive.addfile(info, io.BytesIO(data))
-        archive.members.clear()  # 460 bytes a member, which would grow with the shard
+        archive.members.clear()  # type: ignore[attr-defined]  # 460 bytes a member, which would grow with the shard
     if archive is not None:
         yield _finish(target, archive, path, f"{name}-{number:06d}.tar")
 

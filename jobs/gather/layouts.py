@@ -63,7 +63,9 @@ def _by(entries: Callable[[dict[str, Any]], Iterator[Entry]]) -> tuple[Any, Any]
 
 def _without(record: dict[str, Any], gone: set[int]) -> dict[str, Any]:
     """An MMC4 document without some of its pictures: the sentences, and how alike the others are, stay."""
-    left = [number for number in range(len(record["image_info"])) if number not in gone]
+    entries = [holder for holder, _ in _infos(record)]
+    dropped = {id(entries[number]) for number in gone}
+    left = [number for number, info in enumerate(record["image_info"]) if id(info) not in dropped]
     matrix = record.get("similarity_matrix")
     is_whole = isinstance(matrix, list) and len(matrix) == len(record["image_info"])
     kept = {"similarity_matrix": [matrix[number] for number in left]} if is_whole and matrix is not None else {}

@@ -1,4 +1,4 @@
-"""The records of a JSON or JSONL file one by one, each with its place; a file of any size in the memory of one record."""
+"""The records of a JSON or JSONL file one by one, each with its place, in the memory that one of them takes."""
 
 from __future__ import annotations
 
@@ -94,9 +94,7 @@ def _elements(path: Path, text: TextIO) -> Iterator[Record]:
             more = text.read(max(CHUNK_CHARS, len(buffer))) if len(buffer) - start < MAX_RECORD_BYTES else ""
             if not more:
                 fault = f"{path} is no JSON that can be read from byte {offset} on"
-                raise ConfigError(
-                    f"{fault}; what stands behind it is lost: mend it, or write a line a record"
-                ) from error
+                raise ConfigError(f"{fault}; nothing behind it can be found: mend it, or give JSONL") from error
             buffer, start = buffer[start:] + more, 0
             continue
         yield Record(f"{path} byte {offset}", value)
