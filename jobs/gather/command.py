@@ -120,7 +120,12 @@ def _to_members(
     done.dropped_images += len(gone)
     names = [f"{number}.{extension}" for number, (extension, _) in enumerate(found)]
     index = layout.renamed(layout.without(value, gone) if gone and layout.without else value, names)
-    members = [(f"{key}.json", to_json(index))]
+    try:
+        members = [(f"{key}.json", to_json(index))]
+    except RecursionError:
+        done.invalid += 1
+        tell(record.where, "holds too many lists in each other")
+        return []
     members += [(f"{key}.{name}", data) for name, (_, data) in zip(names, found, strict=True)]
     fault = _fault(key, members, format)
     if fault:

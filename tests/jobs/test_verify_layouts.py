@@ -118,7 +118,7 @@ def test_two_readers_agree_on_every_format_however_it_was_harmed():
 
 @pytest.mark.slow
 def test_two_readers_agree_on_thousands_of_harmed_shards():
-    for seed in range(1000, 9000):
+    for seed in range(1000, 4000):
         check(seed)
 
 
