@@ -46,7 +46,7 @@ class InputSection(Section):
 
     shards: tuple[Url, ...]
     """Paths or URLs with {000000..000007} or * in them; one, or a list."""
-    format: str = "interleaved"
+    format: str = AUTO
     """interleaved (KEY.json with texts and images, KEY.N.png), conversations (KEY.json with turns, KEY.N.png), mmc4,
     comm, energon, frames (KEY.000.jpg, KEY.txt), pairs (KEY.jpg, KEY.txt), text (KEY.txt); or auto: what the first
     samples of the first shard look like."""
@@ -66,7 +66,7 @@ class InputSection(Section):
     @classmethod
     def _known(cls, value: str) -> str:
         if value not in FORMATS and value != AUTO:
-            raise ValueError(f"{value!r} is no format; choose auto or one of {', '.join(FORMATS)}")
+            raise ValueError(f"{value!r} is no format; choose one of auto, {', '.join(FORMATS)}")
         return value
 
 
