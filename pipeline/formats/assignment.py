@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from pipeline.errors import Reason
 from pipeline.formats.fields import invalid
@@ -18,6 +17,8 @@ def assign(matrix: Sequence[Sequence[float]]) -> list[int]:
 
     matrix: a row a picture, a column a sentence. Pictures that are too many get the sentence most like them.
     """
+    from scipy.optimize import linear_sum_assignment  # half a second to import, which only such documents cost
+
     likeness = np.asarray(matrix, np.float64)
     found = likeness.argmax(axis=1)
     pictures, sentences = linear_sum_assignment(-likeness)

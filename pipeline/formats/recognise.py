@@ -18,6 +18,7 @@ MAX_BYTES = 64 << 20
 """Of a shard that are looked at, at most; sixteen documents have about one megabyte, those of many photographs ten."""
 MAX_TEXT_BYTES = 16 << 20
 """Of one JSON or txt; a longer one is not read."""
+MAX_MEMBERS = 10_000
 SHOWN = 5
 NO_LIMITS = ReadLimits(1 << 62, 1 << 62, 1 << 62, 10_000)
 
@@ -46,7 +47,7 @@ def first_members(stream: BinaryIO, size: int | None) -> list[Member]:
         if not isinstance(item, Damage):
             is_picture = extension_of(item.name) in IMAGE_FIELDS
             found.append(replace(item, data=b"", too_large=False) if is_picture else item)
-        if item.offset >= MAX_BYTES:
+        if item.offset >= MAX_BYTES or len(found) >= MAX_MEMBERS:
             break
         if len(found) % 64 == 0 and len(_starts(found)) > NUM_SAMPLES:
             break

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 
 def texts_of(found: Any) -> list[str]:
@@ -27,6 +26,8 @@ def match(given: Any, matrix: Any, num_images: int, num_texts: int) -> dict[int,
     if None in given:
         if not _is_table(matrix, num_images, num_texts):
             return None
+        from scipy.optimize import linear_sum_assignment  # half a second to import, which only such documents cost
+
         table = np.array(matrix, np.float64)
         best = table.argmax(axis=1).tolist()
         for row, column in zip(*linear_sum_assignment(table, maximize=True), strict=True):
