@@ -58,6 +58,8 @@ def run_job(
         rebuild=rebuild,
         may_replan=may_replan,
     )
+    for line in resolved.recognised.values():
+        progress.notice(line)
     progress.start(plan)
     sink = Sink(output, plan, job.limits.max_reject_ratio)
     builder = _Builder(resolved, plan, sink, workers, progress)
@@ -74,6 +76,7 @@ def run_job(
     return {
         "name": job.name,
         "output": job.output,
+        "recognised": resolved.recognised,
         "version": number,
         "new_version": is_new,
         "units": {"built": len(sink.manifests), "kept": len(version["units"]) - len(sink.manifests)},

@@ -14,7 +14,8 @@ import pyarrow as pa
 from PIL import features
 
 from jobs.filtering import FILTER_VERSION, filter_stages, filters_recipe
-from jobs.inputs import sections_by_source
+from jobs.inputs import sections_by_source, with_formats
+from jobs.sources import refuse_sidecars, settle_format
 from jobs.spec import NOT_RECIPE, Job, PoolSection, absolute, local_target
 from operators.budget import BudgetConfig
 from operators.closing import close
@@ -49,7 +50,7 @@ from pipeline.schema import SCHEMA_VERSION
 from pipeline.types import Shard, Source, Unit
 from pipeline.units import from_here, list_shards, recipe_hash, unit_recipe
 
-NUMERIC_LIBRARIES = ("pillow", "pyarrow", "numpy")
+NUMERIC_LIBRARIES = ("pillow", "pyarrow", "numpy", "scipy")
 PIXEL_BYTES = 24
 """Memory that a pixel takes at most while a picture is decoded and turned into RGB: 16-bit grey is the dearest."""
 PICTURE_BYTES = 1 << 30
@@ -67,6 +68,8 @@ class Resolved:
     """What the units of all sources have in common."""
     inputs: tuple[tuple[Source, tuple[Shard, ...]], ...]
     """Each source with its shards, sorted by name."""
+    recognised: dict[str, str]
+    """Of each source whose format the job leaves to its shards, what was found and why, by label."""
 
 
 def resolve_job(job: Job) -> Resolved:
@@ -81,19 +84,26 @@ def resolve_job(job: Job) -> Resolved:
         model = _read_tokenizer(url)
         tokenizer = _open_tokenizer(model, profile, url)
     inputs: list[tuple[Source, tuple[Shard, ...]]] = []
+    recognised: dict[str, str] = {}
     for source, section in sections_by_source(job.input):
         with _noted(mistakes):
             shards = list_shards([absolute(pattern) for pattern in section.shards], source.name)
-            inputs.append((source, tuple(shards)))
             _refuse_own_output(shards, absolute(job.output))
+            refuse_sidecars(shards, source)
+            name, why = settle_format(source, shards)
+            inputs.append((source.with_format(name), tuple(shards)))
+            recognised |= {} if why is None else {source.label: why}
+            if name == "conversations" and profile.chat is None:
+                raise ConfigError(f"profile {job.profile} has no chat template: choose another, for {why or name}")
     encoder = None
     if job.score is not None and job.score.participatory:
         with _noted(mistakes):
             encoder = identity_of(located(_encoder(job.score)))
     if mistakes:
         raise ConfigError("\n".join(mistakes))
+    job = job.model_copy(update={"input": with_formats(job.input, {one.label: one.format for one, _ in inputs})})
     recipe = _recipe(job, profile, model, tokenizer) | {"encoder": encoder}
-    return Resolved(job, profile, resolve(profile, tokenizer), recipe, tuple(inputs))
+    return Resolved(job, profile, resolve(profile, tokenizer), recipe, tuple(inputs), recognised)
 
 
 def _refuse_own_output(shards: Sequence[Shard], output: str) -> None:

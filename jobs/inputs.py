@@ -11,8 +11,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
 
 from pipeline import storage
 from pipeline.formats import FORMATS
-from pipeline.types import Source
+from pipeline.types import ONLY_SOURCE, Source
 
+AUTO = "auto"
+"""The format of shards that are looked at to find which they have."""
 ONE, MIXTURE = "<one>", "<mixture>"
 """How pydantic tells the two forms of `input`; it names them in the places of errors, where users need not see them."""
 
@@ -44,9 +46,10 @@ class InputSection(Section):
 
     shards: tuple[Url, ...]
     """Paths or URLs with {000000..000007} or * in them; one, or a list."""
-    format: str = "interleaved"
-    """interleaved (KEY.json with texts and images, KEY.N.png), pairs (KEY.jpg, KEY.txt) or conversations (KEY.json
-    with turns, KEY.N.png)."""
+    format: str = AUTO
+    """interleaved (KEY.json with texts and images, KEY.N.png), conversations (KEY.json with turns, KEY.N.png), mmc4,
+    comm, energon, frames (KEY.000.jpg, KEY.txt), pairs (KEY.jpg, KEY.txt), text (KEY.txt); or auto: what the first
+    samples of the first shard look like."""
     weight: float = Field(1.0, gt=0, le=100, allow_inf_nan=False)
     """How often the data set holds each sample: 0.25 every fourth, 2.5 two or three times, as packs of its own."""
     max_samples: int | None = Field(None, ge=1)
@@ -62,8 +65,8 @@ class InputSection(Section):
     @field_validator("format")
     @classmethod
     def _known(cls, value: str) -> str:
-        if value not in FORMATS:
-            raise ValueError(f"{value!r} is no format; choose one of {', '.join(sorted(FORMATS))}")
+        if value not in FORMATS and value != AUTO:
+            raise ValueError(f"{value!r} is no format; choose one of auto, {', '.join(FORMATS)}")
         return value
 
 
@@ -109,3 +112,11 @@ def sections_by_source(given: InputSection | MixtureSection) -> list[tuple[Sourc
         sorted(given.sources.items()) if isinstance(given, MixtureSection) else [(None, given)]
     )
     return [(Source(one.format, one.weight, one.max_samples, name), one) for name, one in found]
+
+
+def with_formats(given: InputSection | MixtureSection, formats: Mapping[str, str]) -> InputSection | MixtureSection:
+    """The same input with the formats of its sources, by label, said by name."""
+    if isinstance(given, InputSection):
+        return given.model_copy(update={"format": formats[ONLY_SOURCE]})
+    named = {name: one.model_copy(update={"format": formats[name]}) for name, one in given.sources.items()}
+    return given.model_copy(update={"sources": named})

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from jobs.inputs import sections_by_source
 from jobs.progress import Screen
-from jobs.spec import Job, absolute, local_target, writing
+from jobs.sources import list_inputs
+from jobs.spec import Job, local_target, writing
 from operators.pictures import load_upright, open_picture, to_rgb
 from operators.profiles import Profile, load_profile
 from operators.relevance import REGION
@@ -24,7 +24,6 @@ from pipeline.errors import ConfigError, InputError
 from pipeline.operator import Row
 from pipeline.takes import Inputs, take_samples
 from pipeline.types import Place, SegmentKind, Unit
-from pipeline.units import list_shards
 
 BATCH_PICTURES = 32
 KEPT_REGIONS = 12
@@ -45,10 +44,7 @@ def train_relevance(job: Job, *, target: str, steps: int, limit: int, progress: 
     path = local_target(target)
     if path.suffix != ".safetensors":
         raise ConfigError(f"--out {target}: a name that ends in .safetensors is expected")
-    inputs = [
-        (source, list_shards([absolute(pattern) for pattern in section.shards], source.name))
-        for source, section in sections_by_source(job.input)
-    ]
+    inputs = list_inputs(job)
     rng = np.random.default_rng(0)
     with writing(path):
         if path.exists():

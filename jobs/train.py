@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from jobs.inputs import sections_by_source
-from jobs.spec import Job, absolute, local_target, writing
+from jobs.sources import list_inputs
+from jobs.spec import Job, local_target, writing
 from operators.profiles import load_profile
 from operators.tokenizers import sentencepiece
 from operators.tokenizers.bytelevel import train_bytelevel
@@ -17,7 +17,6 @@ from pipeline.chain import read
 from pipeline.errors import ConfigError
 from pipeline.takes import Inputs, take_samples
 from pipeline.types import SegmentKind, Unit
-from pipeline.units import list_shards
 
 KINDS = ("unigram", "bpe", "wordpiece")
 
@@ -35,10 +34,7 @@ def train_tokenizer(job: Job, *, kind: str, vocab_size: int, target: str, lowerc
     if lowercase and kind != "wordpiece":
         raise ConfigError(f"--lowercase: a {kind} model is lossless and keeps capitals; leave it out")
     path = local_target(target)
-    inputs = [
-        (source, list_shards([absolute(pattern) for pattern in section.shards], source.name))
-        for source, section in sections_by_source(job.input)
-    ]
+    inputs = list_inputs(job)
     specials = load_profile(job.profile).tokens.literals()
     with writing(path):
         if path.exists():

@@ -8,7 +8,7 @@ a word.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Container, Generator, Iterator
+from collections.abc import Container, Generator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
@@ -17,7 +17,8 @@ import pyarrow as pa
 from pipeline.copies import num_copies
 from pipeline.errors import InputError, Reason, StorageError
 from pipeline.formats import Format
-from pipeline.formats.fields import IMAGE_FIELDS, UNSAFE_FIELDS, join_keys, split_extension
+from pipeline.formats.carried import text_bytes
+from pipeline.formats.fields import IMAGE_FIELDS, UNSAFE_FIELDS, extension_of, join_keys, split_extension
 from pipeline.schema import READ, table_from_rows
 from pipeline.tar import Damage, Member, scan_tar
 from pipeline.tar_stream import HashingReader
@@ -137,6 +138,25 @@ def locate_members(
     return reader.sha256()
 
 
+def samples_of(members: Iterable[Member], form: Format, limits: ReadLimits) -> Iterator[Sample]:
+    """The documents, and rejections, that read_shard would make of these members in this order, were they all."""
+    group: _Group | None = None
+    for member in members:
+        split = _split_name(member.name, form)
+        if split is None:
+            continue
+        key = None if group is None else join_keys(group.key, split[0])
+        if group is None or key is None:
+            if group is not None:
+                yield _to_sample(group, form, limits)[0]
+            group = _Group(split[0])
+        else:
+            group.key = key
+        group.add(member, member.size if _fits(split[1], member.size, form, limits) else 0, limits)
+    if group is not None:
+        yield _to_sample(group, form, limits)[0]
+
+
 def _groups(reader: HashingReader, size: int | None, form: Format, limits: ReadLimits) -> Iterator[_Group | Sample]:
     """What becomes one row each: groups of members, and, after the group they fell into, the places of damage."""
 
@@ -189,7 +209,7 @@ def _split_name(name: str, form: Format) -> tuple[str, str] | None:
 
 def _fits(last: str, num_bytes: int, form: Format, limits: ReadLimits) -> bool:
     """Whether a member of that field by itself is content and within the limits of one member."""
-    is_text = last.rpartition(".")[2] not in IMAGE_FIELDS
+    is_text = extension_of(last) not in IMAGE_FIELDS and not form.json_has_pictures
     return form.wanted(last) and num_bytes <= limits.member_bytes and not (is_text and num_bytes > limits.text_bytes)
 
 
@@ -230,7 +250,7 @@ def _check(group: _Group, form: Format, limits: ReadLimits) -> None:
             raise _error(Reason.UNSAFE_TYPE, member, f"{member.name} can run code when loaded; it was not read")
     for member in group.members:
         key, last = _own(member, form)
-        if not form.wanted(last):
+        if not form.wanted(last) or last in form.optional:
             continue
         if key != group.key:
             detail = (
@@ -239,8 +259,10 @@ def _check(group: _Group, form: Format, limits: ReadLimits) -> None:
             raise _error(Reason.FIELD_INVALID, member, detail)
         if member.too_large:
             raise _error(Reason.MEMBER_TOO_LARGE, member, f"{member.name} has {member.size} bytes; see limits")
-        if not _fits(last, member.size, form, limits):
-            raise _error(Reason.TEXT_TOO_LARGE, member, f"{member.name} has {member.size} bytes of text; see limits")
+        has_pictures = form.json_has_pictures and last == "json"
+        num_bytes = text_bytes(member.data or b"") if has_pictures else member.size
+        if not _fits(last, member.size, form, limits) or (has_pictures and num_bytes > limits.text_bytes):
+            raise _error(Reason.TEXT_TOO_LARGE, member, f"{member.name} has {num_bytes} bytes of text; see limits")
 
 
 def _own(member: Member, form: Format) -> tuple[str, str]:

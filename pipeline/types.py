@@ -6,7 +6,7 @@ Boxes are (left, top, right, bottom) in pixels of the upright picture (after EXI
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any
 
@@ -78,7 +78,8 @@ class Segment:
     role: str | None = None
     """Who speaks in a conversation (system, user, assistant); None in a document."""
     turn: int = 0
-    """Number of the turn that a conversation's segment belongs to."""
+    """Number of the turn that a conversation's segment belongs to. Where role is None, of the step: 0 is what stands
+    before the first (title and summary), and in a document without steps all."""
     encoding: str | None = None
     """How the bytes at that place hold the picture: None: as they are; base64; cell: of a Parquet shard."""
 
@@ -127,6 +128,9 @@ class Source:
     max_samples: int | None = None
     name: str | None = None
     """None where the input is no mixture."""
+
+    def with_format(self, name: str) -> Source:
+        return replace(self, format=name)
 
     @property
     def label(self) -> str:

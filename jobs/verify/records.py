@@ -184,7 +184,7 @@ class Manifest(Record):
 class SourceEntry(Record):
     """One source of a version."""
 
-    format: Literal["interleaved", "pairs", "conversations"]
+    format: Literal["interleaved", "conversations", "mmc4", "comm", "energon", "frames", "pairs", "text"]
     weight: float
     max_samples: int | None
     units: tuple[str, ...]

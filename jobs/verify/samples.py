@@ -7,20 +7,17 @@ sample of its own, numbered after the group it stands in.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
+from jobs.verify.layouts import LAYOUTS, Layout
+from jobs.verify.layouts.mmc4 import spans
+from jobs.verify.layouts.names import IMAGES
 from jobs.verify.records import LimitsSection
-from jobs.verify.talk import TOO_MANY, read_talk
 from jobs.verify.walk import Entry, Source, walk
-from pipeline.types import Segment, SegmentKind
+from pipeline.types import Segment
 
-IMAGES = frozenset({"jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"})
 UNSAFE = frozenset({"pkl", "pickle", "pt", "pth", "npy", "npz", "joblib", "dill"})
-NUMBERED = frozenset({"interleaved", "conversations"})
-"""Formats whose pictures have a number before their extension, and whose order stands in a JSON."""
 MOST_WAITING = 1024
 """Damages that wait for a group to end; one more ends it."""
 LONGEST_NAME = 4096
@@ -43,10 +40,11 @@ class Found:
 
 def read_samples(source: Source, form: str, limits: LimitsSection) -> Iterator[Found]:
     """Every sample of a shard, from ordinal 0 on."""
+    layout = LAYOUTS[form]
 
     def wanted(name: str, size: int) -> bool:
-        own = _own_key(name, form)
-        if own is None or not _counted(name, size, form, limits):
+        own = _own_key(name, layout)
+        if own is None or not _counted(name, size, layout, limits):
             return False
         if key is None or not (_begins(key, name) or _begins(own, last)):
             return size <= limits.max_sample_bytes
@@ -67,12 +65,12 @@ def read_samples(source: Source, form: str, limits: LimitsSection) -> Iterator[F
             if is_over:
                 yield Found(key, fault="is over limits.max_sample_bytes or _members", places=_places_of(members))
             else:
-                yield _to_sample(key, members, form, limits, is_split=key in ended)
+                yield _to_sample(key, members, layout, limits, is_split=key in ended)
             ended.add(key)
         yield from odd
 
     for entry in walk(source, wanted):
-        own = None if entry.name is None else _own_key(entry.name, form)
+        own = None if entry.name is None else _own_key(entry.name, layout)
         if entry.name is None or own is None:
             odd.append(Found(f"@{entry.offset}", fault="is no member of a sample", places=_places_of([entry])))
             if key is None or len(odd) >= MOST_WAITING:
@@ -87,7 +85,7 @@ def read_samples(source: Source, form: str, limits: LimitsSection) -> Iterator[F
             num_members, held, is_over = 0, 0, False
         last = entry.name
         num_members += 1
-        held += entry.size if _counted(last, entry.size, form, limits) else 0
+        held += entry.size if _counted(last, entry.size, layout, limits) else 0
         # Of what is too large in all, the one member that made it so is the place, and nothing else is kept.
         if not is_over:
             members.append(entry)
@@ -96,11 +94,12 @@ def read_samples(source: Source, form: str, limits: LimitsSection) -> Iterator[F
     yield from close()
 
 
-def _counted(name: str, size: int, form: str, limits: LimitsSection) -> bool:
+def _counted(name: str, size: int, layout: Layout, limits: LimitsSection) -> bool:
     """Whether a member is content that is not too large by itself."""
-    is_picture = name.rpartition(".")[2].lower() in IMAGES
-    is_small = size <= limits.max_member_bytes and (is_picture or size <= limits.max_text_bytes)
-    return is_small and _is_content(name, form)
+    split = layout.split(name)
+    if split is None or not layout.counts(split[1]) or size > limits.max_member_bytes:
+        return False
+    return split[1].rpartition(".")[2] in IMAGES or layout.is_album or size <= limits.max_text_bytes
 
 
 def _begins(key: str, name: str) -> bool:
@@ -108,31 +107,29 @@ def _begins(key: str, name: str) -> bool:
     return name.startswith(f"{key}.") and "/" not in name[len(key) :]
 
 
-def _own_key(name: str, form: str) -> str | None:
+def _own_key(name: str, layout: Layout) -> str | None:
     """The key of a member alone; None without an extension, for hidden files, names not UTF-8, and names too long."""
     if any("\ud800" <= letter <= "\udfff" for letter in name) or len(name.encode()) > LONGEST_NAME:
         return None
-    base = name.rsplit("/", 1)[-1]
-    stem, dot, extension = base.rpartition(".")
-    if not dot or not stem or not extension or base.startswith("."):
-        return None
-    key = name[: -len(extension) - 1]
-    outer, _, number = key.rpartition(".")
-    return outer if outer and form in NUMBERED and _is_numbered(f"{number}.{extension.lower()}") else key
+    split = layout.split(name)
+    return None if split is None else split[0]
 
 
-def _to_sample(key: str, entries: list[Entry], form: str, limits: LimitsSection, *, is_split: bool) -> Found:
-    members = [((entry.name or "")[len(key) + 1 :].lower(), entry) for entry in entries]
+def _to_sample(key: str, entries: list[Entry], layout: Layout, limits: LimitsSection, *, is_split: bool) -> Found:
+    splits = [(layout.split(entry.name or "") or ("", ""), entry) for entry in entries]
+    members = [(field, entry) for (own, field), entry in splits if own == key]
     places = _places_of(entries)
-    fault = "stands apart from other members of its key" if is_split else _member_fault(members, form)
+    fault = "stands apart from other members of its key" if is_split else _member_fault(entries)
+    fault = fault or _content_fault(key, entries, layout, limits)
     segments: tuple[Segment, ...] = ()
     if not fault:
-        read = {"interleaved": _interleaved, "conversations": _conversation, "pairs": _pair}[form]
-        segments, fault = read(key, members, limits.max_sample_members)
+        segments, fault = layout.read(key, members, limits.max_sample_members)
     if not segments:
         return Found(key, fault=fault, places=places)
-    num_used = 1 + sum(segment.data is not None for segment in segments)
-    return Found(key, segments, fault, len(members) - num_used, places)
+    shown = [segment for segment in segments if segment.data is not None]
+    places |= {(as_utf8(one.member)[:LONGEST_NAME], one.offset, one.size) for one in shown}
+    num_used = 1 + sum(segment.encoding is None for segment in shown)
+    return Found(key, segments, fault, len(entries) - num_used, places)
 
 
 def _places_of(entries: Iterable[Entry]) -> frozenset[tuple[str, int, int]]:
@@ -144,106 +141,27 @@ def as_utf8(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _member_fault(members: list[tuple[str, Entry]], form: str) -> str:
+def _member_fault(entries: list[Entry]) -> str:
     """Why no format may accept such members, or nothing."""
-    names = [entry.name or "" for _, entry in members]
+    names = [entry.name or "" for entry in entries]
     if len(set(names)) < len(names):
         return "has two members of one name"
     if any(name.rpartition(".")[2].lower() in UNSAFE for name in names):
         return "has a member that may run code"
-    content = [(field, entry) for field, entry in members if _is_content(field, form)]
-    for field, entry in content:
-        if "." in field and not (form in NUMBERED and _is_numbered(field)):
-            return f"has the member {entry.name} beside those of its key"
-    if any(entry.data is None for _, entry in content):
-        return "has a member over limits.max_member_bytes or a text over limits.max_text_bytes"
     return ""
 
 
-def _pair(_: str, members: list[tuple[str, Entry]], __: int) -> tuple[tuple[Segment, ...], str]:
-    images = [entry for field, entry in members if field in IMAGES]
-    texts = [entry for field, entry in members if field == "txt"]
-    if len(images) != 1 or len(texts) != 1:
-        return (), f"has {len(images)} images and {len(texts)} texts, not one of each"
-    text, fault = None, ""
-    try:
-        text = (texts[0].data or b"").decode("utf-8")
-    except UnicodeDecodeError:
-        fault = "has a text that is not UTF-8"
-    return (_image(images[0]), _text(texts[0], text)), fault
-
-
-def _interleaved(key: str, members: list[tuple[str, Entry]], most: int) -> tuple[tuple[Segment, ...], str]:
-    fields = dict(members)
-    counted = [field for field, _ in members if _is_content(field, "interleaved")]
-    if len(set(counted)) < len(counted):
-        return (), "has two members of one field"
-    if "json" not in fields:
-        return (), "has no json"
-    index = fields["json"]
-    segments: list[Segment] = []
-    left = {field for field in counted if field != "json"}
-    fault = ""
-    places = _places(index.data or b"")
-    if not places:
-        return (), "has no json with a text or an image at each place"
-    if len(places) > most:
-        return (), TOO_MANY
-    for text, image in places:
-        if image is None:
-            if any("\ud800" <= letter <= "\udfff" for letter in text or ""):
-                fault = "has a text with a lone surrogate"
-            segments.append(_text(index, text))
-        elif image.lower() in left:
-            left.remove(image.lower())
-            segments.append(_image(fields[image.lower()]))
-        else:
-            fault = f"names the image {image}, which is not there or was named before"
-            segments.append(Segment(SegmentKind.IMAGE, f"{key}.{image}", 0, 0))
-    return tuple(segments), fault
-
-
-def _conversation(key: str, members: list[tuple[str, Entry]], most: int) -> tuple[tuple[Segment, ...], str]:
-    indexes = [entry for field, entry in members if field == "json"]
-    numbered = [
-        (int(field.partition(".")[0]) if _is_numbered(field) else 0, entry)
-        for field, entry in members
-        if field.rpartition(".")[2] in IMAGES
-    ]
-    if len({number for number, _ in numbered}) < len(numbered) or len(indexes) != 1:
-        return (), "has two members of one field, or no json"
-    return read_talk(key, indexes[0], dict(numbered), most)
-
-
-def _places(data: bytes) -> list[tuple[str | None, str | None]]:
-    """(text, image) at each place of the document, exactly one of them not None; nothing if the JSON says otherwise."""
-    try:
-        index: Any = json.loads(data.decode("utf-8"))
-    except (ValueError, RecursionError):
-        return []
-    texts, images = (index.get("texts"), index.get("images")) if isinstance(index, dict) else (None, None)
-    if not isinstance(texts, list) or not isinstance(images, list) or len(texts) != len(images):
-        return []
-    places = list(zip(texts, images, strict=True))
-    is_sound = all([type(value) for value in place if value is not None] == [str] for place in places)
-    return places if is_sound else []
-
-
-def _image(entry: Entry) -> Segment:
-    return Segment(SegmentKind.IMAGE, entry.name or "", entry.offset, entry.size, data=entry.data)
-
-
-def _text(entry: Entry, text: str | None) -> Segment:
-    return Segment(SegmentKind.TEXT, entry.name or "", entry.offset, entry.size, text=text)
-
-
-def _is_content(name: str, form: str) -> bool:
-    """Whether the format asks for members that end so."""
-    last = name.rpartition(".")[2].lower()
-    return last in IMAGES or last == ("json" if form in NUMBERED else "txt")
-
-
-def _is_numbered(field: str) -> bool:
-    """Whether a field is that of a picture in a document: `0.png`."""
-    number, _, extension = field.partition(".")
-    return number.isascii() and number.isdigit() and extension in IMAGES
+def _content_fault(key: str, entries: list[Entry], layout: Layout, limits: LimitsSection) -> str:
+    """What is wrong with the members that the format asks for, whatever they say."""
+    for entry in entries:
+        own, field = layout.split(entry.name or "") or ("", "")
+        if not layout.counts(field) or field in layout.spare:
+            continue
+        if own != key:
+            return f"has the member {entry.name} beside those of its key"
+        data = entry.data
+        is_album = layout.is_album and field == "json"
+        text_bytes = len(data or b"") - sum(end - start for start, end in spans(data or b"")) if is_album else 0
+        if data is None or text_bytes > limits.max_text_bytes:
+            return "has a member over limits.max_member_bytes or a text over limits.max_text_bytes"
+    return ""

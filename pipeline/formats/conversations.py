@@ -7,11 +7,20 @@ The JSON is LLaVA's, {"conversations": [{"from": "human", "value": "<image>What 
 
 from __future__ import annotations
 
-import re
+from itertools import groupby
 
 from pipeline.errors import InputError, Reason
-from pipeline.formats.fields import IMAGE_FIELDS, invalid, read_json, too_many
-from pipeline.formats.interleaved import Interleaved
+from pipeline.formats.fields import (
+    IMAGE_FIELDS,
+    NOTHING,
+    SURROGATE,
+    extension_of,
+    invalid,
+    read_json,
+    split_number,
+    to_json,
+    too_many,
+)
 from pipeline.tar import Member
 from pipeline.types import Rejection, Sample, Segment, SegmentKind
 
@@ -20,8 +29,8 @@ ROLES = {"system": "system", "human": "user", "user": "user", "gpt": "assistant"
 SHAPES = {"conversations": ("from", "value"), "messages": ("role", "content")}
 """The list of turns by its name, with the names of a turn's role and text."""
 
-_NUMBERED = Interleaved()
-_SURROGATE = re.compile("[\ud800-\udfff]")
+SPEAKERS = {"system": "system", "user": "human", "assistant": "gpt"}
+"""What a role is called in LLaVA's JSON, which to_members writes."""
 
 
 class Conversations:
@@ -31,12 +40,15 @@ class Conversations:
     """
 
     name = "conversations"
+    marks = "has turns in conversations or messages"
+    optional = NOTHING
+    json_has_pictures = False
 
     def split_name(self, member_name: str) -> tuple[str, str] | None:
-        return _NUMBERED.split_name(member_name)
+        return split_number(member_name)
 
     def wanted(self, field: str) -> bool:
-        return _NUMBERED.wanted(field)
+        return field == "json" or extension_of(field) in IMAGE_FIELDS
 
     def to_sample(self, key: str, members: list[Member], max_segments: int) -> tuple[Sample, int]:
         turns: Member | None = None
@@ -67,7 +79,7 @@ class Conversations:
                 if part:
                     segments.append(_image(pictures.get(str(num_marks)), f"{key}.{num_marks}", role, turn))
                     num_marks += 1
-                if _SURROGATE.search(text):
+                if SURROGATE.search(text):
                     detail = f"turn {turn} has a lone surrogate"
                     errors.append(invalid(turns, detail, len(segments), Reason.TEXT_INVALID))
                 segments.append(
@@ -83,6 +95,19 @@ class Conversations:
         rejection = Rejection.from_error("read", errors[0]) if errors else None
         num_used = 1 + sum(segment.data is not None for segment in segments)
         return Sample(key, tuple(segments), rejection), len(members) - num_used
+
+    def to_members(self, document: Sample) -> list[tuple[str, bytes]]:
+        turns: list[dict[str, str]] = []
+        members: list[tuple[str, bytes]] = []
+        for _, said in groupby(document.segments, key=lambda segment: segment.turn):
+            parts = list(said)
+            value = "".join(MARK if part.kind == SegmentKind.IMAGE else part.text or "" for part in parts)
+            turns.append({"from": SPEAKERS[parts[0].role or "user"], "value": value})
+            for part in parts:
+                if part.kind == SegmentKind.IMAGE:
+                    name = f"{document.key}.{len(members)}.{extension_of(part.member)}"
+                    members.append((name, part.data or b""))
+        return [(f"{document.key}.json", to_json({"conversations": turns})), *members]
 
 
 def _read_turns(member: Member) -> list[tuple[str, str]]:

@@ -6,30 +6,34 @@ of them is not null (the OBELICS layout). Further keys are passed over.
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from pipeline.errors import InputError, Reason
-from pipeline.formats.fields import IMAGE_FIELDS, invalid, read_json, split_extension, too_many
+from pipeline.formats.fields import (
+    IMAGE_FIELDS,
+    NOTHING,
+    SURROGATE,
+    extension_of,
+    invalid,
+    read_json,
+    split_number,
+    to_json,
+    too_many,
+)
 from pipeline.tar import Member
 from pipeline.types import Rejection, Sample, Segment, SegmentKind
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Interleaved:
     """One document of any number of texts and images; an image member's field has its number before the extension."""
 
     name = "interleaved"
+    marks = "has the lists texts and images"
+    optional = NOTHING
+    json_has_pictures = False
 
     def split_name(self, member_name: str) -> tuple[str, str] | None:
-        split = split_extension(member_name)
-        if split is None or split[1] not in IMAGE_FIELDS:
-            return split
-        key, _, number = split[0].rpartition(".")
-        if not key or not (number.isascii() and number.isdigit()):
-            return split
-        return key, f"{number}.{split[1]}"
+        return split_number(member_name)
 
     def wanted(self, field: str) -> bool:
         return field == "json" or _is_image(field)
@@ -52,7 +56,7 @@ class Interleaved:
         errors: list[InputError] = []
         for place, (text, image) in enumerate(zip(texts, images, strict=True)):
             if text is not None:
-                if _SURROGATE.search(text):
+                if SURROGATE.search(text):
                     errors.append(invalid(index, f"text {place} has a lone surrogate", place, Reason.TEXT_INVALID))
                 segments.append(Segment(SegmentKind.TEXT, index.name, index.offset, index.size, text=text))
                 continue
@@ -72,6 +76,17 @@ class Interleaved:
         rejection = Rejection.from_error("read", errors[0]) if errors else None
         num_used = 1 + sum(segment.data is not None for segment in segments)
         return Sample(key, tuple(segments), rejection), len(members) - num_used
+
+    def to_members(self, document: Sample) -> list[tuple[str, bytes]]:
+        images: list[str | None] = []
+        members: list[tuple[str, bytes]] = []
+        for segment in document.segments:
+            is_image = segment.kind == SegmentKind.IMAGE
+            images.append(f"{len(members)}.{extension_of(segment.member)}" if is_image else None)
+            if is_image:
+                members.append((f"{document.key}.{images[-1]}", segment.data or b""))
+        index = to_json({"texts": [segment.text for segment in document.segments], "images": images})
+        return [(f"{document.key}.json", index), *members]
 
 
 def _read_index(member: Member) -> tuple[list[str | None], list[Any]]:

@@ -60,6 +60,21 @@ def check_error(error: LodepackError) -> None:
     assert not isinstance(error, InputError) or error.reason in REASONS
 
 
+MMC4 = {
+    "text_list": ["One.", "Two."],
+    "image_info": [{"image_base64": "aW1hZ2U="}, {"image_name": "1.png", "matched_text_index": 0}],
+    "similarity_matrix": [[0.1, 0.2], [0.3, 0.1]],
+}
+COMM = {
+    "title": "T",
+    "summary_info": [{"type": "image", "image_path": "x/a.jpg"}],
+    "step_info": [[{"type": "text", "content": "One."}], [{"type": "image", "image_path": None}]],
+}
+SIMILAR = {"texts": ["One.", "Two."], "images": ["1.png", "0.png"], "matched_text_indices": [0, None]} | {
+    "similarity_matrix": MMC4["similarity_matrix"]
+}
+
+
 # --- tar ----------------------------------------------------------------------------------------------------------
 
 
@@ -80,6 +95,9 @@ def shards() -> tuple[bytes, ...]:
             f"{stem}1.txt": b"x" * 600,
         }
         members |= {f"{stem}2.json": json.dumps(pages).encode(), f"{stem}2.0.png": b"j" * 20}
+        members |= {f"{stem}4.json": json.dumps(MMC4).encode(), f"{stem}4.1.png": b"l" * 40}
+        members |= {f"{stem}5.json": json.dumps(COMM).encode(), f"{stem}5.a.jpg": b"m", f"{stem}5.1.png": b"n"}
+        members |= {f"{stem}6.{number}.png": b"o" for number in range(3)} | {f"{stem}6.json": b'{"caption": "c"}'}
         members |= {f"{stem}3.json": json.dumps(talk).encode(), f"{stem}3.0.jpg": b"k" * 700}
         out = io.BytesIO()
         with tarfile.open(fileobj=out, mode="w", format=form) as archive:
@@ -149,6 +167,7 @@ def documents() -> tuple[bytes, ...]:
     ]
     said = [{"role": "user", "content": "Hi <image> <image>"}, {"role": "assistant", "content": ""}]
     values = (pages, {"texts": [""], "images": [None]}, {"conversations": turns}, {"messages": said})
+    values += (MMC4, COMM, SIMILAR, {"text": "Words é."}, {"caption": "Words é."})
     return tuple(
         json.dumps(value, ensure_ascii=plain).encode("utf-8", "surrogatepass")
         for value in values
@@ -159,7 +178,7 @@ def documents() -> tuple[bytes, ...]:
 def check_json(data: bytes) -> bool:
     """A document whose texts any column takes, or a reason, for every format that has a JSON."""
     is_accepted = False
-    for name in ("conversations", "interleaved"):
+    for name in FORMATS:
         members = [
             Member("k.json", 512, len(data), data),
             Member("k.0.png", 2048, 1, b"x"),
@@ -170,7 +189,7 @@ def check_json(data: bytes) -> bool:
         except InputError as error:
             check_error(error)
             continue
-        assert 0 <= ignored <= 2
+        assert 0 <= ignored <= 3
         assert 0 < len(sample.segments) <= 50
         if sample.rejection is None:
             pa.array([segment.text for segment in sample.segments], pa.large_string()).validate(full=True)

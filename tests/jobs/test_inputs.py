@@ -46,7 +46,7 @@ def test_sources_come_by_name_with_what_readers_need() -> None:
     job = load_job(str(QUICKSTART), [MIXTURE])
     assert [source for source, _ in sections_by_source(job.input)] == [
         Source("pairs", 1.0, 3, "a"),
-        Source("interleaved", 2.5, None, "docs"),
+        Source("auto", 2.5, None, "docs"),
     ]
     (only,) = sections_by_source(load_job(str(QUICKSTART), ["input.weight=0.5"]).input)
     assert (only[0], only[0].label) == (Source("interleaved", 0.5), "input")

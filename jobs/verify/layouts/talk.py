@@ -5,19 +5,27 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from jobs.verify.layouts.names import IMAGES
+from jobs.verify.layouts.parts import SURROGATE, TOO_MANY, Items, Said, is_broken, one_json
 from jobs.verify.walk import Entry
 from pipeline.types import Segment, SegmentKind
 
 SPEAKERS = {"system": "system", "human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant"}
-TOO_MANY = "has more texts and images than limits.max_sample_members"
 FIELDS = {"conversations": ("from", "value"), "messages": ("role", "content")}
 
 
-def read_talk(key: str, index: Entry, pictures: dict[int, Entry], most: int) -> tuple[tuple[Segment, ...], str]:
-    """Segments of the turns in `index`, with the picture of each mark by its number; and why no build may pack them.
+def read_conversation(key: str, items: Items, most: int) -> Said:
+    """Segments of the turns in the JSON, with the picture of each mark by its number."""
+    shown = [(field.rpartition("."), entry) for field, entry in items if field.rpartition(".")[2] in IMAGES]
+    pictures = {int(number or 0): entry for (number, _, _), entry in shown}
+    index = one_json(items)
+    if index is None or len(pictures) < len(shown):
+        return (), "has two members of one field, or no json"
+    return _read_talk(key, index, pictures, most)
 
-    most: segments that a sample may have; of more none is made.
-    """
+
+def _read_talk(key: str, index: Entry, pictures: dict[int, Entry], most: int) -> Said:
+    """most: segments that a sample may have; of more none is made."""
     turns = _turns(index.data or b"")
     if turns is None:
         return (), "has no json with the turns of a conversation"
@@ -36,8 +44,7 @@ def read_talk(key: str, index: Entry, pictures: dict[int, Entry], most: int) -> 
                 data = None if picture is None else picture.data
                 segments.append(Segment(SegmentKind.IMAGE, *place, data=data, role=role, turn=turn))
                 number += 1
-            if any("\ud800" <= letter <= "\udfff" for letter in text):
-                fault = "has a text with a lone surrogate"
+            fault = SURROGATE if is_broken(text) else fault
             segments.append(
                 Segment(SegmentKind.TEXT, index.name or "", index.offset, index.size, text=text, role=role, turn=turn)
             )
