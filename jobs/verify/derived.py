@@ -80,13 +80,12 @@ def _disordered(
 ) -> Segments:
     """The document in another order; nothing if it has no other."""
     if name == "shuffle-steps":
-        drawn = _drawn(steps, [tuple(map(_content, step)) for step in steps], f"{name} steps {document}")
-        return [*head, *(segment for step in drawn for segment in step)] if drawn else []
+        return [*head, *drawn] if (drawn := _drawn(steps, f"{name} steps {document}")) else []
     groups = {"texts": SegmentKind.TEXT, "images": SegmentKind.IMAGE}
     instead: dict[int, Segment] = {}
     for what in groups if name == "shuffle-both" else (name.removeprefix("shuffle-"),):
         own = [segment for step in steps for segment in step if segment.kind == groups[what]]
-        drawn = _drawn(own, [_content(segment) for segment in own], f"{name} {what} {document}")
+        drawn = _drawn([[segment] for segment in own], f"{name} {what} {document}")
         if not drawn:
             return []
         instead |= {id(segment): other for segment, other in zip(own, drawn, strict=True)}
@@ -97,15 +96,19 @@ def _content(segment: Segment) -> Any:
     return segment.text if segment.kind == SegmentKind.TEXT else hashlib.sha256(segment.data or b"").digest()
 
 
-def _drawn(items: Sequence[Any], contents: Sequence[Any], draw: str) -> list[Any]:
-    """The items by the hashes of their numbers or, where that changes nothing to see, the first of them last."""
-    if all(content == contents[0] for content in contents):
-        return []
+def _drawn(items: Sequence[Segments], draw: str) -> Segments:
+    """The items by the hashes of their numbers or, where that changes nothing to see, the first of them last.
+
+    Nothing where that is not to be seen either.
+    """
     ranks = [hashlib.blake2b(f"{draw} {number}".encode(), digest_size=16).hexdigest() for number in range(len(items))]
-    places = sorted(range(len(items)), key=ranks.__getitem__)
-    if [contents[i] for i in places] == list(contents):
-        return [*items[1:], items[0]]
-    return [items[i] for i in places]
+    ranked = [item for _, item in sorted(zip(ranks, items, strict=True), key=lambda pair: pair[0])]
+    given = [_content(segment) for item in items for segment in item]
+    for order in (ranked, [*items[1:], *items[:1]]):
+        flat = [segment for item in order for segment in item]
+        if [_content(segment) for segment in flat] != given:
+            return flat
+    return []
 
 
 def _talk(name: str, instruction: str, segments: Sequence[Segment], head: Segments, steps: list[Segments]) -> Segments:

@@ -66,7 +66,11 @@ def _check_shard(unit: Contents, entry: Input, check: Check, counts: dict[str, C
         while source.skip(CHUNK_BYTES):
             pass
     for surplus in sorted(one for one in _recorded(unit) - asked if one[0] == entry.shard and is_derived(one[1])):
-        report.add(name_of(surplus, ""), "is recorded; neither the job nor its document asks for it")
+        entry_of = unit.packed.get(surplus) or unit.rejected.get(surplus)
+        report.add(
+            name_of(surplus, entry_of.key if entry_of else ""),
+            "is recorded; neither the job nor its document asks for it",
+        )
     report.checked.update({"shards": 1, "bytes of input": source.offset, "samples": ordinal})
     if not report.expect(entry.shard, "bytes", source.offset, entry.bytes):
         return False

@@ -28,7 +28,7 @@ def shuffle_both(document: Document) -> list[int] | None:
 
 def shuffle_steps(document: Document) -> list[int] | None:
     """Steps change places, each as it is. None if all are equal."""
-    contents = [tuple(document.contents[i] for i in step) for step in document.steps]
+    contents = [[document.contents[i] for i in step] for step in document.steps]
     order = shuffled(contents, f"shuffle-steps steps {document.name}")
     return None if order is None else [*document.head, *(i for k in order for i in document.steps[k])]
 
@@ -37,7 +37,7 @@ def _moved(document: Document, view: str, **groups: Sequence[int]) -> list[int] 
     """For each place the segment that comes there, if those of each group change places among themselves."""
     moved = list(range(len(document.contents)))
     for what, places in groups.items():
-        order = shuffled([document.contents[i] for i in places], f"{view} {what} {document.name}")
+        order = shuffled([[document.contents[i]] for i in places], f"{view} {what} {document.name}")
         if order is None:
             return None
         for place, i in zip(places, order, strict=True):
@@ -45,14 +45,18 @@ def _moved(document: Document, view: str, **groups: Sequence[int]) -> list[int] 
     return moved
 
 
-def shuffled(contents: Sequence[Hashable], draw: str) -> list[int] | None:
-    """An order of `contents` that reads otherwise than theirs, or None if there is none, as all are equal.
+def shuffled(contents: Sequence[Sequence[Hashable]], draw: str) -> list[int] | None:
+    """An order of items that reads otherwise than theirs; None for items that are all equal. contents: of each item.
 
     They are sorted by a hash of `draw` and their number, so the order is the same wherever and whenever it is made. A
-    seeded generator would do no longer than until its library is another: NumPy keeps no stream for ever.
+    seeded generator would do no longer than until its library is another: NumPy keeps no stream for ever. Where that
+    order reads as theirs does, the first item comes last.
     """
-    if len(set(contents)) < 2:
-        return None
-    order = sorted(range(len(contents)), key=lambda i: hashlib.blake2b(f"{draw} {i}".encode(), digest_size=16).digest())
-    is_same = all(contents[i] == content for i, content in zip(order, contents, strict=True))
-    return [*range(1, len(contents)), 0] if is_same else order
+    places = range(len(contents))
+    drawn = sorted(places, key=lambda i: hashlib.blake2b(f"{draw} {i}".encode(), digest_size=16).digest())
+    given = _read(contents, places)
+    return next((order for order in (drawn, [*places[1:], *places[:1]]) if _read(contents, order) != given), None)
+
+
+def _read(contents: Sequence[Sequence[Hashable]], order: Sequence[int]) -> list[Hashable]:
+    return [content for i in order for content in contents[i]]
