@@ -37,7 +37,8 @@ def print_overview(summary: Mapping[str, Any], packs: Iterable[tuple[Mapping[str
     """Totals, then a table of packs: each as its `count` and as its row, from which its bar is drawn."""
     console = _console()
     totals = summary["totals"]
-    samples = ", ".join(f"{totals['samples'][name]:,} {name}" for name in ("read", "packed", "rejected", "withheld"))
+    counts = ("read", *(["derived"] if totals["samples"]["derived"] else []), "packed", "rejected", "withheld")
+    samples = ", ".join(f"{totals['samples'][name]:,} {name}" for name in counts)
     title = printable(f"{summary['output']} version {summary['version']}: {summary['profile']}")
     console.print(title, style="bold")
     console.print(
