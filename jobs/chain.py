@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -20,6 +20,8 @@ from jobs.spec import NOT_RECIPE, Job, PoolSection, absolute, local_target
 from operators.budget import BudgetConfig
 from operators.closing import close
 from operators.decode import COARSE_PIXELS, FINE_PIXELS, Decode, Measure
+from operators.derive import Derive
+from operators.deriving.views import instructions
 from operators.drawing import Draw
 from operators.fitting import Fitter, PackConfig
 from operators.pack import Pack
@@ -133,8 +135,9 @@ def build_chain(resolved: Resolved) -> Chain:
         "check_pixels": job.pixels in {"source", "none"},
     }
     stages = [
-        Stage("decode", partial(_decode, _guarded(Measure, measuring, job)), _pool(resources.decode)),
+        Stage("decode", partial(_decode, _guarded(Measure, measuring, job)), _expanding(resources.decode, job)),
         *filter_stages(job.filters, resources.filter, keeps_smalls=job.score is not None),
+        *([Stage("derive", partial(_same, Derive(job.derive)), None)] if job.derive else []),
         Stage(
             "slice",
             partial(_same, Slice(profile, MAX_REGIONS if job.budget else None, job.placement)),
@@ -198,12 +201,13 @@ def _recipe(job: Job, profile: Profile, model: bytes, tokenizer: Tokenizer) -> d
             "device": "cuda" if gpus else "cpu",
             "dtype": _dtype(job.score, gpus),
         }
-    operators = {kind.name: kind.version for kind in (Decode, Slice, Tokenize, Pack, Write)}
+    operators = {kind.name: kind.version for kind in (Decode, Derive, Slice, Tokenize, Pack, Write)}
     if job.filters is not None:
         operators |= {FILTER: FILTER_VERSION}
     return {
         "schema_version": SCHEMA_VERSION,
         "job": fields,
+        "instructions": instructions(job.derive),
         "profile": profile.model_dump(mode="json", exclude={"about"}),
         "tokenizer": {"sha256": hashlib.sha256(model).hexdigest(), "special_tokens": dict(tokenizer.special_ids)},
         "operators": operators | {"read": READ_VERSION, "score": SCORE_VERSION},
@@ -244,6 +248,11 @@ def _pool(section: PoolSection | None) -> Pool | None:
 
 def _required(section: PoolSection) -> Pool:
     return Pool(section.cpus, section.gpus, *section.actors, section.batch_size)
+
+
+def _expanding(section: PoolSection, job: Job) -> Pool:
+    """Fewer rows a call where each makes others of itself: as many leave the pool, small pictures and all."""
+    return replace(_required(section), batch_size=max(1, section.batch_size // (1 + len(job.derive))))
 
 
 def _same(operator: Operator, _: Beat) -> Operator:

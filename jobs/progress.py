@@ -15,7 +15,9 @@ from jobs.terminal import printable
 from pipeline.planning import Plan
 from pipeline.types import ONLY_SOURCE
 
-SAMPLE_COUNTS = ("read", "repeated", "packed", "rejected", "withheld")
+SAMPLE_COUNTS = ("read", "derived", "repeated", "packed", "rejected", "withheld")
+WHERE_ANY = ("derived", "repeated")
+"""Counts that are told of where there are any."""
 
 
 class Screen:
@@ -146,6 +148,6 @@ def _sources(sources: Mapping[str, Any]) -> Table:
 
 
 def _counts(found: dict[str, int]) -> str:
-    """What became of samples or segments; copies are told of where there are any."""
-    shown = [name for name in SAMPLE_COUNTS if name != "repeated" or found.get(name)]
+    """What became of samples or segments; derived ones and copies are told of where there are any."""
+    shown = [name for name in SAMPLE_COUNTS if name not in WHERE_ANY or found.get(name)]
     return ", ".join(f"{found.get(name, 0):,} {name}" for name in shown)

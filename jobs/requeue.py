@@ -16,6 +16,7 @@ from jobs.inspect.output import Output, open_output
 from jobs.requeue_shards import write_rejected
 from jobs.spec import check_job, local_target, writing
 from pipeline import ledger
+from pipeline.derived import original_of
 from pipeline.errors import ConfigError, Reason
 from pipeline.formats import FORMATS
 from pipeline.records import read_last_run
@@ -108,6 +109,7 @@ def _folder(to: str) -> Path:
 
 
 def _rejects(output: Output, reasons: set[str]) -> Rejects:
+    """Of a sample that was made of another, that other one: it stands in the shard, and makes it again."""
     found: Rejects = {}
     for unit in output.units:
         for path in output.files(unit)["rejects"]:
@@ -115,7 +117,9 @@ def _rejects(output: Output, reasons: set[str]) -> Rejects:
             for row in table.filter(pc.equal(table["level"], ledger.SAMPLE)).to_pylist():
                 # What a filter rejected it would reject again.
                 if row["reason"] in reasons or not (reasons or row["reason"].startswith(ledger.FILTERED)):
-                    found.setdefault(row["id"]["shard"], {})[row["id"]["ordinal"]] = row["reason"]
+                    found.setdefault(row["id"]["shard"], {}).setdefault(
+                        original_of(row["id"]["ordinal"]), row["reason"]
+                    )
     return found
 
 

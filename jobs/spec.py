@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from jobs.inputs import MIXTURE, ONE, Input, Section, Url, sections_by_source
 from jobs.secrets import WHERE, is_secret_name, refuse_secrets
 from operators.budget import LEVELS, BudgetConfig
+from operators.deriving.views import NUMBERS, TASKS, ViewName
 from operators.filters import FilterConfig
 from operators.fitting import PackConfig
 from operators.pack_rows import LossWeights, Pixels
@@ -146,6 +147,9 @@ class Job(Section):
     pack: PackConfig = PackConfig()
     placement: PlacementConfig = PlacementConfig()
     """Where a document's pictures stand among its texts."""
+    derive: tuple[ViewName, ...] = ()
+    """Further samples made of each document: in a wrong order (shuffle-texts, -images, -both, -steps), or as a question
+    and its answer (images-to-texts, texts-to-images, continue, question-to-document); or none."""
     loss_weights: LossWeights | None = None
     """Adds the column loss_weights: every trained token counts 1 (token), 1/n of its sample (sample) or 1/sqrt(n)
     (square); or none."""
@@ -163,6 +167,18 @@ class Job(Section):
     @classmethod
     def _none(cls, value: Any) -> Any:
         return None if value is False or value in ("none", "off") else value  # YAML reads `off` as false
+
+    @field_validator("derive", mode="before")
+    @classmethod
+    def _no_views(cls, value: Any) -> Any:
+        return () if value is None or value is False or value in ("none", "off") else value
+
+    @field_validator("derive")
+    @classmethod
+    def _each_once(cls, value: tuple[ViewName, ...]) -> tuple[ViewName, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError(f"{', '.join(value)} names a view twice; name each once")
+        return tuple(sorted(value, key=NUMBERS.__getitem__))
 
     @field_validator("budget")
     @classmethod
@@ -207,6 +223,12 @@ class Job(Section):
         formats = {source.format for source, _ in sections_by_source(self.input)}
         if "conversations" in formats and load_profile(self.profile).chat is None:
             wrong.append(f"profile {self.profile} has no chat template: choose another profile, or another format")
+        tasks = [name for name in self.derive if name in TASKS]
+        if tasks and load_profile(self.profile).chat is None:
+            wrong.append(
+                f"profile {self.profile} has no chat template, which derive needs for {', '.join(tasks)}: choose "
+                "another profile, or leave them out"
+            )
         least = self.limits.decode_timeout_seconds + GRACE_SECONDS
         if self.limits.stall_seconds <= least:
             wrong.append(

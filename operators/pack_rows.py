@@ -18,8 +18,11 @@ from pipeline.types import Modality
 Pixels = Literal["encoded", "patches", "source", "none"]
 LossWeights = Literal["token", "sample", "square"]
 """What each trained token counts: 1; 1/n of its sample's n trained tokens; or 1/sqrt(n) (InternVL 2.5)."""
-Rendered = Mapping[tuple[str, int], Sequence[Row | None]]
-"""The `pixels` of each view of an image, by the image's shard and offset."""
+PictureSource = tuple[str, int, int]
+"""Shard and ordinal of a sample, and one of its segments: samples that were derived show the same picture, each by a
+plan of its own."""
+Rendered = Mapping[PictureSource, Sequence[Row | None]]
+"""The `pixels` of each view of an image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,11 @@ def _loss_weights(
     return np.where(labels != IGNORE, spread[: len(labels)], np.float32(0))
 
 
+def source_of(row: Row, number: int) -> PictureSource:
+    """What `pixels` of the row's segment of that number are found by."""
+    return row["shard"], row["ordinal"], number
+
+
 def identity(row: Row) -> Row:
     """The SAMPLE_ID of a row."""
     return {"shard": row["shard"], "key": row["key"], "ordinal": row["ordinal"]}
@@ -119,6 +127,6 @@ def _views(
         place = {"shard": row["shard"], "offset": row["segments"][i]["offset"], "size": row["segments"][i]["size"]}
         source = place | {"format": row["pictures"][image]["format"]} if pixels == "source" else None
         views = row["plans"][image]["views"]
-        found = rendered.get((place["shard"], place["offset"])) or [source] * len(views)
+        found = rendered.get(source_of(row, i)) or [source] * len(views)
         for view, first, shown in zip(views, view_starts, found, strict=True):
             yield view | {"sample": number, "image": image, "start": start + first, "pixels": shown}

@@ -15,7 +15,7 @@ import pyarrow as pa
 from operators.copying import Copies, OlderViews, Shown, shown_by
 from operators.drawing import TO_DRAW
 from operators.layout import Part, image_numbers
-from operators.pack_rows import Rendered, WriteConfig
+from operators.pack_rows import PictureSource, Rendered, WriteConfig, source_of
 from pipeline import storage
 from pipeline.errors import InputError, StorageError
 from pipeline.guard import Result
@@ -63,8 +63,8 @@ class Pictures:
             self._sound = {place for place in places if place[0] in held}
 
     def render(self, members: Sequence[tuple[int, Part]]) -> Rendered:
-        """The `pixels` of each view of the parts' images, by shard and offset; ranges are fetched shard by shard."""
-        rendered: dict[tuple[str, int], Sequence[Row | None]] = {}
+        """The `pixels` of each view of the parts' images, by sample; ranges are fetched shard by shard."""
+        rendered: dict[PictureSource, Sequence[Row | None]] = {}
         if self._config.pixels in UNRENDERED:
             return rendered
         shown = Counter((number, i) for number, part in members for i in range(part.first, part.last))
@@ -102,8 +102,8 @@ class Pictures:
         plan: Row = document["plans"][image_numbers(document)[place[1]] or 0]
         return plan
 
-    def _source(self, place: Place) -> tuple[str, int]:
-        return self._documents[place[0]]["shard"], self._segment(place)["offset"]
+    def _source(self, place: Place) -> PictureSource:
+        return source_of(self._documents[place[0]], place[1])
 
     def _segment(self, place: Place) -> Row:
         number, i = place

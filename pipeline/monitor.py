@@ -14,6 +14,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipeline.derived import original_of
+
 Beat = Callable[[], None]
 """To be called by whoever works long on one table: it is alive and getting on."""
 PLACE = ("unit", "kind", "number", "shard", "ordinal", "key")
@@ -83,5 +85,6 @@ def place_of(table: pa.Table) -> str:
     last: dict[str, Any] = table.slice(table.num_rows - 1).select(columns).to_pylist()[0]
     if "kind" in last:
         return f"unit {last['unit']}, {last['kind']} file {last['number']}"
-    sample = f"sample {last['ordinal']} ({last['key']})" if last["key"] else f"the end behind sample {last['ordinal']}"
+    number = original_of(last["ordinal"])
+    sample = f"sample {number} ({last['key']})" if last["key"] else f"the end behind sample {number}"
     return f"unit {last['unit']}, {table.num_rows} rows to {last['shard']}, {sample}"

@@ -269,6 +269,6 @@ def _entry(source: Source) -> dict[str, Any]:
 
 
 def _taken(totals: dict[str, Any]) -> int:
-    """Samples that were packed or rejected: a limited run withholds the others."""
+    """Samples that were packed or rejected, those made of others among them: a limited run withholds the rest."""
     samples = totals.get("samples", {})
-    return int(samples.get("read", 0) - samples.get("withheld", 0))
+    return int(samples.get("read", 0) + samples.get("derived", 0) - samples.get("withheld", 0))

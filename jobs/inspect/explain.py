@@ -7,8 +7,10 @@ from typing import Any
 
 from jobs.inspect.find import Found, SampleId, find_sample, which_are
 from jobs.inspect.output import Output, load_tokenizer
+from operators.deriving.views import NUMBERS
 from operators.tokenizers import Tokenizer
 from pipeline import ledger
+from pipeline.derived import original_of, view_of
 from pipeline.operator import Row
 from pipeline.types import SegmentKind
 
@@ -33,8 +35,9 @@ def explain(output: Output, wanted: str) -> dict[str, Any]:
     """The fate of the sample called KEY, SHARD/KEY or SHARD/KEY#ORDINAL; the same keys whatever it was.
 
     `outcome` is packed, rejected or withheld; `parts` say which tokens of which packs the sample has. `rejection`,
-    and `reason` and `detail` of a segment, are null unless it was rejected. A sample whose damage showed only while
-    packs were written is rejected and has its measures all the same. Raises as `find_sample`.
+    and `reason` and `detail` of a segment, are null unless it was rejected. `made_of` is null unless it was made of
+    another sample: then it has that one's id, and the view's name. A sample whose damage showed only while packs were
+    written is rejected and has its measures all the same. Raises as `find_sample`.
     """
     found = find_sample(output, wanted)
     files = output.files(found.unit) if found.unit else {}
@@ -46,6 +49,7 @@ def explain(output: Output, wanted: str) -> dict[str, Any]:
     return {
         "outcome": _outcome(found),
         "id": found.id._asdict(),
+        "made_of": _made_of(found.id),
         "unit": found.unit,
         "lengths": row["lengths"] if row else None,
         "rejection": next(
@@ -54,6 +58,18 @@ def explain(output: Output, wanted: str) -> dict[str, Any]:
         "parts": parts,
         "segments": _with_fates(segments, [reject for reject in rejects if reject["level"] == ledger.SEGMENT]),
         "text_missing": why or None,
+    }
+
+
+def _made_of(name: SampleId) -> dict[str, Any] | None:
+    view = next((view for view, number in NUMBERS.items() if number == view_of(name.ordinal)), None)
+    if view is None:
+        return None
+    return {
+        "view": view,
+        "shard": name.shard,
+        "key": name.key.removesuffix(f"~{view}"),
+        "ordinal": original_of(name.ordinal),
     }
 
 

@@ -37,7 +37,8 @@ def print_overview(summary: Mapping[str, Any], packs: Iterable[tuple[Mapping[str
     """Totals, then a table of packs: each as its `count` and as its row, from which its bar is drawn."""
     console = _console()
     totals = summary["totals"]
-    samples = ", ".join(f"{totals['samples'][name]:,} {name}" for name in ("read", "packed", "rejected", "withheld"))
+    counts = ("read", *(["derived"] if totals["samples"]["derived"] else []), "packed", "rejected", "withheld")
+    samples = ", ".join(f"{totals['samples'][name]:,} {name}" for name in counts)
     title = printable(f"{summary['output']} version {summary['version']}: {summary['profile']}")
     console.print(title, style="bold")
     console.print(
@@ -109,6 +110,9 @@ def print_explanation(found: Mapping[str, Any]) -> None:
         console.print(printable(f"{name}: rejected by {why['operator']}: {why['reason']}"), style="bold red")
         console.print(Text(f"why: {printable(why['detail'])}"))
         console.print(Text(f"where: shard {why['shard']}, {_place(why)}"))
+    if found["made_of"]:
+        original = SampleId(**{field: found["made_of"][field] for field in SampleId._fields})
+        console.print(Text(f"made of: {printable(str(original))}, by {found['made_of']['view']}"))
     if found["lengths"]:
         tokens, images, patches = (found["lengths"][name] for name in ("tokens", "images", "patches"))
         console.print(f"measured: {plural(tokens, 'token')}, {plural(images, 'image')}, {patches:,} patches")
@@ -160,7 +164,8 @@ def _print_segment(console: Console, segment: Mapping[str, Any]) -> None:
         facts.insert(0, image_line(segment["image"], picture, plan["views"], segment["tokens"]))
     console.print(Text(f"{segment['number']:>3}  {': '.join(facts)}", style))
     place = f", token {segment['start']:,} of pack {segment['pack_id']}" if segment.get("pack_id") else ""
-    console.print(Text(f"     {_place(segment)}{place}", "dim"))
+    where = f"{_place(segment)}{place}" if segment["size"] or segment["member"] else "of the view's own, in no shard"
+    console.print(Text(f"     {where}", "dim"))
     if segment["kind"] == "image":
         if segment["relevance"]:
             console.print(Text(f"     {_asked(segment['relevance'])}", "dim"))

@@ -8,26 +8,27 @@ from typing import Any
 
 from jobs.verify.check import Check
 from jobs.verify.copies import Copies
-from jobs.verify.derived import original_of
+from jobs.verify.derived import derived_samples, is_derived, original_of
 from jobs.verify.findings import Report
 from jobs.verify.pixels import describe_picture
 from jobs.verify.records import Input, Placement
 from jobs.verify.samples import Found, as_utf8, read_samples
-from jobs.verify.units import LATE, Contents, Id, Place, name_of
+from jobs.verify.units import FILTER, LATE, Contents, Id, Place, name_of
 from jobs.verify.walk import CHUNK_BYTES, Source
 from pipeline import storage
 from pipeline.types import Segment, SegmentKind
 
 Row = dict[str, Any]
 LEVELS = ("samples", "segments")
+BEFORE = ("read", "decode", FILTER)
+"""Operators that see a sample before others are made of it: what they reject has none."""
 
 
 def check_inputs(unit: Contents, check: Check, report: Report) -> None:
     """Findings of every shard of the unit, and of its counts."""
     counts = {level: Counter[str]() for level in LEVELS}
-    recorded = unit.rows.keys() | unit.rejected.keys() | unit.packed.keys()
     sizes = {entry.shard: entry.samples for entry in unit.manifest.inputs}
-    for shard, ordinal in sorted(recorded):
+    for shard, ordinal in sorted(_recorded(unit)):
         if original_of(ordinal) >= sizes.get(shard, 0):
             report.add(
                 unit.manifest.where, f"records sample {ordinal} of {shard}; below {sizes.get(shard, 0)} expected"
@@ -50,29 +51,26 @@ def _check_shard(unit: Contents, entry: Input, check: Check, counts: dict[str, C
     source_entry = check.sources[unit.manifest.unit]
     copies = Copies(entry.shard, source_entry.weight)
     ordinal, num_ignored = 0, 0
+    asked: set[Id] = set()
     with storage.open_input(check.urls[entry.shard]) as (stream, _):
         source = Source(stream)
         for sample in read_samples(source, source_entry.format, job.limits):
             identity = (entry.shard, ordinal)
             expected = 0 if take is not None and ordinal >= take else copies.of(ordinal)
-            state = _state(unit, identity, sample, report, expected)
-            more = expected - 1 if state == "packed" else 0
-            num_dropped = len(unit.dropped.get(identity, ()))
-            for level, amount, lost in zip(LEVELS, (1, len(sample.segments)), (0, num_dropped), strict=True):
-                counts[level].update({"read": amount, "rejected": lost, "repeated": (amount - lost) * more})
-                counts[level][state] += (amount - lost) * (1 + more)
-            row = unit.row(identity)
-            if row is not None and not sample.fault:
-                kept = [segment for i, segment in enumerate(sample.segments) if i not in _dropped(row)]
-                for fault in [
-                    *_dropped_faults(unit, identity, row, sample),
-                    *_content_faults(row, sample, kept, check),
-                ]:
-                    report.add(name_of(identity, sample.key), fault)
+            _check_sample(unit, identity, sample, expected, check, counts, report)
+            for other, made in _derived(unit, identity, sample, check) if expected else ():
+                asked.add(other)
+                _check_sample(unit, other, made, expected, check, counts, report)
             ordinal += 1
             num_ignored += sample.ignored
         while source.skip(CHUNK_BYTES):
             pass
+    for surplus in sorted(one for one in _recorded(unit) - asked if one[0] == entry.shard and is_derived(one[1])):
+        entry_of = unit.packed.get(surplus) or unit.rejected.get(surplus)
+        report.add(
+            name_of(surplus, entry_of.key if entry_of else ""),
+            "is recorded; neither the job nor its document asks for it",
+        )
     report.checked.update({"shards": 1, "bytes of input": source.offset, "samples": ordinal})
     if not report.expect(entry.shard, "bytes", source.offset, entry.bytes):
         return False
@@ -81,6 +79,46 @@ def _check_shard(unit: Contents, entry: Input, check: Check, counts: dict[str, C
     report.expect(unit.manifest.where, f"samples of {entry.shard}", entry.samples, ordinal)
     report.expect(unit.manifest.where, f"ignored members of {entry.shard}", entry.ignored, num_ignored)
     return True
+
+
+def _recorded(unit: Contents) -> set[Id]:
+    return unit.rows.keys() | unit.rejected.keys() | unit.packed.keys()
+
+
+def _check_sample(
+    unit: Contents,
+    identity: Id,
+    sample: Found,
+    expected: int,
+    check: Check,
+    counts: dict[str, Counter[str]],
+    report: Report,
+) -> None:
+    """What became of one sample, and what the index says of it; expected: its copies."""
+    state = _state(unit, identity, sample, report, expected)
+    more = expected - 1 if state == "packed" else 0
+    came = "derived" if is_derived(identity[1]) else "read"
+    num_dropped = len(unit.dropped.get(identity, ()))
+    for level, amount, lost in zip(LEVELS, (1, len(sample.segments)), (0, num_dropped), strict=True):
+        counts[level].update({came: amount, "rejected": lost, "repeated": (amount - lost) * more})
+        counts[level][state] += (amount - lost) * (1 + more)
+    row = unit.row(identity)
+    if row is not None and not sample.fault:
+        kept = [segment for i, segment in enumerate(sample.segments) if i not in _dropped(row)]
+        for fault in [*_dropped_faults(unit, identity, row, sample), *_content_faults(row, sample, kept, check)]:
+            report.add(name_of(identity, sample.key), fault)
+
+
+def _derived(unit: Contents, identity: Id, sample: Found, check: Check) -> Iterator[tuple[Id, Found]]:
+    """The samples that must have been made of what filters left of this one."""
+    rejected, row = unit.rejected.get(identity), unit.row(identity)
+    if sample.fault or (rejected is not None and rejected.operator in BEFORE):
+        return
+    dropped = rejected.dropped if rejected is not None else set(_dropped(row) if row is not None else ())
+    kept = [segment for i, segment in enumerate(sample.segments) if i not in dropped]
+    recipe = check.recipe
+    for ordinal, key, segments in derived_samples(identity, sample.key, kept, recipe.job.derive, recipe.instructions):
+        yield (identity[0], ordinal), Found(key, tuple(segments), places=frozenset(map(_place_of, segments)))
 
 
 def _state(unit: Contents, identity: Id, sample: Found, report: Report, num_copies: int) -> str:
@@ -112,6 +150,8 @@ def _state(unit: Contents, identity: Id, sample: Found, report: Report, num_copi
             report.add(name, f"{sample.fault}, but was rejected by {rejected.operator}; read expected")
         if not sample.fault and rejected.operator == "read":
             report.add(name, "was rejected by read, but its members are sound")
+        if is_derived(identity[1]) and rejected.operator in BEFORE:
+            report.add(name, f"was rejected by {rejected.operator}, which sees no sample that is made of another")
     if packed is not None and sorted(packed.copies) != list(range(num_copies)):
         report.add(name, f"has the copies {sorted(packed.copies)} packed; {list(range(num_copies))} expected")
     if sample.fault and packed is not None:
@@ -197,7 +237,7 @@ def _check_counts(unit: Contents, recounted: dict[str, Counter[str]], report: Re
     """The manifest's counts against what was found: read + derived + repeated = packed + rejected + withheld."""
     for level in LEVELS:
         counts, found = unit.manifest.counts.get(level, {}), recounted[level]
-        for name in ("read", "repeated", "packed", "rejected", "withheld", "carried"):
+        for name in ("read", "derived", "repeated", "packed", "rejected", "withheld", "carried"):
             report.expect(unit.manifest.where, f"counts.{level}.{name}", counts.get(name), found[name])
         before = sum(counts.get(name, 0) for name in ("read", "derived", "repeated"))
         after = sum(counts.get(name, 0) for name in ("packed", "rejected", "withheld", "carried"))

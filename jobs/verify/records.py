@@ -117,6 +117,7 @@ class JobFields(Record):
     budget: Budget | None
     pack: PackSection
     placement: Placement
+    derive: tuple[str, ...]
     loss_weights: Literal["token", "sample", "square"] | None
     pixels: Literal["encoded", "patches", "source", "none"]
 
@@ -135,6 +136,8 @@ class Recipe(Record):
     job: JobFields
     profile: Profile
     tokenizer: TokenizerEntry
+    instructions: dict[str, str]
+    """What users say first in the conversations that are derived, by view."""
 
 
 class Input(Record):

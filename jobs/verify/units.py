@@ -35,6 +35,8 @@ class Rejected:
     """Member, offset and size that its row names."""
     segments: dict[int, Place] = field(default_factory=dict)
     """The same of each of its segments, by their numbers in the document."""
+    dropped: set[int] = field(default_factory=set)
+    """Those that a filter took out before it was rejected by another operator."""
 
 
 @dataclass(slots=True)
@@ -175,6 +177,8 @@ def _read_rejects(
             if row["segment"] <= max(segments, default=-1):
                 report.add(path, f"segment {row['segment']} of {name} is out of order; each once, from 0 on expected")
             segments[row["segment"]] = place
+            if row["operator"] == FILTER != rejected[identity].operator:
+                rejected[identity].dropped.add(row["segment"])
         elif row["level"] == "segment" and row["operator"] == FILTER:
             dropped.setdefault(identity, {})[row["segment"]] = place
         else:

@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, JpegImagePlugin
 from jobs.spec import LimitsSection
 from operators.budget import BudgetConfig
 from operators.decode import FINE_PIXELS, Decode, Measure
+from operators.derive import Derive
 from operators.drawing import Draw
 from operators.layout import IGNORE
 from operators.pack import Pack, PackConfig
@@ -105,7 +106,8 @@ class Built:
         grey_pixels = FINE_PIXELS if budget else None
         measure = Measure(max_image_pixels=LIMIT, grey_pixels=grey_pixels, check_pixels=pixels in {"none", "source"})
         decode = Decode(partial(run_here, measure))
-        operators = [decode, Slice(self.profile, MAX_REGIONS if budget else None), Tokenize(tokenizer)]
+        derive = [Derive(options["derive"])] if "derive" in options else []
+        operators = [decode, *derive, Slice(self.profile, MAX_REGIONS if budget else None), Tokenize(tokenizer)]
         if budget:
             operators.append(Score(ScoreConfig(), budget, self.profile.slicing, "cpu"))
         pack = Pack(PackConfig(), length, self.vocabulary, {0: {"in.tar": str(self.shard)}}, {0: "recipe"})
@@ -459,3 +461,17 @@ def test_summary_passes_unchanged(tmp_path):
     (report,) = (report for report in built.reports if report["kind"] == SUMMARY)
     assert task == report
     assert note_of(task)["reports"] == len(built.reports)
+
+
+def test_samples_that_show_the_same_picture_have_each_the_pixels_of_its_own_plan(tmp_path):
+    """What an image is asked decides what it gets; with its texts swapped, the second is asked to count too."""
+    documents = [["count where", photo(420, 420), "a wall", photo(420, 420, seed=1)]]
+    budget = BudgetConfig(rule="query")
+    built = Built(tmp_path, documents, length=4096, budget=budget, derive=("shuffle-texts",))
+    sizes = {}
+    for view in built.views():
+        found = Image.open(io.BytesIO(view["pixels"]["data"]))
+        assert found.size == (view["width"], view["height"])
+        sizes.setdefault((view["sample"], view["image"]), []).append(found.size)
+    assert len(sizes) == 4
+    assert sizes[0, 1] != sizes[1, 1]
