@@ -35,7 +35,7 @@ def _read(where: Path, changed_ns: int) -> dict[str, float]:  # noqa: ARG001 - p
     found: dict[str, float] = {}
     for number, (key, score) in enumerate(rows, 1):
         if not isinstance(key, str) or isinstance(score, bool) or not isinstance(score, int | float):
-            raise ValueError(f"{where}, row {number}: a text as key and a number as score are expected")
+            raise ValueError(f"{where}, row {number}: a text as key and a number as score expected")  # noqa: TRY004
         if not math.isfinite(score):
             raise ValueError(f"{where}, row {number}: score {score} is no number to compare; a finite one is expected")
         if key in found:
