@@ -27,7 +27,7 @@ class Blur(Rule):
     level: ClassVar[Literal["node", "document"]] = "node"
     needs: ClassVar[Literal["text", "pixels", "encoder"]] = "pixels"
 
-    min: float = Field(100.0, ge=0, allow_inf_nan=False)
+    min: float = Field(10.0, ge=0, allow_inf_nan=False)
     """Least variance, in squared grey levels (ours)."""
 
     def faults(self, document: Document) -> Iterator[Fault]:

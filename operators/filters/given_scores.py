@@ -57,9 +57,10 @@ def _rows_of_json(where: Path) -> Iterator[tuple[object, object]]:
 
 def _rows_of_parquet(where: Path) -> Iterator[tuple[object, object]]:
     try:
+        if not {"key", "score"} <= set(pq.read_schema(where).names):
+            raise ValueError("columns key and score are not both there")  # noqa: TRY301
         table = pq.read_table(where, columns=["key", "score"])
     except (pa.ArrowException, ValueError) as error:
-        raise ValueError(f"{where} does not open: {' '.join(str(error).split())[:200]}; Parquet expected") from error
-    if table.column_names != ["key", "score"]:
-        raise ValueError(f"{where} has not both columns, key and score; write both")
+        fault = " ".join(str(error).split())[:200]
+        raise ValueError(f"{where} does not open: {fault}; Parquet with key and score is expected") from error
     yield from zip(table["key"].to_pylist(), table["score"].to_pylist(), strict=True)
