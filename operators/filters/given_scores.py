@@ -49,7 +49,7 @@ def _rows_of_json(where: Path) -> Iterator[tuple[object, object]]:
         for line in lines:
             if line.strip():
                 try:
-                    row = json.loads(line)
+                    row = json.loads(line, parse_int=float)
                 except (ValueError, RecursionError):
                     row = None
                 yield (row.get("key"), row.get("score")) if isinstance(row, dict) else (None, None)

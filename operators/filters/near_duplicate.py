@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -79,7 +79,7 @@ def are_near(one: Looks, other: Looks, max_distance: int) -> bool:
     return is_same_shape and int(np.abs(one.shades - other.shades).sum()) <= SAME_SHADE * 1000 * ROWS * COLS
 
 
-@cache
+@lru_cache(64)
 def _overlaps(size: int, cells: int) -> np.ndarray:
     """How much of each cell every pixel of a side covers, float64 [cells, size]: parts of a pixel, `size` to a cell."""
     edges = np.arange(cells + 1) * size

@@ -38,6 +38,7 @@ def test_a_file_that_has_changed_is_read_again(tmp_path):
         ([{"key": "a", "score": 1}, {"key": 7, "score": 1}], "row 2: a text as key"),
         ([{"key": "a", "score": True}], "row 1: a text as key"),
         ([["a", 1]], "row 1: a text as key"),
+        ([{"key": "a", "score": 10**400}], "row 1: score inf is no number to compare"),
         ([{"key": "a", "score": float("nan")}], "row 1: score nan is no number to compare"),
         ([{"key": "a", "score": 1}, {"key": "a", "score": 1}], "row 2: key 'a' stands there twice"),
     ],
