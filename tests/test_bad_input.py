@@ -293,8 +293,31 @@ ELSEWHERE = {
     Reason.TAR_TRUNCATED: "tests/test_damage.py",
     Reason.SAMPLE_REJECTED: "tests/test_damage.py",
     Reason.SCORE_NAN: "tests/operators/test_score.py",
+    Reason.FILTER_FORMAT: "tests/operators/filters/test_format.py",
+    Reason.FILTER_SIZE: "tests/operators/filters/test_size.py",
+    Reason.FILTER_ASPECT: "tests/operators/filters/test_aspect.py",
+    Reason.FILTER_BLUR: "tests/operators/filters/test_blur.py",
+    Reason.FILTER_REPEATED_IMAGE: "tests/operators/filters/test_repeated_image.py",
+    Reason.FILTER_NEAR_DUPLICATE: "tests/operators/filters/test_near_duplicate.py",
+    Reason.FILTER_WORDS: "tests/operators/filters/test_words.py",
+    Reason.FILTER_CHARACTER_REPETITION: "tests/operators/filters/test_repetition.py",
+    Reason.FILTER_WORD_REPETITION: "tests/operators/filters/test_repetition.py",
+    Reason.FILTER_SPECIAL_CHARACTERS: "tests/operators/filters/test_special_characters.py",
+    Reason.FILTER_STOPWORDS: "tests/operators/filters/test_listed_words.py",
+    Reason.FILTER_FLAGGED_WORDS: "tests/operators/filters/test_listed_words.py",
+    Reason.FILTER_COMMON_WORDS: "tests/operators/filters/test_listed_words.py",
+    Reason.FILTER_IMAGE_TEXT: "tests/operators/filters/test_image_text.py",
+    Reason.FILTER_SELECTION: "tests/operators/filters/test_selection.py",
+    Reason.FILTER_IMAGES: "tests/operators/filters/test_images.py",
+    Reason.FILTER_SINGLE_IMAGE: "tests/operators/filters/test_single_image.py",
+    Reason.FILTER_PUNCTUATION: "tests/operators/filters/test_punctuation.py",
+    Reason.FILTER_LANGUAGE: "tests/operators/filters/test_language.py",
+    Reason.FILTER_SPAM: "tests/operators/filters/test_listed_words.py",
+    Reason.FILTER_PERPLEXITY: "tests/operators/filters/test_perplexity.py",
+    Reason.FILTER_TEXT_SEQUENCE: "tests/operators/filters/test_text_sequence.py",
+    Reason.FILTER_IMAGE_SEQUENCE: "tests/operators/filters/test_image_sequence.py",
 }
-"""Reasons that need a shard that ends, two segments, or a broken encoder."""
+"""Reasons that need a shard that ends, two segments, a broken encoder, or filters."""
 BY_DEATH = {Reason.DECODE_CRASH, Reason.DECODE_TIMEOUT}
 """Reasons that need a picture that kills or stalls its decoder: tests of the guarded decoder have them."""
 

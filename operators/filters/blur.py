@@ -27,8 +27,10 @@ class Blur(Rule):
     level: ClassVar[Literal["node", "document"]] = "node"
     needs: ClassVar[Literal["text", "pixels", "encoder"]] = "pixels"
 
-    min: float = Field(100.0, ge=0, allow_inf_nan=False)
-    """Least variance, in squared grey levels (ours)."""
+    min: float = Field(10.0, ge=0, allow_inf_nan=False)
+    """Least variance, in squared grey levels (ours). Of 250 crops of soft photographs 14 in 100 fall under it as they
+    are, most of them fog and sky, and 82 with a Gaussian blur of .3 % of their longer side; of 244 screenshots 1
+    in 100, and over 75 with one of .8 %."""
 
     def faults(self, document: Document) -> Iterator[Fault]:
         for image in document.images:

@@ -11,6 +11,10 @@ from pydantic import BaseModel, ConfigDict
 
 from pipeline.errors import Reason
 
+JUDGED_CHARS = 1 << 20
+"""Of a document's texts: no rule then takes over 64 MB and four seconds, however long a hostile text is, and a book
+without its last chapters is the same book."""
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
@@ -59,8 +63,16 @@ class Document:
 
     @property
     def text(self) -> str:
-        """All texts, a blank line between them: what rules of a whole document's text judge."""
-        return "\n\n".join(node.text for node in self.nodes if node.text is not None)
+        """All texts, a blank line between them, up to JUDGED_CHARS in all: what rules of a whole text judge."""
+        return "\n\n".join(text for _, text in self.judged())
+
+    def judged(self) -> Iterator[tuple[Node, str]]:
+        """Each text, with what rules of text judge of it: nothing behind the document's first JUDGED_CHARS."""
+        left = JUDGED_CHARS
+        for node in self.texts:
+            if left > 0 and node.text is not None:
+                yield node, node.text[:left]
+                left -= len(node.text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ def _read(where: Path, changed_ns: int) -> dict[str, float]:  # noqa: ARG001 - p
     found: dict[str, float] = {}
     for number, (key, score) in enumerate(rows, 1):
         if not isinstance(key, str) or isinstance(score, bool) or not isinstance(score, int | float):
-            raise ValueError(f"{where}, row {number}: a text as key and a number as score are expected")  # noqa: TRY004 - found in a file
+            raise ValueError(f"{where}, row {number}: a text as key and a number as score expected")  # noqa: TRY004
         if not math.isfinite(score):
             raise ValueError(f"{where}, row {number}: score {score} is no number to compare; a finite one is expected")
         if key in found:
@@ -49,7 +49,7 @@ def _rows_of_json(where: Path) -> Iterator[tuple[object, object]]:
         for line in lines:
             if line.strip():
                 try:
-                    row = json.loads(line)
+                    row = json.loads(line, parse_int=float)
                 except (ValueError, RecursionError):
                     row = None
                 yield (row.get("key"), row.get("score")) if isinstance(row, dict) else (None, None)
@@ -57,9 +57,10 @@ def _rows_of_json(where: Path) -> Iterator[tuple[object, object]]:
 
 def _rows_of_parquet(where: Path) -> Iterator[tuple[object, object]]:
     try:
+        if not {"key", "score"} <= set(pq.read_schema(where).names):
+            raise ValueError("columns key and score are not both there")  # noqa: TRY301
         table = pq.read_table(where, columns=["key", "score"])
     except (pa.ArrowException, ValueError) as error:
-        raise ValueError(f"{where} does not open: {' '.join(str(error).split())[:200]}; Parquet expected") from error
-    if table.column_names != ["key", "score"]:
-        raise ValueError(f"{where} has not both columns, key and score; write both")
+        fault = " ".join(str(error).split())[:200]
+        raise ValueError(f"{where} does not open: {fault}; Parquet with key and score is expected") from error
     yield from zip(table["key"].to_pylist(), table["score"].to_pylist(), strict=True)

@@ -10,10 +10,12 @@ import numpy as np
 from pydantic import Field
 
 from operators.filters.document import Document, Fault, Rule
-from operators.filters.nearness import embedding_of, thousandths
+from operators.filters.nearness import embedding_of
 from pipeline.errors import Reason
 
 Variant = Literal["non_adjacent", "printed"]
+MOST_IMAGES = 1000
+"""Images of a document that are compared, each with each."""
 
 
 def sequence_score(similarities: np.ndarray, variant: Variant = "non_adjacent") -> float | None:
@@ -35,7 +37,7 @@ def sequence_score(similarities: np.ndarray, variant: Variant = "non_adjacent") 
 
 
 class ImageSequence(Rule):
-    """`sequence_score` of a document's images, by their embeddings. Fewer than two images are not judged.
+    """`sequence_score` of a document's first MOST_IMAGES images, by their embeddings. Fewer than two are not judged.
 
     Above 0 in a story or a manual, about 0 for images in no order or that are all the same.
     """
@@ -50,8 +52,10 @@ class ImageSequence(Rule):
     """Which form of the formula: non_adjacent, or printed (`sequence_score`)."""
 
     def faults(self, document: Document) -> Iterator[Fault]:
-        rows = [embedding_of(image) for image in document.images]
-        alike = np.array([[thousandths(one, other) for other in rows] for one in rows], np.float64) / 1000
+        rows = [embedding_of(image).astype(np.float64) for image in document.images[:MOST_IMAGES]]
+        if len(rows) < 2:
+            return
+        alike = np.floor(np.stack(rows) @ np.stack(rows).T * 1000 + 0.5) / 1000
         score = sequence_score(alike, self.variant)
         if score is not None and floor(score * 1000 + 0.5) < round(self.min * 1000):
             yield Fault(f"score {score:.3f} of {len(rows)} images; at least {self.min:g}")

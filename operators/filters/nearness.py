@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import floor
 
 import numpy as np
@@ -27,14 +27,20 @@ def fits(document: Document) -> Iterator[tuple[Node, int | None]]:
 
     In thousandths; None where there is neither, or none with a word that the encoder knows. Blank texts are none.
     """
-    nodes = document.nodes
-    for place, image in enumerate(nodes):
-        if not image.is_image:
-            continue
-        around = (_first_text(reversed(nodes[:place])), _first_text(iter(nodes[place + 1 :])))
-        known = [text for text in around if text is not None and text.any()]
-        yield image, max((thousandths(embedding_of(image), text) for text in known), default=None)
+    before = _nearest(document.nodes)
+    behind = _nearest(document.nodes[::-1])[::-1]
+    for node, *around in zip(document.nodes, before, behind, strict=True):
+        if node.is_image:
+            known = [text for text in around if text is not None and text.any()]
+            yield node, max((thousandths(embedding_of(node), text) for text in known), default=None)
 
 
-def _first_text(nodes: Iterator[Node]) -> np.ndarray | None:
-    return next((embedding_of(node) for node in nodes if node.text is not None and node.text.strip()), None)
+def _nearest(nodes: Sequence[Node]) -> list[np.ndarray | None]:
+    """For each node, the embedding of the last text that is not blank, it or one before it."""
+    found: list[np.ndarray | None] = []
+    last = None
+    for node in nodes:
+        if node.text is not None and node.text.strip():
+            last = embedding_of(node)
+        found.append(last)
+    return found

@@ -19,6 +19,6 @@ class TextRule(Rule):
             if detail := self.complaint(document.text):
                 yield Fault(detail)
             return
-        for node in document.texts:
-            if detail := self.complaint(node.text or ""):
+        for node, text in document.judged():
+            if detail := self.complaint(text):
                 yield Fault(detail, node.number)

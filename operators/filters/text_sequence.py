@@ -30,7 +30,8 @@ class TextSequence(Rule):
     """lexical (0 to 1; fewer than two texts are not judged), or a file of {"key": ..., "score": ...}, .jsonl or
     .parquet, in which a document that has none is rejected."""
     min: float | None = Field(None, allow_inf_nan=False)
-    """Least score; for lexical .05 unless it is given (ours), for a file it must be, on the scale of its scores."""
+    """Least score. For a file it must be given, on the scale of its scores; for lexical it is .05 (ours), under which
+    are 4 in 100 pages of the GIMP manual, and 27 in 100 documents of eight texts drawn at random from all of it."""
 
     @field_validator("scorer")
     @classmethod
@@ -51,7 +52,7 @@ class TextSequence(Rule):
     def faults(self, document: Document) -> Iterator[Fault]:
         least = 0.05 if self.min is None else self.min
         if self.scorer == LEXICAL:
-            score = lexical_score([node.text or "" for node in document.texts])
+            score = lexical_score([text for _, text in document.judged()])
         else:
             score = given_scores(self.scorer).get(document.key)
             if score is None:
