@@ -25,7 +25,7 @@ def write_rejected(url: str, sha256: str, format: Format, ordinals: Collection[i
     a sample there is no file. StorageError if the shard is no longer the one with this sha256.
     """
     with storage.open_input(url) as (stream, size):
-        found = _Rows(locate_members(stream, size, format=format, ordinals=ordinals))
+        found = _Rows(locate_members(stream, size, shard_name=url, format=format, ordinals=ordinals))
         samples = [row for row in found if row.members]
     if found.sha256 != sha256:
         raise StorageError(f"{url} is not the shard that was packed; requeue from that one, or run the job again")

@@ -1,0 +1,53 @@
+"""JSON lines: each line is one sample, `KEY.json`, whose key is its number in the file from 0, as eight digits.
+
+A line of nothing but white space is passed over and is no sample, but it has its number: key 00000041 is the 42nd line
+of the file whatever stands before it. The last line may end without a line break, and a line may end in CR LF.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pipeline.containers.groups import KEY_DIGITS, Group, fits
+from pipeline.formats import Format
+from pipeline.tar import Member
+from pipeline.tar_stream import CHUNK_BYTES, HashingReader
+from pipeline.types import ReadLimits, Sample
+
+FIELD = "json"
+
+
+def read_lines(
+    reader: HashingReader,
+    size: int | None,  # noqa: ARG001 - a line claims no size that could be false
+    form: Format,
+    limits: ReadLimits,
+) -> Iterator[Group | Sample]:
+    """Its groups, as `Groups` says. No byte of such a file is damage: a line that is no JSON is a bad sample."""
+    most = min(limits.member_bytes, limits.text_bytes, limits.sample_bytes) if form.wanted(FIELD) else 0
+    number, offset, length = 0, 0, 0
+    kept: bytearray = bytearray()
+    is_blank = True
+    while chunk := reader.read(CHUNK_BYTES):
+        start = 0
+        while (end := chunk.find(b"\n", start)) >= 0 or start < len(chunk):
+            piece = chunk[start : end if end >= 0 else None]
+            is_blank = is_blank and not piece.strip()
+            length += len(piece)
+            # Of a line that is too long nothing is kept, however much more of it follows.
+            kept = kept + piece if length <= most else bytearray()
+            if end < 0:
+                break
+            if not is_blank:
+                yield _to_group(number, offset, length, bytes(kept) if length <= most else None, form, limits)
+            offset += length + 1
+            number, length, kept, is_blank, start = number + 1, 0, bytearray(), True, end + 1
+    if not is_blank:
+        yield _to_group(number, offset, length, bytes(kept) if length <= most else None, form, limits)
+
+
+def _to_group(number: int, offset: int, size: int, data: bytes | None, form: Format, limits: ReadLimits) -> Group:
+    group = Group(f"{number:0{KEY_DIGITS}}")
+    member = Member(f"{group.key}.{FIELD}", offset, size, data, size > limits.member_bytes)
+    group.add(member, size if fits(FIELD, size, form, limits) else 0, limits)
+    return group
