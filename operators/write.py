@@ -78,7 +78,7 @@ class Write:
         labels = text_labels(row, self._config.vocabulary)
         segments: list[Row] = []
         for i, (segment, number) in enumerate(zip(row["segments"], image_numbers(row), strict=True)):
-            entry = {name: segment[name] for name in ("kind", "member", "offset", "size", "role")}
+            entry = {name: segment[name] for name in ("kind", "member", "offset", "size", "encoding", "role")}
             if number is None:
                 entry |= {"ids": row["tokens"][i], "labels": labels[i]}
             else:

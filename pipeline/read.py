@@ -8,7 +8,7 @@ a word.
 from __future__ import annotations
 
 from collections.abc import Container, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -22,9 +22,9 @@ from pipeline.formats.fields import UNSAFE_FIELDS, split_extension
 from pipeline.schema import READ, table_from_rows
 from pipeline.tar import Member
 from pipeline.tar_stream import HashingReader
-from pipeline.types import ReadLimits, Rejection, Sample, SegmentKind
+from pipeline.types import DETAIL_CHARS, ReadLimits, Rejection, Sample, SegmentKind
 
-READ_VERSION = 2
+READ_VERSION = 3
 """Raised whenever the same shard gives other rows: it is part of the recipe."""
 NO_DATA = ReadLimits(0, 0, 0, 0)
 """Limits under which nothing is kept: a shard has as many samples, of the same keys, under any."""
@@ -54,14 +54,15 @@ def read_shard(
     A table ends after `batch_rows` rows, or when its texts and payloads reach `batch_bytes`; only one sample may
     go over. Raises StorageError if the stream had not `size` bytes.
     """
+    container = container_of(shard_name)
     reader = HashingReader(stream)
     place = {"unit": unit, "shard": shard_name, "shard_number": shard_number}
     rows: list[dict[str, Any]] = []
     ordinal, num_ignored, num_bytes = 0, 0, 0
-    for item in container_of(shard_name).read(reader, size, format, limits):
+    for item in container.read(reader, size, format, limits):
         sample, ignored = (item, 0) if isinstance(item, Sample) else _to_sample(item, format, limits)
         is_withheld = (take is not None and ordinal >= take) or not num_copies(shard_name, ordinal, weight)
-        row, row_bytes = _to_row(sample, is_withheld=is_withheld)
+        row, row_bytes = _to_row(sample, container.encoding, is_withheld=is_withheld)
         rows.append(place | {"ordinal": ordinal, "shard_end": None} | row)
         ordinal += 1
         num_ignored += ignored
@@ -74,7 +75,7 @@ def read_shard(
             f"{shard_name} gave {reader.offset} bytes of {size}; the read was cut or the file changed; run again"
         )
     end = {"rows": ordinal, "sha256": reader.sha256(), "bytes": reader.offset, "ignored": num_ignored}
-    row, _ = _to_row(Sample(""), is_withheld=False)
+    row, _ = _to_row(Sample(""), None, is_withheld=False)
     rows.append(place | {"ordinal": ordinal, "shard_end": end} | row)
     yield table_from_rows(rows, READ)
 
@@ -116,9 +117,13 @@ def _to_sample(group: Group, form: Format, limits: ReadLimits) -> tuple[Sample, 
         _check(group, form, limits)
         content = [member for member in group.members if _own(member, form)[0] == group.key]
         sample, ignored = form.to_sample(group.key, content, limits.sample_members)
-        return sample, ignored + len(group.members) - len(content)
+        ignored += len(group.members) - len(content)
     except InputError as error:
-        return Sample(group.key, (), Rejection.from_error("read", error)), 0
+        sample, ignored = Sample(group.key, (), Rejection.from_error("read", error)), 0
+    why = sample.rejection
+    if group.hint and why is not None and why.reason == Reason.FIELD_MISSING:
+        sample = replace(sample, rejection=replace(why, detail=group.hint[:DETAIL_CHARS]))
+    return sample, ignored
 
 
 def _check(group: Group, form: Format, limits: ReadLimits) -> None:
@@ -159,8 +164,11 @@ def _error(reason: Reason, member: Member, detail: str) -> InputError:
     return InputError(reason, detail, member=member.name, offset=member.offset, size=member.size)
 
 
-def _to_row(sample: Sample, *, is_withheld: bool) -> tuple[dict[str, Any], int]:
-    """The columns that come from the sample, and the bytes of its texts and payloads."""
+def _to_row(sample: Sample, encoding: str | None, *, is_withheld: bool) -> tuple[dict[str, Any], int]:
+    """The columns that come from the sample, and the bytes of its texts and payloads.
+
+    encoding: of the pictures of which the format says none.
+    """
     is_bare = is_withheld or sample.rejection is not None
     texts = [None if is_bare else segment.text for segment in sample.segments]
     images = [] if is_bare else [segment for segment in sample.segments if segment.kind == SegmentKind.IMAGE]
@@ -172,6 +180,7 @@ def _to_row(sample: Sample, *, is_withheld: bool) -> tuple[dict[str, Any], int]:
             "member": to_utf8(segment.member),
             "offset": segment.offset,
             "size": segment.size,
+            "encoding": segment.encoding or (encoding if segment.kind == SegmentKind.IMAGE else None),
             "role": segment.role,
             "turn": segment.turn,
         }

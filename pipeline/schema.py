@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Raised when a column of the output changes its name, type or meaning."""
 
 
@@ -31,6 +31,7 @@ SEGMENT = _struct(
     member=pa.string(),
     offset=pa.int64(),
     size=pa.int64(),
+    encoding=pa.string(),
     role=pa.string(),
     turn=pa.int32(),
 )
@@ -208,6 +209,7 @@ INDEX_SEGMENT = _struct(
     member=pa.string(),
     offset=pa.int64(),
     size=pa.int64(),
+    encoding=pa.string(),
     role=pa.string(),
     ids=pa.list_(pa.int32()),
     labels=pa.list_(pa.int32()),

@@ -16,6 +16,8 @@ DETAIL_CHARS = 200
 """Longest detail that a rejection keeps."""
 MAX_NAME_BYTES = 4096
 """Longest name of a member, in UTF-8, as paths of file systems have it; a tar could have one of a megabyte."""
+BASE64, CELL = "base64", "cell"
+"""Values of `Segment.encoding`."""
 
 
 class SegmentKind(IntEnum):
@@ -77,6 +79,8 @@ class Segment:
     """Who speaks in a conversation (system, user, assistant); None in a document."""
     turn: int = 0
     """Number of the turn that a conversation's segment belongs to."""
+    encoding: str | None = None
+    """How the bytes at that place hold the picture: None: as they are; base64; cell: of a Parquet shard"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,9 @@ from pathlib import PurePosixPath
 
 from pipeline.containers.groups import Group, Groups
 from pipeline.containers.lines import read_lines
+from pipeline.containers.rows import read_rows
 from pipeline.containers.tars import read_tar
+from pipeline.types import CELL
 
 __all__ = ["Container", "Group", "container_of"]
 
@@ -17,11 +19,16 @@ class Container:
     """How shards of one kind are read."""
 
     read: Groups
+    encoding: str | None = None
+    """How the bytes at a picture's place hold it, as `Segment.encoding` says."""
+    has_ranges: bool = False
+    """Whether a picture is a range of the shard's bytes, for whoever opens the shard without lodepack."""
 
 
-TAR = Container(read_tar)
+TAR = Container(read_tar, has_ranges=True)
 LINES = Container(read_lines)
-BY_EXTENSION = {".jsonl": LINES, ".ndjson": LINES}
+ROWS = Container(read_rows, encoding=CELL)
+BY_EXTENSION = {".jsonl": LINES, ".ndjson": LINES, ".parquet": ROWS}
 
 
 def container_of(shard_name: str) -> Container:

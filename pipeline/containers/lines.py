@@ -26,7 +26,7 @@ def read_lines(
     """Its groups, as `Groups` says. No byte of such a file is damage: a line that is no JSON is a bad sample."""
     most = min(limits.member_bytes, limits.text_bytes, limits.sample_bytes) if form.wanted(FIELD) else 0
     number, offset, length = 0, 0, 0
-    kept: bytearray = bytearray()
+    kept = b""
     is_blank = True
     while chunk := reader.read(CHUNK_BYTES):
         start = 0
@@ -35,15 +35,15 @@ def read_lines(
             is_blank = is_blank and not piece.strip()
             length += len(piece)
             # Of a line that is too long nothing is kept, however much more of it follows.
-            kept = kept + piece if length <= most else bytearray()
+            kept = kept + piece if length <= most else b""
             if end < 0:
                 break
             if not is_blank:
-                yield _to_group(number, offset, length, bytes(kept) if length <= most else None, form, limits)
+                yield _to_group(number, offset, length, kept if length <= most else None, form, limits)
             offset += length + 1
-            number, length, kept, is_blank, start = number + 1, 0, bytearray(), True, end + 1
+            number, length, kept, is_blank, start = number + 1, 0, b"", True, end + 1
     if not is_blank:
-        yield _to_group(number, offset, length, bytes(kept) if length <= most else None, form, limits)
+        yield _to_group(number, offset, length, kept if length <= most else None, form, limits)
 
 
 def _to_group(number: int, offset: int, size: int, data: bytes | None, form: Format, limits: ReadLimits) -> Group:
