@@ -18,8 +18,11 @@ from pipeline.types import Modality
 Pixels = Literal["encoded", "patches", "source", "none"]
 LossWeights = Literal["token", "sample", "square"]
 """What each trained token counts: 1; 1/n of its sample's n trained tokens; or 1/sqrt(n) (InternVL 2.5)."""
-Rendered = Mapping[tuple[str, int], Sequence[Row | None]]
-"""The `pixels` of each view of an image, by the image's shard and offset."""
+PictureSource = tuple[str, str, int]
+"""Shard, member and offset of a picture. Those of a Parquet row group share their offset, those of a JSON their
+member."""
+Rendered = Mapping[PictureSource, Sequence[Row | None]]
+"""The `pixels` of each view of an image, by the image's source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,12 @@ def _loss_weights(
     return np.where(labels != IGNORE, spread[: len(labels)], np.float32(0))
 
 
+def source_of(row: Row, number: int) -> PictureSource:
+    """Where the picture comes from that is the row's segment of that number."""
+    segment = row["segments"][number]
+    return row["shard"], segment["member"], segment["offset"]
+
+
 def identity(row: Row) -> Row:
     """The SAMPLE_ID of a row."""
     return {"shard": row["shard"], "key": row["key"], "ordinal": row["ordinal"]}
@@ -119,6 +128,6 @@ def _views(
         place = {"shard": row["shard"], "offset": row["segments"][i]["offset"], "size": row["segments"][i]["size"]}
         source = place | {"format": row["pictures"][image]["format"]} if pixels == "source" else None
         views = row["plans"][image]["views"]
-        found = rendered.get((place["shard"], place["offset"])) or [source] * len(views)
+        found = rendered.get(source_of(row, i)) or [source] * len(views)
         for view, first, shown in zip(views, view_starts, found, strict=True):
             yield view | {"sample": number, "image": image, "start": start + first, "pixels": shown}

@@ -15,8 +15,9 @@ import pyarrow as pa
 from operators.copying import Copies, OlderViews, Shown, shown_by
 from operators.drawing import TO_DRAW
 from operators.layout import Part, image_numbers
-from operators.pack_rows import Rendered, WriteConfig
+from operators.pack_rows import PictureSource, Rendered, WriteConfig, source_of
 from pipeline import storage
+from pipeline.containers.fetching import PicturePlace, fetch
 from pipeline.errors import InputError, StorageError
 from pipeline.guard import Result
 from pipeline.operator import Row
@@ -63,8 +64,8 @@ class Pictures:
             self._sound = {place for place in places if place[0] in held}
 
     def render(self, members: Sequence[tuple[int, Part]]) -> Rendered:
-        """The `pixels` of each view of the parts' images, by shard and offset; ranges are fetched shard by shard."""
-        rendered: dict[tuple[str, int], Sequence[Row | None]] = {}
+        """The `pixels` of each view of the parts' images, by their source; they are fetched shard by shard."""
+        rendered: dict[PictureSource, Sequence[Row | None]] = {}
         if self._config.pixels in UNRENDERED:
             return rendered
         shown = Counter((number, i) for number, part in members for i in range(part.first, part.last))
@@ -102,8 +103,8 @@ class Pictures:
         plan: Row = document["plans"][image_numbers(document)[place[1]] or 0]
         return plan
 
-    def _source(self, place: Place) -> tuple[str, int]:
-        return self._documents[place[0]]["shard"], self._segment(place)["offset"]
+    def _source(self, place: Place) -> PictureSource:
+        return source_of(self._documents[place[0]], place[1])
 
     def _segment(self, place: Place) -> Row:
         number, i = place
@@ -145,7 +146,9 @@ class Pictures:
         """The encoded pictures of one shard, fetched, with the views of each that are missing."""
         shard = self._shards[self._documents[places[0][0]]["shard"]]
         segments = [self._segment(place) for place in places]
-        fetched = storage.read_ranges(shard, [(segment["offset"], segment["size"]) for segment in segments])
+        fetched = fetch(
+            shard, [PicturePlace(*(segment[name] for name in PicturePlace._fields)) for segment in segments]
+        )
         rows: list[dict[str, object]] = [
             {
                 "url": shard,

@@ -51,7 +51,7 @@ def _check_shard(unit: Contents, entry: Input, check: Check, counts: dict[str, C
     ordinal, num_ignored = 0, 0
     with storage.open_input(check.urls[entry.shard]) as (stream, _):
         source = Source(stream)
-        for sample in read_samples(source, source_entry.format, job.limits):
+        for sample in read_samples(source, entry.shard, source_entry.format, job.limits):
             identity = (entry.shard, ordinal)
             expected = 0 if take is not None and ordinal >= take else copies.of(ordinal)
             state = _state(unit, identity, sample, report, expected)

@@ -12,9 +12,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from jobs.verify.containers import walk_shard
 from jobs.verify.records import LimitsSection
 from jobs.verify.talk import TOO_MANY, read_talk
-from jobs.verify.walk import Entry, Source, walk
+from jobs.verify.walk import Entry, Source
 from pipeline.types import Segment, SegmentKind
 
 IMAGES = frozenset({"jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"})
@@ -41,8 +42,8 @@ class Found:
     places: frozenset[tuple[str, int, int]] = frozenset()
 
 
-def read_samples(source: Source, form: str, limits: LimitsSection) -> Iterator[Found]:
-    """Every sample of a shard, from ordinal 0 on."""
+def read_samples(source: Source, shard: str, form: str, limits: LimitsSection) -> Iterator[Found]:
+    """Every sample of a shard, from ordinal 0 on. shard: its name, which says what it is a file of."""
 
     def wanted(name: str, size: int) -> bool:
         own = _own_key(name, form)
@@ -71,7 +72,7 @@ def read_samples(source: Source, form: str, limits: LimitsSection) -> Iterator[F
             ended.add(key)
         yield from odd
 
-    for entry in walk(source, wanted):
+    for entry in walk_shard(source, shard, wanted, limits):
         own = None if entry.name is None else _own_key(entry.name, form)
         if entry.name is None or own is None:
             odd.append(Found(f"@{entry.offset}", fault="is no member of a sample", places=_places_of([entry])))

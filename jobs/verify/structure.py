@@ -20,6 +20,7 @@ OPTIONAL = {
     "segments.relevance.participatory",
     "segments.relevance.legibility",
     "segments.role",
+    "segments.encoding",
     *(f"segments.{name}" for name in (*OF_TEXT, *OF_IMAGES)),
     "segments.plan.canvas",
     *(f"{views}.{name}" for views in ("views", "segments.plan.views") for name in ("budget", "relevance")),

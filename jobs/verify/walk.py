@@ -58,6 +58,11 @@ class Source:
         """Passes `size` bytes in constant memory; how many there were."""
         return sum(map(len, self._chunks(size)))
 
+    def rewound(self) -> BinaryIO:
+        """The stream itself from its start, to be read in any order."""
+        self._stream.seek(0)
+        return self._stream
+
     def sha256(self) -> str:
         return self._hash.hexdigest()
 

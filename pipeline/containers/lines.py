@@ -24,30 +24,35 @@ def read_lines(
     limits: ReadLimits,
 ) -> Iterator[Group | Sample]:
     """Its groups, as `Groups` says. No byte of such a file is damage: a line that is no JSON is a bad sample."""
-    most = min(limits.member_bytes, limits.text_bytes, limits.sample_bytes) if form.wanted(FIELD) else 0
     number, offset, length = 0, 0, 0
     kept = b""
     is_blank = True
     while chunk := reader.read(CHUNK_BYTES):
         start = 0
-        while (end := chunk.find(b"\n", start)) >= 0 or start < len(chunk):
+        while start < len(chunk):
+            end = chunk.find(b"\n", start)
             piece = chunk[start : end if end >= 0 else None]
             is_blank = is_blank and not piece.strip()
             length += len(piece)
             # Of a line that is too long nothing is kept, however much more of it follows.
-            kept = kept + piece if length <= most else b""
+            kept = kept + piece if _is_kept(length, form, limits) else b""
             if end < 0:
                 break
             if not is_blank:
-                yield _to_group(number, offset, length, kept if length <= most else None, form, limits)
-            offset += length + 1
-            number, length, kept, is_blank, start = number + 1, 0, b"", True, end + 1
+                yield _to_group(number, offset, length, kept, form, limits)
+            number, offset, start = number + 1, offset + length + 1, end + 1
+            length, kept, is_blank = 0, b"", True
     if not is_blank:
-        yield _to_group(number, offset, length, kept if length <= most else None, form, limits)
+        yield _to_group(number, offset, length, kept, form, limits)
 
 
-def _to_group(number: int, offset: int, size: int, data: bytes | None, form: Format, limits: ReadLimits) -> Group:
+def _is_kept(size: int, form: Format, limits: ReadLimits) -> bool:
+    return fits(FIELD, size, form, limits) and size <= limits.sample_bytes
+
+
+def _to_group(number: int, offset: int, size: int, kept: bytes, form: Format, limits: ReadLimits) -> Group:
     group = Group(f"{number:0{KEY_DIGITS}}")
+    data = kept if _is_kept(size, form, limits) else None
     member = Member(f"{group.key}.{FIELD}", offset, size, data, size > limits.member_bytes)
     group.add(member, size if fits(FIELD, size, form, limits) else 0, limits)
     return group

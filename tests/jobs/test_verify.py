@@ -1043,7 +1043,7 @@ def test_the_walk_agrees_with_the_reader_on_any_damage():
         tables = read_shard(io.BytesIO(data), len(data), format=FORMATS[form], **options)
         *rows, end = pa.concat_tables(tables).to_pylist()
         source = Source(io.BytesIO(data))
-        found = list(read_samples(source, form, limits))
+        found = list(read_samples(source, "0.tar", form, limits))
         assert [(sample.key, len(sample.segments), bool(sample.fault)) for sample in found] == [
             (row["key"], len(row["segments"]), row["rejection"] is not None) for row in rows
         ], seed
