@@ -1,8 +1,8 @@
 """The rows of a Parquet shard as members, by the rules of the output contract and with code of its own.
 
-A row has the key of its number from 0, in eight digits. Its members are, in this order: `KEY.json` of the columns texts,
-conversations and messages; a picture for each place of `images`, or the one of `image`; `KEY.txt` of text or caption,
-where no JSON is. Their place is the row group. The file is read twice, first for its hash.
+A row has the key of its number from 0, in eight digits. Its members are, in this order: `KEY.json` of the columns texts, conversations
+and messages; a picture for each place of `images`, or the one of `image`; `KEY.txt` of text or caption, where no JSON
+is. Their place is the row group. The file is read twice, first for its hash.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -50,27 +50,31 @@ def walk_rows(source: Source, wanted: Wanted, limits: LimitsSection) -> Iterator
     """The members of every row, and a damage for the file or for the rest of a row group that cannot be read."""
     while source.skip(CHUNK_BYTES):
         pass
+    with source.again() as stream:
+        yield from _walk_file(stream, source.offset, wanted, limits)
+
+
+def _walk_file(stream: BinaryIO, file_bytes: int, wanted: Wanted, limits: LimitsSection) -> Iterator[Entry]:
     try:
-        file = _open(source)
+        file = _open(stream)
     except OSError as error:
         _raise_of_disk(error)
-        yield Entry(None, 0, source.offset)
+        yield Entry(None, 0, file_bytes)
         return
     except (pa.ArrowException, ValueError):
-        yield Entry(None, 0, source.offset)
+        yield Entry(None, 0, file_bytes)
         return
     columns = _columns_of(file.schema_arrow)
     if not columns.images and not columns.talks:
-        yield Entry(None, 0, source.offset)
+        yield Entry(None, 0, file_bytes)
         return
     first = 0
     for number in range(file.num_row_groups):
-        yield from _walk_group(file, number, first, columns, source.offset, wanted, limits)
+        yield from _walk_group(file, number, first, columns, file_bytes, wanted, limits)
         first += file.metadata.row_group(number).num_rows
 
 
-def _open(source: Source) -> pq.ParquetFile:
-    stream = source.rewound()
+def _open(stream: BinaryIO) -> pq.ParquetFile:
     schema = pq.ParquetFile(stream).schema
     leaves = [schema.column(i) for i in range(len(schema))]
     packed = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
@@ -178,12 +182,10 @@ def _members(
         yield Entry(f"{key}.json", begin, 2, b"{}")
 
 
-def _images(value: pa.Scalar, is_list: bool, limits: LimitsSection) -> list[tuple[str, pa.Buffer | str | None]]:  # noqa: FBT001
+def _images(value: pa.Scalar, is_list: bool, limits: LimitsSection) -> list[tuple[str, pa.Buffer | str | None]]:
     """(field, bytes) of the pictures by place; (where it is said to be, the same) or nothing where there are none."""
-    if is_list:
-        values = [] if value.values is None else value.values[: limits.max_sample_members + 1]
-    else:
-        values = [value]
+    inner = value.values if is_list else [value]
+    values = [] if inner is None else inner[: limits.max_sample_members + 1]
     found: list[tuple[str, pa.Buffer | str | None]] = []
     for place, one in enumerate(values):
         fields = {name: one[name] for name in one.type.names} if pa.types.is_struct(one.type) and one.is_valid else {}
@@ -224,13 +226,9 @@ def _weight(value: pa.Scalar) -> int:
         return len(inner) + sum(map(_weight, inner))
     if pa.types.is_struct(value.type):
         return sum(
-            _weight(value[name] if value.is_valid else pa.scalar(None, kind.type)) for name, kind in _named(value)
+            _weight(value[field.name] if value.is_valid else pa.scalar(None, field.type)) for field in value.type
         )
     if _plain(value.type) in STRINGS | BINARIES:
         found = _bytes_of(value)
         return 0 if found is None else int(found.size)
     return 8
-
-
-def _named(value: pa.Scalar) -> list[tuple[str, pa.Field]]:
-    return [(field.name, field) for field in value.type]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import BinaryIO
@@ -58,10 +59,12 @@ class Source:
         """Passes `size` bytes in constant memory; how many there were."""
         return sum(map(len, self._chunks(size)))
 
-    def rewound(self) -> BinaryIO:
-        """The stream itself from its start, to be read in any order."""
+    @contextmanager
+    def again(self) -> Iterator[BinaryIO]:
+        """The stream itself from its start, to be read in any order once all of it is known."""
         self._stream.seek(0)
-        return self._stream
+        yield self._stream
+        self._stream.seek(self.offset)
 
     def sha256(self) -> str:
         return self._hash.hexdigest()

@@ -134,6 +134,8 @@ def text_bytes(values: pa.Array) -> int:
         return len(inner) + text_bytes(inner)
     if pa.types.is_struct(kind):
         return sum(text_bytes(field) for field in values.flatten())
+    if _is_text(kind) and not pa.types.is_dictionary(kind):
+        return int(pc.sum(pc.binary_length(values)).as_py() or 0)
     if pa.types.is_dictionary(kind):
         lengths = pc.binary_length(values.dictionary)
         return int(pc.sum(lengths.take(values.indices)).as_py() or 0)

@@ -62,7 +62,7 @@ def _changed(url: str, place: PicturePlace) -> StorageError:
 
 
 def _fetch_cells(url: str, members: Sequence[str]) -> dict[str, bytes]:
-    """The pictures of a Parquet shard by member, as far as they are there. Only their row groups and column are read."""
+    """The pictures of a Parquet shard by member, as far as they are there. No other column is read."""
     wanted: dict[int, list[str]] = {}
     for member in members:
         wanted.setdefault(int(member.partition(".")[0]), []).append(member)
