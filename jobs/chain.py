@@ -38,7 +38,7 @@ from operators.write import Write
 from pipeline import storage
 from pipeline.chain import Chain, Pool, Stage, read
 from pipeline.closing import Carried, Closing
-from pipeline.containers import container_of
+from pipeline.containers import TAR, container_of
 from pipeline.errors import ConfigError, StorageError
 from pipeline.guard import Guard, Task, TaskSpec
 from pipeline.monitor import Beat
@@ -107,7 +107,7 @@ def _refuse_own_output(shards: Sequence[Shard], output: str) -> None:
 def _refuse_without_ranges(shards: Sequence[Shard]) -> None:
     """ConfigError for a shard in which a picture is no range of bytes that a loader could read."""
     for shard in shards:
-        if not container_of(shard.name).has_ranges:
+        if container_of(shard.name) is not TAR:
             raise ConfigError(
                 f"pixels: source, and {shard.url} is no tar; a place in it is no range of bytes that holds a picture: "
                 "say pixels: encoded"

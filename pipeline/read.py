@@ -30,6 +30,8 @@ NO_DATA = ReadLimits(0, 0, 0, 0)
 """Limits under which nothing is kept: a shard has as many samples, of the same keys, under any."""
 PLACES = ReadLimits(0, 0, 0, 1 << 62)
 """Limits under which every member's place is kept, and no data."""
+WHOLE = ReadLimits(1 << 62, 1 << 62, 1 << 62, 1 << 62)
+"""Limits under which every member that the format asks for has its data."""
 
 
 def read_shard(
@@ -101,10 +103,13 @@ def locate_members(
     shard_name: str,
     format: Format,  # noqa: A002
     ordinals: Container[int],
+    limits: ReadLimits = PLACES,
 ) -> Generator[Located, None, str]:
-    """The rows that read_shard would give with these ordinals, no member read; returns the sha256 of the shard."""
+    """The rows that read_shard would give with these ordinals; returns the sha256 of the shard. No member is read,
+    unless `limits` let it.
+    """
     reader = HashingReader(stream)
-    for ordinal, item in enumerate(container_of(shard_name).read(reader, size, format, PLACES)):
+    for ordinal, item in enumerate(container_of(shard_name).read(reader, size, format, limits)):
         if ordinal in ordinals:
             members = () if isinstance(item, Sample) else tuple(item.members)
             yield Located(ordinal, item.key, members)

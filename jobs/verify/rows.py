@@ -1,8 +1,8 @@
 """The rows of a Parquet shard as members, by the rules of the output contract and with code of its own.
 
-A row has the key of its number from 0, in eight digits. Its members are, in this order: `KEY.json` of the columns texts, conversations
-and messages; a picture for each place of `images`, or the one of `image`; `KEY.txt` of text or caption, where no JSON
-is. Their place is the row group. The file is read twice, first for its hash.
+A row has the key of its number from 0, in eight digits. Its members are, in this order: `KEY.json` of the columns
+texts, conversations and messages; a picture for each place of `images`, or the one of `image`; `KEY.txt` of text or
+caption, where no JSON is. Their place is the row group. The file is read twice, first for its hash.
 """
 
 from __future__ import annotations

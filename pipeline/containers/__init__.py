@@ -11,7 +11,7 @@ from pipeline.containers.rows import read_rows
 from pipeline.containers.tars import read_tar
 from pipeline.types import CELL
 
-__all__ = ["Container", "Group", "container_of"]
+__all__ = ["TAR", "Container", "Group", "container_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +21,13 @@ class Container:
     read: Groups
     encoding: str | None = None
     """How the bytes at a picture's place hold it, as `Segment.encoding` says."""
-    has_ranges: bool = False
-    """Whether a picture is a range of the shard's bytes, for whoever opens the shard without lodepack."""
+    members_are_ranges: bool = True
+    """Whether each member is a range of the shard's bytes, at its place."""
 
 
-TAR = Container(read_tar, has_ranges=True)
+TAR = Container(read_tar)
 LINES = Container(read_lines)
-ROWS = Container(read_rows, encoding=CELL)
+ROWS = Container(read_rows, encoding=CELL, members_are_ranges=False)
 BY_EXTENSION = {".jsonl": LINES, ".ndjson": LINES, ".parquet": ROWS}
 
 
