@@ -43,7 +43,8 @@ class InputSection(Section):
     """Where the samples of one source are, and how often the data set holds them."""
 
     shards: tuple[Url, ...]
-    """Paths or URLs with {000000..000007} or * in them; one, or a list."""
+    """Paths or URLs with {000000..000007} or * in them; one, or a list. Files in .jsonl and .ndjson are lines, in
+    .parquet rows, all others tars."""
     format: str = "interleaved"
     """interleaved (KEY.json with texts and images, KEY.N.png), pairs (KEY.jpg, KEY.txt) or conversations (KEY.json
     with turns, KEY.N.png)."""

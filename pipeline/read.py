@@ -1,8 +1,8 @@
 """A shard becomes rows in one pass: a row per sample, a row per damage, and one last row that sums them up.
 
-Members that stand together are one sample where `join_keys` gives them one key. Whatever is damaged, has no key or
-breaks a rule is a row too, rejected with its place, so that rows are what the shard holds and nothing leaves without
-a word.
+What the shard is a file of, pipeline.containers knows; it gives the members of each sample. Whatever is damaged, has no
+key or breaks a rule is a row too, rejected with its place, so that rows are what the shard holds and nothing leaves
+without a word.
 """
 
 from __future__ import annotations

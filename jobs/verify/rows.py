@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from jobs.verify.records import LimitsSection
 from jobs.verify.walk import CHUNK_BYTES, Entry, Source
+from pipeline.parquet_footer import Rows, read_footer
 
 Wanted = Callable[[str, int], bool]
 TALKS = ("texts", "conversations", "messages")
@@ -57,6 +58,7 @@ def walk_rows(source: Source, wanted: Wanted, limits: LimitsSection) -> Iterator
 def _walk_file(stream: BinaryIO, file_bytes: int, wanted: Wanted, limits: LimitsSection) -> Iterator[Entry]:
     try:
         file = _open(stream)
+        groups = read_footer(stream, file_bytes)
     except OSError as error:
         _raise_of_disk(error)
         yield Entry(None, 0, file_bytes)
@@ -69,9 +71,9 @@ def _walk_file(stream: BinaryIO, file_bytes: int, wanted: Wanted, limits: Limits
         yield Entry(None, 0, file_bytes)
         return
     first = 0
-    for number in range(file.num_row_groups):
-        yield from _walk_group(file, number, first, columns, file_bytes, wanted, limits)
-        first += file.metadata.row_group(number).num_rows
+    for number, group in enumerate(groups):
+        yield from _walk_group(file, number, group, first, columns, file_bytes, wanted, limits)
+        first += max(0, group.num_rows)
 
 
 def _open(stream: BinaryIO) -> pq.ParquetFile:
@@ -84,19 +86,17 @@ def _open(stream: BinaryIO) -> pq.ParquetFile:
 def _walk_group(
     file: pq.ParquetFile,
     number: int,
+    group: Rows,
     first: int,
     columns: _Columns,
     file_bytes: int,
     wanted: Wanted,
     limits: LimitsSection,
 ) -> Iterator[Entry]:
-    group = file.metadata.row_group(number)
-    chunks = [group.column(i) for i in range(group.num_columns)]
-    begin = min((chunk.dictionary_page_offset or chunk.data_page_offset for chunk in chunks), default=0)
-    begin = max(0, min(begin, file_bytes))
-    damage = Entry(None, begin, max(0, min(sum(chunk.total_compressed_size for chunk in chunks), file_bytes - begin)))
-    counted = [chunk for chunk in chunks if chunk.path_in_schema.split(".")[0] in columns.names]
-    unpacked = sum(chunk.total_uncompressed_size for chunk in counted)
+    begin = max(0, min(min((chunk.offset for chunk in group.chunks), default=0), file_bytes))
+    damage = Entry(None, begin, max(0, min(sum(chunk.stored for chunk in group.chunks), file_bytes - begin)))
+    counted = [chunk for chunk in group.chunks if chunk.column in columns.names]
+    unpacked = sum(chunk.unpacked for chunk in counted)
     most = max([group.num_rows, *(chunk.num_values for chunk in counted)])
     if unpacked > MOST_UNPACKED or first + most > file_bytes or group.num_rows < 0:
         yield damage
@@ -220,7 +220,7 @@ def _json(row: dict[str, Any], columns: _Columns, images: list[tuple[str, pa.Buf
 
 
 def _weight(value: pa.Scalar) -> int:
-    """About the size of a value as JSON: a text its bytes, a list one for each place, whatever else there is 8."""
+    """No more than a value has as JSON: a text its bytes, a list one for each place, whatever else there is 1."""
     if _is_list(value.type):
         inner = [] if value.values is None else value.values
         return len(inner) + sum(map(_weight, inner))
@@ -228,7 +228,7 @@ def _weight(value: pa.Scalar) -> int:
         return sum(
             _weight(value[field.name] if value.is_valid else pa.scalar(None, field.type)) for field in value.type
         )
-    if _plain(value.type) in STRINGS | BINARIES:
+    if _plain(value.type) in STRINGS:
         found = _bytes_of(value)
         return 0 if found is None else int(found.size)
-    return 8
+    return 1

@@ -15,6 +15,8 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.parquet_footer import read_footer
+
 BATCH_BYTES = 32 << 20
 """Unpacked, on average over the row group."""
 BATCH_ROWS = 1024
@@ -76,32 +78,31 @@ def open_rows(stream: BinaryIO) -> pq.ParquetFile:
         )
 
 
-def row_groups(file: pq.ParquetFile, columns: Collection[str], size: int) -> Iterator[RowGroup]:
+def row_groups(stream: BinaryIO, columns: Collection[str], size: int) -> list[RowGroup]:
     """The row groups of a file of `size` bytes. columns: those of the schema that are to be read.
 
     No more rows than bytes are believed, so that a small file cannot hold a job up with a billion empty ones.
+    DamagedRowsError if the footer cannot be read.
     """
+    with damage():
+        claimed = read_footer(stream, size)
+    found: list[RowGroup] = []
     first = 0
-    for number in range(file.metadata.num_row_groups):
-        with damage():
-            found = file.metadata.row_group(number)
-            chunks = [found.column(i) for i in range(found.num_columns)]
-        starts = [
-            start for chunk in chunks for start in (chunk.dictionary_page_offset, chunk.data_page_offset) if start
-        ]
-        read = [chunk for chunk in chunks if chunk.path_in_schema.partition(".")[0] in columns]
-        unpacked = sum(chunk.total_uncompressed_size for chunk in read)
+    for number, rows in enumerate(claimed):
+        read = [chunk for chunk in rows.chunks if chunk.column in columns]
+        unpacked = sum(chunk.unpacked for chunk in read)
+        most = max([rows.num_rows, *(chunk.num_values for chunk in read)])
         claim = ""
         if unpacked > MAX_GROUP_BYTES:
             claim = f"{unpacked} bytes unpacked, at most {MAX_GROUP_BYTES} are read; write row groups of fewer rows"
-        most = max([found.num_rows, *(chunk.num_values for chunk in read)])
-        if first + most > size or found.num_rows < 0:
-            claim = f"{found.num_rows} rows and {most} values, more than the file has bytes"
-        batch_rows = min(BATCH_ROWS, max(1, BATCH_BYTES * found.num_rows // max(1, unpacked)))
-        offset = min(max(0, min(starts, default=0)), size)
-        stored = min(max(0, sum(chunk.total_compressed_size for chunk in chunks)), size - offset)
-        yield RowGroup(number, offset, stored, first, found.num_rows, batch_rows, claim)
-        first += found.num_rows
+        if first + most > size or rows.num_rows < 0:
+            claim = f"{rows.num_rows} rows and {most} values, more than the file has bytes"
+        batch_rows = min(BATCH_ROWS, max(1, BATCH_BYTES * rows.num_rows // max(1, unpacked)))
+        offset = min(max(0, min((chunk.offset for chunk in rows.chunks), default=0)), size)
+        stored = min(max(0, sum(chunk.stored for chunk in rows.chunks)), size - offset)
+        found.append(RowGroup(number, offset, stored, first, rows.num_rows, batch_rows, claim))
+        first += max(0, rows.num_rows)
+    return found
 
 
 def batches(file: pq.ParquetFile, group: RowGroup, columns: Collection[str]) -> Iterator[tuple[int, pa.RecordBatch]]:

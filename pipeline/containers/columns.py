@@ -91,6 +91,11 @@ def layout_of(schema: pa.Schema) -> Layout | None:
     return Layout(pictures, talks, caption) if pictures or talks else None
 
 
+def describe(schema: pa.Schema) -> str:
+    """Every column with its type, as far as that is not in another."""
+    return ", ".join(f"{field.name}: {_of(field.type)}" for field in schema)
+
+
 def cells_of(row: pa.RecordBatch, layout: Layout, most: int) -> list[Cell | str | None]:
     """The pictures of a batch of one row, by place: a cell, what stands there instead of one, or nothing.
 
@@ -124,22 +129,24 @@ def json_of(row: pa.RecordBatch, layout: Layout, cells: list[Cell | str | None])
     )
 
 
-def text_bytes(values: pa.Array) -> int:
-    """About what the values are as JSON, without making them: texts by their bytes, 1 for each place of a list, 8 for
-    whatever else there is.
-    """
+def text_bytes(row: pa.RecordBatch, layout: Layout) -> int:
+    """No more than the JSON of these rows has, without making it: those of its texts, 1 for whatever else it has."""
+    return sum(_text_bytes(row.column(name)) for name in layout.talks)
+
+
+def _text_bytes(values: pa.Array) -> int:
     kind = values.type
     if is_listed(kind):
         inner = values.flatten()
-        return len(inner) + text_bytes(inner)
+        return len(inner) + _text_bytes(inner)
     if pa.types.is_struct(kind):
-        return sum(text_bytes(field) for field in values.flatten())
-    if _is_text(kind) and not pa.types.is_dictionary(kind):
-        return int(pc.sum(pc.binary_length(values)).as_py() or 0)
+        return sum(map(_text_bytes, values.flatten()))
+    if not _is_text(kind):
+        return len(values)
     if pa.types.is_dictionary(kind):
         lengths = pc.binary_length(values.dictionary)
         return int(pc.sum(lengths.take(values.indices)).as_py() or 0)
-    return 8 * len(values)
+    return int(pc.sum(pc.binary_length(values)).as_py() or 0)
 
 
 def bytes_at(values: pa.Array, place: int) -> bytes | None:

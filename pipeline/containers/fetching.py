@@ -73,7 +73,7 @@ def _fetch_cells(url: str, members: Sequence[str]) -> dict[str, bytes]:
             layout = layout_of(file.schema_arrow)
             if layout is None or layout.pictures is None:
                 return found
-            for group in row_groups(file, [layout.pictures], size):
+            for group in row_groups(stream, [layout.pictures], size):
                 inside = sorted(row for row in wanted if group.first <= row < group.first + group.num_rows)
                 for row, values in _rows(file, group, layout.pictures, inside):
                     names = {member.partition(".")[2]: member for member in wanted[row]}

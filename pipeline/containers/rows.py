@@ -12,14 +12,16 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.containers.batches import DamagedRowsError, RowGroup, batches, damage, open_rows, row_groups
+from pipeline.containers.batches import BATCH_BYTES, DamagedRowsError, RowGroup, batches, damage, open_rows, row_groups
 from pipeline.containers.columns import (
     EXPECTED,
     NOT_DOWNLOADED,
+    NOT_TEXT,
     Cell,
     Layout,
     bytes_at,
     cells_of,
+    describe,
     json_of,
     layout_of,
     text_bytes,
@@ -46,19 +48,20 @@ def read_rows(
     while reader.skip(CHUNK_BYTES):
         pass
     length = reader.offset
+    stream = reader.rewind()
     try:
-        file = open_rows(reader.rewind())
+        file = open_rows(stream)
+        layout = layout_of(file.schema_arrow)
+        groups = row_groups(stream, layout.names if layout else (), length)
     except DamagedRowsError as error:
         detail = f"the shard is no Parquet file that can be read: {error}; write it again"
         yield to_rejected(Damage(Reason.PARQUET_INVALID, detail, 0, length))
         return
-    layout = layout_of(file.schema_arrow)
     if layout is None:
-        found = ", ".join(f"{field.name}: {field.type}" for field in file.schema_arrow)
-        detail = f"the columns are {found:.100}; expected {EXPECTED}"
+        detail = f"the columns are {describe(file.schema_arrow):.100}; expected {EXPECTED}"
         yield to_rejected(Damage(Reason.FIELD_MISSING, detail, 0, length))
         return
-    for group in row_groups(file, layout.names, length):
+    for group in groups:
         yield from _read_group(file, group, layout, form, limits)
 
 
@@ -68,9 +71,13 @@ def _read_group(
     following = group.first
     try:
         for first, batch in batches(file, group, layout.names):
+            with damage():
+                is_small = text_bytes(batch, layout) <= BATCH_BYTES
             for i in range(batch.num_rows):
                 with damage():
-                    found = _to_group(first + i, batch.slice(i, 1), group.offset, layout, form, limits)
+                    found = _to_group(
+                        first + i, batch.slice(i, 1), group.offset, layout, form, limits, is_small=is_small
+                    )
                 yield found
                 following += 1
     except DamagedRowsError as error:
@@ -78,7 +85,17 @@ def _read_group(
         yield to_rejected(Damage(Reason.PARQUET_INVALID, detail, group.offset, group.size))
 
 
-def _to_group(number: int, row: pa.RecordBatch, offset: int, layout: Layout, form: Format, limits: ReadLimits) -> Group:
+def _to_group(
+    number: int,
+    row: pa.RecordBatch,
+    offset: int,
+    layout: Layout,
+    form: Format,
+    limits: ReadLimits,
+    *,
+    is_small: bool,
+) -> Group:
+    """The group of a batch of one row, whose row group begins at `offset`. is_small: see `_json`."""
     group = Group(f"{number:0{KEY_DIGITS}}")
     cells = cells_of(row, layout, limits.sample_members)
 
@@ -89,18 +106,36 @@ def _to_group(number: int, row: pa.RecordBatch, offset: int, layout: Layout, for
         group.add(member, size if is_content else 0, limits)
 
     if layout.talks:
-        size = sum(text_bytes(row.column(name)) for name in layout.talks)
-        data = json_of(row, layout, cells) if size <= limits.text_bytes else None
-        add("json", size if data is None else len(data), data)
+        data, size = _json(row, layout, cells, limits.text_bytes, is_small=is_small)
+        add("json", size, data)
     for cell in cells:
         if isinstance(cell, Cell):
             is_read = fits(cell.name, cell.size, form, limits) and group.holds(cell.size, limits)
             add(cell.name, cell.size, cell.data() if is_read else None)
         elif cell is not None:
-            group.hint = NOT_DOWNLOADED.format(key=group.key, name=cell)
+            # What follows a question mark may be a signature.
+            group.hint = NOT_DOWNLOADED.format(key=group.key, name=cell.partition("?")[0])
     caption = None if layout.caption is None else bytes_at(row.column(layout.caption), 0)
     if caption is not None:
         add("txt", len(caption), caption)
     if not group.num_members:
         add("json", 2, b"{}")
     return group
+
+
+def _json(
+    row: pa.RecordBatch, layout: Layout, cells: list[Cell | str | None], most: int, *, is_small: bool
+) -> tuple[bytes | None, int]:
+    """The JSON and its size. Of one whose texts alone are over `most` bytes it is those, and none is made of them.
+
+    is_small: the texts are known to fit memory. Where they stand many times in a row, they may not.
+    """
+    if is_small and most:
+        data = json_of(row, layout, cells)
+        if len(data) <= most and data != NOT_TEXT:
+            return data, len(data)
+    size = text_bytes(row, layout)
+    if size > most:
+        return None, size
+    data = json_of(row, layout, cells)
+    return data, len(data)
