@@ -293,8 +293,9 @@ ELSEWHERE = {
     Reason.TAR_TRUNCATED: "tests/test_damage.py",
     Reason.SAMPLE_REJECTED: "tests/test_damage.py",
     Reason.SCORE_NAN: "tests/operators/test_score.py",
+    Reason.PARQUET_INVALID: "tests/pipeline/containers/test_rows.py",
 }
-"""Reasons that need a shard that ends, two segments, or a broken encoder."""
+"""Reasons that need a shard that ends, two segments, a broken encoder, or rows."""
 BY_DEATH = {Reason.DECODE_CRASH, Reason.DECODE_TIMEOUT}
 """Reasons that need a picture that kills or stalls its decoder: tests of the guarded decoder have them."""
 
