@@ -42,6 +42,7 @@ from operators.write import Write
 from pipeline import storage
 from pipeline.chain import Chain, Pool, Stage, read
 from pipeline.closing import Carried, Closing
+from pipeline.containers import TAR, container_of
 from pipeline.errors import ConfigError, StorageError
 from pipeline.guard import Guard, Task, TaskSpec
 from pipeline.ledger import FILTER
@@ -92,6 +93,8 @@ def resolve_job(job: Job) -> Resolved:
             shards = list_shards([absolute(pattern) for pattern in section.shards], source.name)
             _refuse_own_output(shards, absolute(job.output))
             refuse_sidecars(shards, source)
+            if job.pixels == "source":
+                _refuse_without_ranges(shards)
             name, why = settle_format(source, shards)
             inputs.append((source.with_format(name), tuple(shards)))
             recognised |= {} if why is None else {source.label: why}
@@ -113,6 +116,16 @@ def _refuse_own_output(shards: Sequence[Shard], output: str) -> None:
     for shard in shards:
         if f"{shard.url}/".startswith(f"{output.rstrip('/')}/"):
             raise ConfigError(f"{shard.url} lies in the output, {output}; choose an output that holds no shard")
+
+
+def _refuse_without_ranges(shards: Sequence[Shard]) -> None:
+    """ConfigError for a shard in which a picture is no range of bytes that a loader could read."""
+    for shard in shards:
+        if container_of(shard.name) is not TAR:
+            raise ConfigError(
+                f"pixels: source, and {shard.url} is no tar; a place in it is no range of bytes that holds a picture: "
+                "say pixels: encoded"
+            )
 
 
 @contextmanager

@@ -45,7 +45,8 @@ class InputSection(Section):
     """Where the samples of one source are, and how often the data set holds them."""
 
     shards: tuple[Url, ...]
-    """Paths or URLs with {000000..000007} or * in them; one, or a list."""
+    """Paths or URLs with {000000..000007} or * in them; one, or a list. Files in .jsonl and .ndjson are lines, in
+    .parquet rows, all others tars."""
     format: str = AUTO
     """interleaved (KEY.json with texts and images, KEY.N.png), conversations (KEY.json with turns, KEY.N.png), mmc4,
     comm, energon, frames (KEY.000.jpg, KEY.txt), pairs (KEY.jpg, KEY.txt), text (KEY.txt); or auto: what the first

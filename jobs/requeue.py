@@ -16,6 +16,7 @@ from jobs.inspect.output import Output, open_output
 from jobs.requeue_shards import write_rejected
 from jobs.spec import check_job, local_target, writing
 from pipeline import ledger
+from pipeline.containers import TAR, container_of
 from pipeline.derived import original_of
 from pipeline.errors import ConfigError, Reason
 from pipeline.formats import FORMATS
@@ -60,7 +61,7 @@ def requeue_rejects(output: str, to: str, reasons: Sequence[str]) -> dict[str, A
             if shard not in record["shards"]:
                 raise ConfigError(f"runs/ of {output} does not say where shard {shard} is; run its job again first")
             format = FORMATS[_source(found, shard)["format"]]  # noqa: A001
-            target = folder / SHARDS / _safe(shard)
+            target = folder / SHARDS / _safe(shard if container_of(shard) is TAR else f"{shard}.tar")
             ordinals = write_rejected(record["shards"][shard], hashes[shard], format, wanted.keys(), target)
             requeued.update(wanted[ordinal] for ordinal in ordinals)
             left.update(reason for ordinal, reason in wanted.items() if ordinal not in ordinals)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Collection, Generator
+from collections.abc import Collection, Generator, Iterator, Sequence
 from pathlib import Path
+from typing import IO, cast
 
 from pipeline import storage
+from pipeline.containers import container_of
 from pipeline.errors import StorageError
 from pipeline.formats import Format
 from pipeline.formats.fields import join_keys
-from pipeline.read import Located, locate_members
+from pipeline.read import WHOLE, Located, locate_members
 from pipeline.tar import Member
 
 COPY_BYTES = 8 << 20
@@ -25,7 +27,7 @@ def write_rejected(url: str, sha256: str, format: Format, ordinals: Collection[i
     a sample there is no file. StorageError if the shard is no longer the one with this sha256.
     """
     with storage.open_input(url) as (stream, size):
-        found = _Rows(locate_members(stream, size, format=format, ordinals=ordinals))
+        found = _Rows(locate_members(stream, size, shard_name=url, format=format, ordinals=ordinals))
         samples = [row for row in found if row.members]
     if found.sha256 != sha256:
         raise StorageError(f"{url} is not the shard that was packed; requeue from that one, or run the job again")
@@ -33,11 +35,22 @@ def write_rejected(url: str, sha256: str, format: Format, ordinals: Collection[i
     if chosen:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tarfile.TarFile(target, "w", format=tarfile.PAX_FORMAT, copybufsize=COPY_BYTES) as archive:
-            for member in (member for row in chosen for member in row.members):
+            for member, data in _contents(url, format, chosen):
                 info = tarfile.TarInfo(member.name)
                 info.size = member.size
-                archive.addfile(info, _Bytes(url, member))
+                archive.addfile(info, data)
     return {row.ordinal for row in chosen}
+
+
+def _contents(url: str, format: Format, chosen: Sequence[Located]) -> Iterator[tuple[Member, IO[bytes]]]:  # noqa: A002
+    """The members of the rows in order, with their bytes, of which never more than one sample's are in memory."""
+    if container_of(url).members_are_ranges:
+        yield from ((member, cast("IO[bytes]", _Bytes(url, member))) for row in chosen for member in row.members)
+        return
+    ordinals = {row.ordinal for row in chosen}
+    with storage.open_input(url) as (stream, size):
+        for row in locate_members(stream, size, shard_name=url, format=format, ordinals=ordinals, limits=WHOLE):
+            yield from ((member, io.BytesIO(member.data)) for member in row.members if member.data is not None)
 
 
 class _Rows:

@@ -17,6 +17,7 @@ from operators.drawing import TO_DRAW
 from operators.layout import Part, image_numbers
 from operators.pack_rows import PictureSource, Rendered, WriteConfig, source_of
 from pipeline import storage
+from pipeline.containers.fetching import PicturePlace, fetch
 from pipeline.errors import InputError, StorageError
 from pipeline.guard import Result
 from pipeline.operator import Row
@@ -63,7 +64,7 @@ class Pictures:
             self._sound = {place for place in places if place[0] in held}
 
     def render(self, members: Sequence[tuple[int, Part]]) -> Rendered:
-        """The `pixels` of each view of the parts' images, by sample; ranges are fetched shard by shard."""
+        """The `pixels` of each view of the parts' images, by sample; they are fetched shard by shard."""
         rendered: dict[PictureSource, Sequence[Row | None]] = {}
         if self._config.pixels in UNRENDERED:
             return rendered
@@ -145,7 +146,9 @@ class Pictures:
         """The encoded pictures of one shard, fetched, with the views of each that are missing."""
         shard = self._shards[self._documents[places[0][0]]["shard"]]
         segments = [self._segment(place) for place in places]
-        fetched = storage.read_ranges(shard, [(segment["offset"], segment["size"]) for segment in segments])
+        fetched = fetch(
+            shard, [PicturePlace(*(segment[name] for name in PicturePlace._fields)) for segment in segments]
+        )
         rows: list[dict[str, object]] = [
             {
                 "url": shard,

@@ -16,6 +16,7 @@ class Reason(StrEnum):
     TAR_TRUNCATED = "tar-truncated"  # the shard ends inside a member, a header, or without an end mark
     TAR_HEADER = "tar-header"  # bytes where a header must stand are none; reading went on at the next one
     TAR_UNSUPPORTED = "tar-unsupported"  # compressed, sparse, link, device, or a size that no shard can have
+    PARQUET_INVALID = "parquet-invalid"  # rows of a Parquet shard that cannot be read, or that claim too much
     NAME_INVALID = "name-invalid"  # no extension, over 4,096 bytes, or not UTF-8
     NAME_DUPLICATE = "name-duplicate"  # two members of one sample with the same name
     SAMPLE_SPLIT = "sample-split"  # the members of one key do not stand together

@@ -1,64 +1,38 @@
 """A shard becomes rows in one pass: a row per sample, a row per damage, and one last row that sums them up.
 
-Members that stand together are one sample where `join_keys` gives them one key. Whatever is damaged, has no key or
-breaks a rule is a row too, rejected with its place, so that rows are what the shard holds and nothing leaves without
-a word.
+What the shard is a file of, pipeline.containers knows; it gives the members of each sample. Whatever is damaged, has no
+key or breaks a rule is a row too, rejected with its place, so that rows are what the shard holds and nothing leaves
+without a word.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Container, Generator, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 import pyarrow as pa
 
+from pipeline.containers import container_of
+from pipeline.containers.groups import Group, fits, split_name, to_utf8
 from pipeline.copies import num_copies
 from pipeline.errors import InputError, Reason, StorageError
 from pipeline.formats import Format
 from pipeline.formats.carried import text_bytes
-from pipeline.formats.fields import IMAGE_FIELDS, UNSAFE_FIELDS, extension_of, join_keys, split_extension
+from pipeline.formats.fields import UNSAFE_FIELDS, join_keys, split_extension
 from pipeline.schema import READ, table_from_rows
-from pipeline.tar import Damage, Member, scan_tar
+from pipeline.tar import Member
 from pipeline.tar_stream import HashingReader
-from pipeline.types import MAX_NAME_BYTES, ReadLimits, Rejection, Sample, SegmentKind
+from pipeline.types import DETAIL_CHARS, ReadLimits, Rejection, Sample, SegmentKind
 
 READ_VERSION = 3
 """Raised whenever the same shard gives other rows: it is part of the recipe."""
-MAX_WAITING = 1024
-"""Damages that may wait for the sample in hand to end. More end it, so that hostile shards stay within memory."""
 NO_DATA = ReadLimits(0, 0, 0, 0)
 """Limits under which nothing is kept: a shard has as many samples, of the same keys, under any."""
 PLACES = ReadLimits(0, 0, 0, 1 << 62)
 """Limits under which every member's place is kept, and no data."""
-
-
-@dataclass(slots=True)
-class _Group:
-    """Members of one sample; its key gets shorter with them. is_split if the key has ended before in this shard.
-
-    Of a sample that is over a limit the member that made it so is all that is kept, without its data.
-    """
-
-    key: str
-    is_split: bool = False
-    members: list[Member] = field(default_factory=list)
-    num_members: int = 0
-    num_bytes: int = 0
-    """Of the members that the format asks for, but for those that are too large by themselves."""
-    is_over: bool = False
-
-    def add(self, member: Member, num_bytes: int, limits: ReadLimits) -> None:
-        """num_bytes: of the member, as far as they count for the sample."""
-        self.num_members += 1
-        self.num_bytes += num_bytes
-        if self.is_over:
-            return
-        self.members.append(member)
-        self.is_over = self.num_members > limits.sample_members or self.num_bytes > limits.sample_bytes
-        if self.is_over:
-            self.members = [replace(member, data=None)]
+WHOLE = ReadLimits(1 << 62, 1 << 62, 1 << 62, 1 << 62)
+"""Limits under which every member that the format asks for has its data."""
 
 
 def read_shard(
@@ -83,14 +57,15 @@ def read_shard(
     A table ends after `batch_rows` rows, or when its texts and payloads reach `batch_bytes`; only one sample may
     go over. Raises StorageError if the stream had not `size` bytes.
     """
+    container = container_of(shard_name)
     reader = HashingReader(stream)
     place = {"unit": unit, "shard": shard_name, "shard_number": shard_number}
     rows: list[dict[str, Any]] = []
     ordinal, num_ignored, num_bytes = 0, 0, 0
-    for item in _groups(reader, size, format, limits):
+    for item in container.read(reader, size, format, limits):
         sample, ignored = (item, 0) if isinstance(item, Sample) else _to_sample(item, format, limits)
         is_withheld = (take is not None and ordinal >= take) or not num_copies(shard_name, ordinal, weight)
-        row, row_bytes = _to_row(sample, is_withheld=is_withheld)
+        row, row_bytes = _to_row(sample, container.encoding, is_withheld=is_withheld)
         rows.append(place | {"ordinal": ordinal, "shard_end": None} | row)
         ordinal += 1
         num_ignored += ignored
@@ -103,14 +78,14 @@ def read_shard(
             f"{shard_name} gave {reader.offset} bytes of {size}; the read was cut or the file changed; run again"
         )
     end = {"rows": ordinal, "sha256": reader.sha256(), "bytes": reader.offset, "ignored": num_ignored}
-    row, _ = _to_row(Sample(""), is_withheld=False)
+    row, _ = _to_row(Sample(""), None, is_withheld=False)
     rows.append(place | {"ordinal": ordinal, "shard_end": end} | row)
     yield table_from_rows(rows, READ)
 
 
-def count_samples(stream: BinaryIO, size: int | None, *, format: Format) -> int:  # noqa: A002
+def count_samples(stream: BinaryIO, size: int | None, *, shard_name: str, format: Format) -> int:  # noqa: A002
     """The rows that read_shard would give, its last not counted, without keeping a member's data."""
-    return sum(1 for _ in _groups(HashingReader(stream), size, format, NO_DATA))
+    return sum(1 for _ in container_of(shard_name).read(HashingReader(stream), size, format, NO_DATA))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +101,16 @@ def locate_members(
     stream: BinaryIO,
     size: int | None,
     *,
+    shard_name: str,
     format: Format,  # noqa: A002
     ordinals: Container[int],
+    limits: ReadLimits = PLACES,
 ) -> Generator[Located, None, str]:
-    """The rows that read_shard would give with these ordinals, no member read; returns the sha256 of the shard."""
+    """The rows that read_shard would give with these ordinals; returns the sha256 of the shard. No member is read,
+    unless `limits` let it.
+    """
     reader = HashingReader(stream)
-    for ordinal, item in enumerate(_groups(reader, size, format, PLACES)):
+    for ordinal, item in enumerate(container_of(shard_name).read(reader, size, format, limits)):
         if ordinal in ordinals:
             members = () if isinstance(item, Sample) else tuple(item.members)
             yield Located(ordinal, item.key, members)
@@ -140,101 +119,39 @@ def locate_members(
 
 def samples_of(members: Iterable[Member], form: Format, limits: ReadLimits) -> Iterator[Sample]:
     """The documents, and rejections, that read_shard would make of these members in this order, were they all."""
-    group: _Group | None = None
+    group: Group | None = None
     for member in members:
-        split = _split_name(member.name, form)
+        split = split_name(member.name, form)
         if split is None:
             continue
         key = None if group is None else join_keys(group.key, split[0])
         if group is None or key is None:
             if group is not None:
                 yield _to_sample(group, form, limits)[0]
-            group = _Group(split[0])
+            group = Group(split[0])
         else:
             group.key = key
-        group.add(member, member.size if _fits(split[1], member.size, form, limits) else 0, limits)
+        group.add(member, member.size if fits(split[1], member.size, form, limits) else 0, limits)
     if group is not None:
         yield _to_sample(group, form, limits)[0]
 
 
-def _groups(reader: HashingReader, size: int | None, form: Format, limits: ReadLimits) -> Iterator[_Group | Sample]:
-    """What becomes one row each: groups of members, and, after the group they fell into, the places of damage."""
-
-    def wanted(name: str, num_bytes: int) -> bool:
-        split = _split_name(name, form)
-        if split is None or not _fits(split[1], num_bytes, form, limits):
-            return False
-        key = None if group is None else join_keys(group.key, split[0])
-        if group is None or key is None:
-            return num_bytes <= limits.sample_bytes
-        # What has a compound field is never content; unread, a sample of any number of them stays within memory.
-        return key == split[0] and not group.is_over and group.num_bytes + num_bytes <= limits.sample_bytes
-
-    def close() -> Iterator[_Group | Sample]:
-        if group is not None:
-            # Eight bytes whatever the key's length; a million keys collide with a chance of 3 in 1e8.
-            digest = hashlib.blake2b(group.key.encode(), digest_size=8).digest()
-            group.is_split = digest in ended
-            ended.add(digest)
-            yield group
-        yield from waiting
-
-    group: _Group | None = None
-    waiting: list[Sample] = []
-    ended: set[bytes] = set()
-    for item in scan_tar(reader, size=size, max_member_bytes=limits.member_bytes, wanted=wanted):
-        split = _split_name(item.name, form) if isinstance(item, Member) else None
-        if isinstance(item, Member) and split is not None:
-            key = None if group is None else join_keys(group.key, split[0])
-            if group is None or key is None:
-                yield from close()
-                group, waiting = _Group(split[0]), []
-            else:
-                group.key = key
-            group.add(item, item.size if _fits(split[1], item.size, form, limits) else 0, limits)
-            continue
-        waiting.append(_to_rejected(item))
-        if group is None or len(waiting) >= MAX_WAITING:
-            yield from close()
-            group, waiting = None, []
-    yield from close()
-
-
-def _split_name(name: str, form: Format) -> tuple[str, str] | None:
-    """Key and field of a member by itself; None for a name that no sample can have."""
-    if _to_utf8(name) != name or len(name.encode()) > MAX_NAME_BYTES:
-        return None
-    return form.split_name(name)
-
-
-def _fits(last: str, num_bytes: int, form: Format, limits: ReadLimits) -> bool:
-    """Whether a member of that field by itself is content and within the limits of one member."""
-    is_text = extension_of(last) not in IMAGE_FIELDS and not form.json_has_pictures
-    return form.wanted(last) and num_bytes <= limits.member_bytes and not (is_text and num_bytes > limits.text_bytes)
-
-
-def _to_rejected(item: Member | Damage) -> Sample:
-    """The row of a damage, or of a member that no sample can have for its name."""
-    if isinstance(item, Damage):
-        error = InputError(item.reason, item.detail, offset=item.offset, size=item.size)
-    else:
-        detail = f"{item.name:.80} is no name for a member; at most {MAX_NAME_BYTES} bytes of UTF-8 with an extension"
-        error = InputError(Reason.NAME_INVALID, detail, member=item.name, offset=item.offset, size=item.size)
-    return Sample(f"@{item.offset}", (), Rejection.from_error("read", error))
-
-
-def _to_sample(group: _Group, form: Format, limits: ReadLimits) -> tuple[Sample, int]:
+def _to_sample(group: Group, form: Format, limits: ReadLimits) -> tuple[Sample, int]:
     """The document of a group, or its rejection, and the number of members it has no use for."""
     try:
         _check(group, form, limits)
         content = [member for member in group.members if _own(member, form)[0] == group.key]
         sample, ignored = form.to_sample(group.key, content, limits.sample_members)
-        return sample, ignored + len(group.members) - len(content)
+        ignored += len(group.members) - len(content)
     except InputError as error:
-        return Sample(group.key, (), Rejection.from_error("read", error)), 0
+        sample, ignored = Sample(group.key, (), Rejection.from_error("read", error)), 0
+    why = sample.rejection
+    if group.hint and why is not None and why.reason == Reason.FIELD_MISSING:
+        sample = replace(sample, rejection=replace(why, detail=group.hint[:DETAIL_CHARS]))
+    return sample, ignored
 
 
-def _check(group: _Group, form: Format, limits: ReadLimits) -> None:
+def _check(group: Group, form: Format, limits: ReadLimits) -> None:
     """Raises InputError for what no format may accept."""
     if group.is_split:
         raise _error(Reason.SAMPLE_SPLIT, group.members[0], f"{group.key} ended before in this shard; keep it together")
@@ -261,7 +178,7 @@ def _check(group: _Group, form: Format, limits: ReadLimits) -> None:
             raise _error(Reason.MEMBER_TOO_LARGE, member, f"{member.name} has {member.size} bytes; see limits")
         has_pictures = form.json_has_pictures and last == "json"
         num_bytes = text_bytes(member.data or b"") if has_pictures else member.size
-        if not _fits(last, member.size, form, limits) or (has_pictures and num_bytes > limits.text_bytes):
+        if not fits(last, member.size, form, limits) or (has_pictures and num_bytes > limits.text_bytes):
             raise _error(Reason.TEXT_TOO_LARGE, member, f"{member.name} has {num_bytes} bytes of text; see limits")
 
 
@@ -274,8 +191,11 @@ def _error(reason: Reason, member: Member, detail: str) -> InputError:
     return InputError(reason, detail, member=member.name, offset=member.offset, size=member.size)
 
 
-def _to_row(sample: Sample, *, is_withheld: bool) -> tuple[dict[str, Any], int]:
-    """The columns that come from the sample, and the bytes of its texts and payloads."""
+def _to_row(sample: Sample, encoding: str | None, *, is_withheld: bool) -> tuple[dict[str, Any], int]:
+    """The columns that come from the sample, and the bytes of its texts and payloads.
+
+    encoding: of the pictures of which the format says none.
+    """
     is_bare = is_withheld or sample.rejection is not None
     texts = [None if is_bare else segment.text for segment in sample.segments]
     images = [] if is_bare else [segment for segment in sample.segments if segment.kind == SegmentKind.IMAGE]
@@ -285,10 +205,10 @@ def _to_row(sample: Sample, *, is_withheld: bool) -> tuple[dict[str, Any], int]:
             "number": number,
             "kind": int(segment.kind),
             "text": text,
-            "member": _to_utf8(segment.member),
+            "member": to_utf8(segment.member),
             "offset": segment.offset,
             "size": segment.size,
-            "encoding": segment.encoding,
+            "encoding": segment.encoding or (encoding if segment.kind == SegmentKind.IMAGE else None),
             "role": segment.role,
             "turn": segment.turn,
         }
@@ -305,8 +225,3 @@ def _to_row(sample: Sample, *, is_withheld: bool) -> tuple[dict[str, Any], int]:
         "payloads": payloads,
     }
     return columns, sum(len(value) for value in [*texts, *payloads] if value is not None)
-
-
-def _to_utf8(text: str) -> str:
-    """`text` as Arrow takes it: what is not Unicode is escaped."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -61,8 +61,10 @@ class _Counted:
         if self.source.max_samples is not None:
             wanted = min(wanted, self.source.max_samples)
         while sum(self._counts) < wanted and len(self._counts) < len(self._shards):
-            with storage.open_input(self._shards[len(self._counts)].url) as (stream, size):
-                self._counts.append(count_samples(stream, size, format=FORMATS[self.source.format]))
+            shard = self._shards[len(self._counts)]
+            with storage.open_input(shard.url) as (stream, size):
+                found = count_samples(stream, size, shard_name=shard.name, format=FORMATS[self.source.format])
+            self._counts.append(found)
         return min(wanted, sum(self._counts))
 
     def taken(self, num_samples: int | None) -> Taken:

@@ -66,5 +66,10 @@ class HashingReader:
             left -= len(data)
         return size - left
 
+    def rewind(self) -> BinaryIO:
+        """The stream itself from its start, for what has been hashed and must be read in another order."""
+        self._stream.seek(0)
+        return self._stream
+
     def sha256(self) -> str:
         return self._hash.hexdigest()

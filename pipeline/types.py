@@ -16,6 +16,8 @@ DETAIL_CHARS = 200
 """Longest detail that a rejection keeps."""
 MAX_NAME_BYTES = 4096
 """Longest name of a member, in UTF-8, as paths of file systems have it; a tar could have one of a megabyte."""
+BASE64, CELL = "base64", "cell"
+"""Values of `Segment.encoding`."""
 
 
 class SegmentKind(IntEnum):

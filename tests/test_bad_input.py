@@ -316,8 +316,11 @@ ELSEWHERE = {
     Reason.FILTER_PERPLEXITY: "tests/operators/filters/test_perplexity.py",
     Reason.FILTER_TEXT_SEQUENCE: "tests/operators/filters/test_text_sequence.py",
     Reason.FILTER_IMAGE_SEQUENCE: "tests/operators/filters/test_image_sequence.py",
+    Reason.FILTER_DUPLICATE_DOCUMENT: "tests/operators/test_duplicates.py",
+    Reason.FILTER_DUPLICATE_IMAGE: "tests/operators/test_duplicates.py",
+    Reason.PARQUET_INVALID: "tests/pipeline/containers/test_rows.py",
 }
-"""Reasons that need a shard that ends, two segments, a broken encoder, or filters."""
+"""Reasons that need a shard that ends, two segments, a broken encoder, filters, or rows."""
 BY_DEATH = {Reason.DECODE_CRASH, Reason.DECODE_TIMEOUT}
 """Reasons that need a picture that kills or stalls its decoder: tests of the guarded decoder have them."""
 

@@ -54,7 +54,7 @@ def _check_shard(unit: Contents, entry: Input, check: Check, counts: dict[str, C
     asked: set[Id] = set()
     with storage.open_input(check.urls[entry.shard]) as (stream, _):
         source = Source(stream)
-        for sample in read_samples(source, source_entry.format, job.limits):
+        for sample in read_samples(source, entry.shard, source_entry.format, job.limits):
             identity = (entry.shard, ordinal)
             expected = 0 if take is not None and ordinal >= take else copies.of(ordinal)
             _check_sample(unit, identity, sample, expected, check, counts, report)

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from jobs.verify.containers import walk_shard
 from jobs.verify.layouts import LAYOUTS, Layout
 from jobs.verify.layouts.mmc4 import spans
 from jobs.verify.layouts.names import IMAGES
 from jobs.verify.records import LimitsSection
-from jobs.verify.walk import Entry, Source, walk
+from jobs.verify.walk import Entry, Source
 from pipeline.types import Segment
 
 UNSAFE = frozenset({"pkl", "pickle", "pt", "pth", "npy", "npz", "joblib", "dill"})
@@ -38,8 +39,8 @@ class Found:
     places: frozenset[tuple[str, int, int]] = frozenset()
 
 
-def read_samples(source: Source, form: str, limits: LimitsSection) -> Iterator[Found]:
-    """Every sample of a shard, from ordinal 0 on."""
+def read_samples(source: Source, shard: str, form: str, limits: LimitsSection) -> Iterator[Found]:
+    """Every sample of a shard, from ordinal 0 on. shard: its name, which says what it is a file of."""
     layout = LAYOUTS[form]
 
     def wanted(name: str, size: int) -> bool:
@@ -69,7 +70,7 @@ def read_samples(source: Source, form: str, limits: LimitsSection) -> Iterator[F
             ended.add(key)
         yield from odd
 
-    for entry in walk(source, wanted):
+    for entry in walk_shard(source, shard, wanted, limits):
         own = None if entry.name is None else _own_key(entry.name, layout)
         if entry.name is None or own is None:
             odd.append(Found(f"@{entry.offset}", fault="is no member of a sample", places=_places_of([entry])))

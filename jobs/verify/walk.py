@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import BinaryIO
@@ -57,6 +58,13 @@ class Source:
     def skip(self, size: int) -> int:
         """Passes `size` bytes in constant memory; how many there were."""
         return sum(map(len, self._chunks(size)))
+
+    @contextmanager
+    def again(self) -> Iterator[BinaryIO]:
+        """The stream itself from its start, to be read in any order once all of it is known."""
+        self._stream.seek(0)
+        yield self._stream
+        self._stream.seek(self.offset)
 
     def sha256(self) -> str:
         return self._hash.hexdigest()

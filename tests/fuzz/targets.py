@@ -132,7 +132,8 @@ def check_tar(data: bytes) -> bool:
     assert last["shard_end"]["sha256"] == hashlib.sha256(data).hexdigest()
     assert all(row["rejection"]["reason"] in REASONS if row["rejection"] else row["segments"] for row in rows)
     again = [
-        (one.key, len(one.segments), bool(one.fault)) for one in read_samples(Source(io.BytesIO(data)), form, LIMITS)
+        (one.key, len(one.segments), bool(one.fault))
+        for one in read_samples(Source(io.BytesIO(data)), "0.tar", form, LIMITS)
     ]
     assert again == [(row["key"], len(row["segments"]), row["rejection"] is not None) for row in rows]
     return not damages

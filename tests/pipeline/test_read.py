@@ -17,9 +17,10 @@ import webdataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.containers.tars import MAX_WAITING
 from pipeline.errors import Reason, StorageError
 from pipeline.formats import FORMATS
-from pipeline.read import MAX_WAITING, count_samples, read_shard
+from pipeline.read import count_samples, read_shard
 from pipeline.schema import READ
 from pipeline.types import MAX_NAME_BYTES, ReadLimits
 
@@ -65,7 +66,7 @@ def read(data, form="pairs", **options):
     assert (end["key"], end["segments"], end["payloads"], end["rejection"]) == ("", [], [], None)
     assert (end["shard_end"]["rows"], end["shard_end"]["bytes"]) == (len(rows), len(data))
     assert end["shard_end"]["sha256"] == hashlib.sha256(data).hexdigest()
-    assert count_samples(io.BytesIO(data), None, format=FORMATS[form]) == len(rows)
+    assert count_samples(io.BytesIO(data), None, shard_name="s.tar", format=FORMATS[form]) == len(rows)
     for row in rows:
         num_images = sum(segment["kind"] == 1 for segment in row["segments"])
         assert len(row["payloads"]) == (0 if row["rejection"] or row["withheld"] else num_images)
