@@ -14,7 +14,7 @@ from jobs.spec import Job, absolute
 from pipeline import storage
 from pipeline.errors import ConfigError, StorageError
 from pipeline.formats import FORMATS
-from pipeline.formats.recognise import Recognised, first_members, names_of, num_documents, recognise
+from pipeline.formats.recognise import Recognised, look, names_of, num_documents, recognise
 from pipeline.takes import Inputs
 from pipeline.tar import Member
 from pipeline.types import Shard, Source
@@ -77,8 +77,8 @@ def refuse_sidecars(shards: Sequence[Shard], source: Source) -> None:
 
 
 def _first_members(shard: Shard) -> list[Member]:
-    with storage.open_input(shard.url) as (stream, size):
-        return first_members(stream, size)
+    with storage.open_input(shard.url) as (stream, _):
+        return look(stream)
 
 
 def _field(source: Source) -> str:
