@@ -43,20 +43,20 @@ def settle_format(source: Source, shards: Sequence[Shard]) -> tuple[str, str | N
     shard = shards[0]
     if source.format == AUTO:
         members = _first_members(shard)
-        found = recognise(shard.name, members)
+        found = recognise(members)
         if found is None:
             raise ConfigError(
                 f"{_field(source)} is auto, and {shard.name} looks like none of {', '.join(FORMATS)}: it has "
                 f"{names_of(members)}; say which format it is, or give shards of one of them"
             )
-        return found.format, f"{found.format}: {found.why}{_sidecar(shard, found)}"
+        return found.format, f"{found.format}: {shard.name} {found.why}{_sidecar(shard, found)}"
     with suppress(StorageError):  # of a shard that cannot be read the run itself tells, after its retries
         members = _first_members(shard)
         if not num_documents(members, FORMATS[source.format]):
-            found = recognise(shard.name, members)
+            found = recognise(members)
             if found is not None and 2 * found.num_documents > found.num_samples:
                 raise ConfigError(
-                    f"{_field(source)} is {source.format}, and {shard.name} looks like {found.format} ({found.why}); "
+                    f"{_field(source)} is {source.format}, and {shard.name} looks like {found.format} (it {found.why}); "
                     f"say format: {found.format}, or auto"
                 )
     return source.format, None

@@ -27,7 +27,7 @@ NO_LIMITS = ReadLimits(1 << 62, 1 << 62, 1 << 62, 10_000)
 
 @dataclass(frozen=True, slots=True)
 class Recognised:
-    """What a shard looks like. why: as it follows the format's name and a colon."""
+    """What a shard looks like. why: as it follows the shard's name."""
 
     format: str
     why: str
@@ -53,7 +53,7 @@ def num_documents(members: Sequence[Member], form: Format) -> int:
     return sum(sample.rejection is None for sample in samples_of(members, form, NO_LIMITS))
 
 
-def recognise(shard_name: str, members: Sequence[Member]) -> Recognised | None:
+def recognise(members: Sequence[Member]) -> Recognised | None:
     """The format under which most of the samples are documents; None if no format makes one of any."""
     best: Recognised | None = None
     for form in IN_ORDER:
@@ -61,7 +61,7 @@ def recognise(shard_name: str, members: Sequence[Member]) -> Recognised | None:
         sound = [sample for sample in samples if sample.rejection is None]
         if sound and (best is None or len(sound) > best.num_documents):
             verb = "begins with" if sound[0] is samples[0] else "has"
-            best = Recognised(form.name, f"{shard_name} {verb} {_evidence(sound[0], form)}", len(samples), len(sound))
+            best = Recognised(form.name, f"{verb} {_evidence(sound[0], form)}", len(samples), len(sound))
     return best
 
 
