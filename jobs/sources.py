@@ -56,8 +56,8 @@ def settle_format(source: Source, shards: Sequence[Shard]) -> tuple[str, str | N
             found = recognise(members)
             if found is not None and 2 * found.num_documents > found.num_samples:
                 raise ConfigError(
-                    f"{_field(source)} is {source.format}, and {shard.name} looks like {found.format} (it {found.why}); "
-                    f"say format: {found.format}, or auto"
+                    f"{_field(source)} is {source.format}, and {shard.name} looks like {found.format} "
+                    f"(it {found.why}); say format: {found.format}, or auto"
                 )
     return source.format, None
 
