@@ -14,7 +14,7 @@ from jobs.spec import Job, absolute
 from pipeline import storage
 from pipeline.errors import ConfigError, StorageError
 from pipeline.formats import FORMATS
-from pipeline.formats.recognise import Recognised, first_members, names_of, num_documents, recognise
+from pipeline.formats.recognise import Recognised, look, names_of, num_documents, recognise
 from pipeline.takes import Inputs
 from pipeline.tar import Member
 from pipeline.types import Shard, Source
@@ -43,21 +43,21 @@ def settle_format(source: Source, shards: Sequence[Shard]) -> tuple[str, str | N
     shard = shards[0]
     if source.format == AUTO:
         members = _first_members(shard)
-        found = recognise(shard.name, members)
+        found = recognise(members)
         if found is None:
             raise ConfigError(
                 f"{_field(source)} is auto, and {shard.name} looks like none of {', '.join(FORMATS)}: it has "
                 f"{names_of(members)}; say which format it is, or give shards of one of them"
             )
-        return found.format, f"{found.format}: {found.why}{_sidecar(shard, found)}"
+        return found.format, f"{found.format}: {shard.name} {found.why}{_sidecar(shard, found)}"
     with suppress(StorageError):  # of a shard that cannot be read the run itself tells, after its retries
         members = _first_members(shard)
         if not num_documents(members, FORMATS[source.format]):
-            found = recognise(shard.name, members)
+            found = recognise(members)
             if found is not None and 2 * found.num_documents > found.num_samples:
                 raise ConfigError(
-                    f"{_field(source)} is {source.format}, and {shard.name} looks like {found.format} ({found.why}); "
-                    f"say format: {found.format}, or auto"
+                    f"{_field(source)} is {source.format}, and {shard.name} looks like {found.format} "
+                    f"(it {found.why}); say format: {found.format}, or auto"
                 )
     return source.format, None
 
@@ -77,8 +77,8 @@ def refuse_sidecars(shards: Sequence[Shard], source: Source) -> None:
 
 
 def _first_members(shard: Shard) -> list[Member]:
-    with storage.open_input(shard.url) as (stream, size):
-        return first_members(stream, size)
+    with storage.open_input(shard.url) as (stream, _):
+        return look(stream)
 
 
 def _field(source: Source) -> str:

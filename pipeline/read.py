@@ -117,6 +117,26 @@ def locate_members(
     return reader.sha256()
 
 
+def first_members(
+    stream: BinaryIO,
+    size: int | None,
+    *,
+    format: Format,  # noqa: A002
+    limits: ReadLimits,
+    num_samples: int,
+) -> list[Member]:
+    """The members of the first samples of a shard, at most so many, with the data that the format asks for."""
+    found: list[Member] = []
+    for item in _groups(HashingReader(stream), size, format, limits):
+        if isinstance(item, Sample):
+            continue
+        found += item.members
+        num_samples -= 1
+        if not num_samples:
+            break
+    return found
+
+
 def samples_of(members: Iterable[Member], form: Format, limits: ReadLimits) -> Iterator[Sample]:
     """The documents, and rejections, that read_shard would make of these members in this order, were they all."""
     group: Group | None = None

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import BinaryIO
+from io import RawIOBase
+from typing import BinaryIO, cast
 
 from pipeline.formats import IN_ORDER, Format
-from pipeline.formats.fields import IMAGE_FIELDS, extension_of, join_keys, split_number
-from pipeline.read import samples_of
-from pipeline.tar import Damage, Member, scan_tar
-from pipeline.tar_stream import HashingReader
+from pipeline.formats.fields import IMAGE_FIELDS, extension_of, split_number
+from pipeline.formats.text import Text
+from pipeline.formats.words import WORDS
+from pipeline.read import first_members, samples_of
+from pipeline.tar import Member
 from pipeline.types import ReadLimits, Sample, SegmentKind
 
 NUM_SAMPLES = 16
@@ -18,14 +20,14 @@ MAX_BYTES = 64 << 20
 """Of a shard that are looked at, at most; sixteen documents have about one megabyte, those of many photographs ten."""
 MAX_TEXT_BYTES = 16 << 20
 """Of one JSON or txt; a longer one is not read."""
-MAX_MEMBERS = 10_000
 SHOWN = 5
+HEAD_LIMITS = ReadLimits(MAX_TEXT_BYTES, MAX_TEXT_BYTES, MAX_BYTES, 10_000)
 NO_LIMITS = ReadLimits(1 << 62, 1 << 62, 1 << 62, 10_000)
 
 
 @dataclass(frozen=True, slots=True)
 class Recognised:
-    """What a shard looks like. why: as it follows the format's name and a colon."""
+    """What a shard looks like. why: as it follows the shard's name."""
 
     format: str
     why: str
@@ -35,24 +37,15 @@ class Recognised:
     """That they gave."""
 
 
-def first_members(stream: BinaryIO, size: int | None) -> list[Member]:
+def look(stream: BinaryIO) -> list[Member]:
     """The members of the first samples of a shard, without the bytes of pictures, which decide nothing."""
-    found: list[Member] = []
-    for item in scan_tar(
-        HashingReader(stream),
-        size=size,
-        max_member_bytes=MAX_TEXT_BYTES,
-        wanted=lambda name, _: extension_of(name) in {"json", "txt"},
-    ):
-        if not isinstance(item, Damage):
-            is_picture = extension_of(item.name) in IMAGE_FIELDS
-            found.append(replace(item, data=b"", too_large=False) if is_picture else item)
-        if item.offset >= MAX_BYTES or len(found) >= MAX_MEMBERS:
-            break
-        if len(found) % 64 == 0 and len(_starts(found)) > NUM_SAMPLES:
-            break
-    starts = _starts(found)
-    return found[: starts[NUM_SAMPLES]] if len(starts) > NUM_SAMPLES else found
+    head = cast("BinaryIO", _Head(stream))
+    members = first_members(head, None, format=_Names(), limits=HEAD_LIMITS, num_samples=NUM_SAMPLES)
+    is_picture = (extension_of(member.name) in IMAGE_FIELDS for member in members)
+    return [
+        replace(member, data=b"", too_large=False) if blank else member
+        for member, blank in zip(members, is_picture, strict=True)
+    ]
 
 
 def num_documents(members: Sequence[Member], form: Format) -> int:
@@ -60,7 +53,7 @@ def num_documents(members: Sequence[Member], form: Format) -> int:
     return sum(sample.rejection is None for sample in samples_of(members, form, NO_LIMITS))
 
 
-def recognise(shard_name: str, members: Sequence[Member]) -> Recognised | None:
+def recognise(members: Sequence[Member]) -> Recognised | None:
     """The format under which most of the samples are documents; None if no format makes one of any."""
     best: Recognised | None = None
     for form in IN_ORDER:
@@ -68,7 +61,7 @@ def recognise(shard_name: str, members: Sequence[Member]) -> Recognised | None:
         sound = [sample for sample in samples if sample.rejection is None]
         if sound and (best is None or len(sound) > best.num_documents):
             verb = "begins with" if sound[0] is samples[0] else "has"
-            best = Recognised(form.name, f"{shard_name} {verb} {_evidence(sound[0], form)}", len(samples), len(sound))
+            best = Recognised(form.name, f"{verb} {_evidence(sound[0], form)}", len(samples), len(sound))
     return best
 
 
@@ -92,16 +85,24 @@ def _evidence(sample: Sample, form: Format) -> str:
     return f"{words}{',' if is_json else ''} and {picture}"
 
 
-def _starts(members: Sequence[Member]) -> list[int]:
-    """The places where a sample begins, by names alone."""
-    starts: list[int] = []
-    key: str | None = None
-    for place, member in enumerate(members):
-        split = split_number(member.name)
-        if split is None:
-            continue
-        joined = None if key is None else join_keys(key, split[0])
-        if joined is None:
-            starts.append(place)
-        key = joined or split[0]
-    return starts
+class _Names(Text):
+    """Keys as most formats have them; of a sample only what is text is read."""
+
+    def split_name(self, member_name: str) -> tuple[str, str] | None:
+        return split_number(member_name)
+
+    def wanted(self, field: str) -> bool:
+        return field in WORDS
+
+
+class _Head(RawIOBase):
+    """The first bytes of a stream, as if it ended there: junk of any length is not searched for a header."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        super().__init__()
+        self._stream, self._left = stream, MAX_BYTES
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._stream.read(self._left if size < 0 else min(size, self._left))
+        self._left -= len(data)
+        return data
