@@ -44,6 +44,7 @@ from pipeline.chain import Chain, Pool, Stage, read
 from pipeline.closing import Carried, Closing
 from pipeline.containers import TAR, container_of
 from pipeline.errors import ConfigError, StorageError
+from pipeline.formats import FORMATS
 from pipeline.guard import Guard, Task, TaskSpec
 from pipeline.ledger import FILTER
 from pipeline.monitor import Beat
@@ -93,9 +94,9 @@ def resolve_job(job: Job) -> Resolved:
             shards = list_shards([absolute(pattern) for pattern in section.shards], source.name)
             _refuse_own_output(shards, absolute(job.output))
             refuse_sidecars(shards, source)
-            if job.pixels == "source":
-                _refuse_without_ranges(shards)
             name, why = settle_format(source, shards)
+            if job.pixels == "source":
+                _refuse_without_ranges(shards, name)
             inputs.append((source.with_format(name), tuple(shards)))
             recognised |= {} if why is None else {source.label: why}
             if name == "conversations" and profile.chat is None:
@@ -118,12 +119,13 @@ def _refuse_own_output(shards: Sequence[Shard], output: str) -> None:
             raise ConfigError(f"{shard.url} lies in the output, {output}; choose an output that holds no shard")
 
 
-def _refuse_without_ranges(shards: Sequence[Shard]) -> None:
+def _refuse_without_ranges(shards: Sequence[Shard], form: str) -> None:
     """ConfigError for a shard in which a picture is no range of bytes that a loader could read."""
     for shard in shards:
-        if container_of(shard.name) is not TAR:
+        if container_of(shard.name) is not TAR or FORMATS[form].json_has_pictures:
+            what = f"has its pictures in JSON ({form})" if container_of(shard.name) is TAR else "is no tar"
             raise ConfigError(
-                f"pixels: source, and {shard.url} is no tar; a place in it is no range of bytes that holds a picture: "
+                f"pixels: source, and {shard.url} {what}; a place in it is no range of bytes that holds a picture: "
                 "say pixels: encoded"
             )
 

@@ -77,8 +77,8 @@ def refuse_sidecars(shards: Sequence[Shard], source: Source) -> None:
 
 
 def _first_members(shard: Shard) -> list[Member]:
-    with storage.open_input(shard.url) as (stream, _):
-        return look(stream)
+    with storage.open_input(shard.url) as (stream, size):
+        return look(stream, size, shard.name)
 
 
 def _field(source: Source) -> str:

@@ -121,13 +121,14 @@ def first_members(
     stream: BinaryIO,
     size: int | None,
     *,
+    shard_name: str,
     format: Format,  # noqa: A002
     limits: ReadLimits,
     num_samples: int,
 ) -> list[Member]:
     """The members of the first samples of a shard, at most so many, with the data that the format asks for."""
     found: list[Member] = []
-    for item in _groups(HashingReader(stream), size, format, limits):
+    for item in container_of(shard_name).read(HashingReader(stream), size, format, limits):
         if isinstance(item, Sample):
             continue
         found += item.members

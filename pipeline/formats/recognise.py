@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from io import RawIOBase
 from typing import BinaryIO, cast
 
+from pipeline.containers import container_of
 from pipeline.formats import IN_ORDER, Format
 from pipeline.formats.fields import IMAGE_FIELDS, extension_of, split_number
 from pipeline.formats.text import Text
@@ -37,10 +38,20 @@ class Recognised:
     """That they gave."""
 
 
-def look(stream: BinaryIO) -> list[Member]:
-    """The members of the first samples of a shard, without the bytes of pictures, which decide nothing."""
-    head = cast("BinaryIO", _Head(stream))
-    members = first_members(head, None, format=_Names(), limits=HEAD_LIMITS, num_samples=NUM_SAMPLES)
+def look(stream: BinaryIO, size: int | None, shard_name: str) -> list[Member]:
+    """The members of the first samples of a shard, without the bytes of pictures, which decide nothing.
+
+    A Parquet file is not cut off, as it is read from its end.
+    """
+    is_cut = container_of(shard_name).members_are_ranges
+    members = first_members(
+        cast("BinaryIO", _Head(stream)) if is_cut else stream,
+        None if is_cut else size,
+        shard_name=shard_name,
+        format=_Names(),
+        limits=HEAD_LIMITS,
+        num_samples=NUM_SAMPLES,
+    )
     is_picture = (extension_of(member.name) in IMAGE_FIELDS for member in members)
     return [
         replace(member, data=b"", too_large=False) if blank else member
