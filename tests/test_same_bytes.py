@@ -58,7 +58,10 @@ def test_batch_size_changes_no_byte(shards: str, expected: dict[str, str], tmp_p
 
 
 @pytest.mark.usefixtures("ray_session")
-@pytest.mark.parametrize(("workers", "batch_size"), [(1, 32), (2, 3), (4, 1)])
+@pytest.mark.parametrize(
+    ("workers", "batch_size"),
+    [pytest.param(1, 32, marks=pytest.mark.slow), (2, 3), pytest.param(4, 1, marks=pytest.mark.slow)],
+)
 def test_ray_with_any_number_of_actors_and_any_batch_gives_the_bytes_of_a_local_run(
     shards: str, expected: dict[str, str], tmp_path: Path, workers: int, batch_size: int
 ) -> None:
