@@ -153,11 +153,12 @@ def test_actors_killed_at_work_cost_no_byte(
 def test_a_pack_actor_killed_with_half_a_unit_in_memory_emits_nothing_and_the_unit_runs_again(
     shards: str, tmp_path: Path
 ) -> None:
-    one_unit = (*SMALL, "unit.target_shards=64")
+    one_unit = (*SMALL, "unit.target_shards=64", "score=null", "budget=none")
     build(tmp_path / "expected", shards, *one_unit)
     killer = Killer(("pack",), 2)  # what its first task brought is in its memory alone
     killer.start()
-    summary = build(tmp_path / "killed", shards, *one_unit, *SPREAD, *SMALL_BATCHES, local=False)
+    batches = ("resources.decode.batch_size=2", "resources.pack.batch_size=2")
+    summary = build(tmp_path / "killed", shards, *one_unit, *batches, local=False)
     killer.stop()
     assert killer.killed
     assert summary["rounds"] == 2
