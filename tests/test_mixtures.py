@@ -132,6 +132,7 @@ def test_a_copy_elsewhere_and_batches_change_no_byte(
     assert tree(tmp_path / "out") == tree(built[0])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
 def test_ray_gives_the_bytes_of_a_local_run(
     sources: dict[str, Any], built: tuple[Path, dict[str, Any]], tmp_path: Path

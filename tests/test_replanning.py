@@ -82,10 +82,10 @@ def replanned(output: Path, shards: str | None, *options: str, **more: Any) -> d
     ("changes", "copies_all"),
     [
         ((THRIFTY,), False),
-        (("budget.max_tokens=200", "score.propositional=0.1"), False),
-        (("sequence_length=4096",), True),
+        pytest.param(("budget.max_tokens=200", "score.propositional=0.1"), False, marks=pytest.mark.slow),
+        pytest.param(("sequence_length=4096",), True, marks=pytest.mark.slow),
         (("sequence_length=1024", "pack.limits.patches=4096", "pack.align=8"), True),
-        (("loss_weights=square", "pack.closing=true"), True),
+        pytest.param(("loss_weights=square", "pack.closing=true"), True, marks=pytest.mark.slow),
     ],
 )
 def test_other_settings_give_the_bytes_of_a_fresh_build_without_a_shard_being_read(
@@ -102,6 +102,7 @@ def test_other_settings_give_the_bytes_of_a_fresh_build_without_a_shard_being_re
     assert verify(str(tmp_path / "out")).findings == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
 def test_ray_replans_to_the_same_bytes(shards: str, older: Path, tmp_path: Path) -> None:
     changes = (*SMALL, THRIFTY, "pack.closing=true")
@@ -165,13 +166,12 @@ def test_copies_of_a_mixture_and_another_weight_are_replanned(tmp_path: Path) ->
 @pytest.mark.parametrize(
     "options",
     [
-        ("pixels=patches", *NO_MAPS),
-        ("pixels=source",),
-        ("profile=llava_next_hf", *NO_MAPS),
-        ("profile=smolvlm", "budget=none"),
-        ("placement.images=prefix",),
+        pytest.param(("pixels=patches", *NO_MAPS), id="patches"),
+        pytest.param(("pixels=source",), id="source", marks=pytest.mark.slow),
+        pytest.param(("profile=llava_next_hf", *NO_MAPS), id="tiles without maps"),
+        pytest.param(("profile=smolvlm", "budget=none"), id="tiles with maps", marks=pytest.mark.slow),
+        pytest.param(("placement.images=prefix",), id="pictures first", marks=pytest.mark.slow),
     ],
-    ids=["patches", "source", "tiles without maps", "tiles with maps", "pictures first"],
 )
 def test_every_kind_of_pixels_and_of_views_is_replanned(shards: str, tmp_path: Path, options: tuple[str, ...]) -> None:
     options = (*SMALL, *options, "sequence_length=8192")
@@ -267,8 +267,11 @@ def pixels_otherwise(output: Path, shards: str) -> tuple[str, ...]:
     return ()
 
 
+FURTHER = (lengths_refused, samples_withheld, rejects_lost, pixels_otherwise)
+
+
 @pytest.mark.parametrize(
-    "built", [lengths_refused, samples_withheld, index_damaged, rejects_lost, budget_new, pixels_otherwise]
+    "built", [index_damaged, budget_new, *(pytest.param(way, marks=pytest.mark.slow) for way in FURTHER)]
 )
 def test_what_an_index_does_not_hold_is_built_from_its_shards(few: str, tmp_path: Path, built: Any) -> None:
     changes = built(tmp_path / "out", few)

@@ -41,7 +41,9 @@ def test_a_copy_of_the_shards_with_other_times_gives_the_same_bytes(
     assert tree(tmp_path / "out") == expected
 
 
-@pytest.mark.parametrize("batch_size", [1, 5, 64])
+@pytest.mark.parametrize(
+    "batch_size", [pytest.param(1, marks=pytest.mark.slow), 5, pytest.param(64, marks=pytest.mark.slow)]
+)
 def test_batch_size_changes_no_byte(shards: str, expected: dict[str, str], tmp_path: Path, batch_size: int) -> None:
     """Locally a batch is a table of `read`; on Ray it is what the job says. Here every table is cut to the size."""
     from pipeline import chain
@@ -58,7 +60,10 @@ def test_batch_size_changes_no_byte(shards: str, expected: dict[str, str], tmp_p
 
 
 @pytest.mark.usefixtures("ray_session")
-@pytest.mark.parametrize(("workers", "batch_size"), [(1, 32), (2, 3), (4, 1)])
+@pytest.mark.parametrize(
+    ("workers", "batch_size"),
+    [pytest.param(1, 32, marks=pytest.mark.slow), (2, 3), pytest.param(4, 1, marks=pytest.mark.slow)],
+)
 def test_ray_with_any_number_of_actors_and_any_batch_gives_the_bytes_of_a_local_run(
     shards: str, expected: dict[str, str], tmp_path: Path, workers: int, batch_size: int
 ) -> None:

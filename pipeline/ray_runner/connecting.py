@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -22,6 +23,10 @@ BLOCK_BYTES = 4 << 20
 """Blocks are handed on once they hold this much: a shard then feeds several actors, and the next pool starts early."""
 KNOCK_SECONDS = 10
 LEAVE_SECONDS = 30.0
+
+# A fork that collects Ray's handles gives them back over the connections of its parent, which then hears nothing from
+# the head node until gRPC tries another: for 7 minutes. What a parent holds is nothing that its forks collect.
+os.register_at_fork(after_in_child=gc.freeze)
 
 
 class Cluster:

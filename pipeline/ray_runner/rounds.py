@@ -22,8 +22,9 @@ from pipeline.errors import ConfigError, LodepackError, RefusedError, StorageErr
 from pipeline.feasibility import Node, fit_pools, share_out
 from pipeline.monitor import place_of
 from pipeline.ray_runner.actors import PACK, READ, Operators, Packer, Told
+from pipeline.ray_runner.answering import StalledError, answered
 from pipeline.ray_runner.connecting import Cluster, last_line
-from pipeline.ray_runner.watching import StalledError, watched
+from pipeline.ray_runner.watching import watched
 from pipeline.types import Unit
 
 MAX_DEATHS = 4
@@ -138,7 +139,7 @@ def _fitting_pools(chain: Chain, workers: int | None) -> dict[str, Pool]:
     """ConfigError if they do not fit what there is now."""
     nodes = [
         Node(node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0))
-        for node in ray.nodes()  # type: ignore[no-untyped-call]
+        for node in answered(ray.nodes, chain.stall_seconds)
         if node["Alive"]
     ]
     pools = {stages[0].name: pool for pool, stages in chain.pools()}

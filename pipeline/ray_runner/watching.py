@@ -7,26 +7,21 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from pipeline.errors import StorageError
 from pipeline.monitor import Monitor
+from pipeline.ray_runner.answering import ANSWER_SECONDS, StalledError, answered
 from pipeline.ray_runner.connecting import Cluster
 
 MONITOR = "lodepack-monitor"
 POLL_SECONDS = 1.0
-ANSWER_SECONDS = 60.0
-"""A monitor is given so long to answer: every node may be busy."""
 QUEUED_TABLES = 4
 """Reports that may wait for the commit of others."""
-
-
-class StalledError(StorageError):
-    """Nothing has moved for as long as the job allows."""
 
 
 def watched(
@@ -36,7 +31,7 @@ def watched(
 
     Another thread waits for Ray, which may never answer.
     """
-    monitor = _start_monitor()
+    monitor = answered(_start_monitor, stall_seconds)
     found: queue.Queue[pa.Table | BaseException | None] = queue.Queue(QUEUED_TABLES)
     ended = threading.Event()
 
@@ -69,8 +64,8 @@ def watched(
             monitor.beat.remote()  # whatever the commit of these took
     finally:
         ended.set()
-        with suppress(ray.exceptions.RayError, RuntimeError):
-            ray.kill(monitor)
+        with suppress(ray.exceptions.RayError, RuntimeError, StalledError):
+            answered(partial(ray.kill, monitor))
 
 
 def _put(found: queue.Queue[Any], item: Any, ended: threading.Event) -> bool:
@@ -92,11 +87,9 @@ def _start_monitor() -> Any:
 
 
 def _raise_if_stalled(monitor: Any, stall_seconds: float) -> None:
-    """StalledError with where everything stands. A monitor that does not answer tells nothing, or is stuck too."""
+    """StalledError with where everything stands. A monitor that does not answer is stuck too."""
     try:
-        stall = ray.get(monitor.stall.remote(stall_seconds), timeout=max(ANSWER_SECONDS, stall_seconds))
-    except ray.exceptions.GetTimeoutError:
-        stall = f"the cluster has not answered for {max(ANSWER_SECONDS, stall_seconds):.0f} s"
+        stall = answered(partial(ray.get, monitor.stall.remote(stall_seconds)), stall_seconds)
     except ray.exceptions.RayError:  # it has just died, and begins anew
         return
     if stall is not None:

@@ -69,12 +69,13 @@ def check_driver_kills(
     assert killed >= count // 2, "most runs ended before they were killed: raise `longest`"
 
 
-def test_a_local_run_killed_at_ten_moments_and_run_again_gives_the_same_bytes(
-    shards: str, expected: dict[str, str], tmp_path: Path
+@pytest.mark.parametrize("count", [2, pytest.param(10, marks=pytest.mark.slow)])
+def test_a_local_run_killed_at_some_moments_and_run_again_gives_the_same_bytes(
+    shards: str, expected: dict[str, str], tmp_path: Path, count: int
 ) -> None:
     began = time.monotonic()
     assert start(shards, tmp_path / "whole", SMALL, "--local").wait() == 0
-    check_driver_kills(shards, expected, tmp_path, time.monotonic() - began, 10, "--local")
+    check_driver_kills(shards, expected, tmp_path, time.monotonic() - began, count, "--local")
 
 
 def test_a_job_on_two_nodes_survives_the_loss_of_pack_a_node_a_decoder_a_child_and_the_driver() -> None:
@@ -152,11 +153,12 @@ def test_actors_killed_at_work_cost_no_byte(
 def test_a_pack_actor_killed_with_half_a_unit_in_memory_emits_nothing_and_the_unit_runs_again(
     shards: str, tmp_path: Path
 ) -> None:
-    one_unit = (*SMALL, "unit.target_shards=64")
+    one_unit = (*SMALL, "unit.target_shards=64", "score=null", "budget=none")
     build(tmp_path / "expected", shards, *one_unit)
     killer = Killer(("pack",), 2)  # what its first task brought is in its memory alone
     killer.start()
-    summary = build(tmp_path / "killed", shards, *one_unit, *SPREAD, *SMALL_BATCHES, local=False)
+    batches = ("resources.decode.batch_size=2", "resources.pack.batch_size=2")
+    summary = build(tmp_path / "killed", shards, *one_unit, *batches, local=False)
     killer.stop()
     assert killer.killed
     assert summary["rounds"] == 2

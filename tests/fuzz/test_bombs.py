@@ -13,7 +13,6 @@ SMOKE = {
     "a sample of 43 members of 7 MiB",
     "iCCP of 200 MB",
     "JSON of empty lists",
-    "JSON nested 300,000 deep",
 }
 ALL = bombs()
 MOST_SECONDS = 60

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+import ray
 
 from pipeline import ray_runner
 from pipeline.errors import ConfigError, StorageError
-from pipeline.ray_runner import Cluster, connecting, rounds
+from pipeline.ray_runner import Cluster, answering, connecting, rounds
+from pipeline.ray_runner.answering import answered
 from pipeline.ray_runner.watching import watched
 from tests.failing import Deadly, Failing, Hopeless, Unbuildable, chain_with
 from tests.support import ROOT
@@ -96,6 +101,44 @@ def test_an_operator_that_always_dies_ends_the_run_by_name(ray_session: Cluster,
         StorageError, match=r"^Ray gave up: The actor is dead[^.]*; .*failing has held unit 0, .*; run again to resume$"
     ):
         ray_runner.run_ray(ray_session, chain, units, None, lambda _: {0}, lambda _: None)
+
+
+def test_a_question_without_an_answer_ends_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answering, "ANSWER_SECONDS", 0.2)
+    never = threading.Event()
+    with pytest.raises(StorageError, match=r"^the cluster has not answered for \d+ s; see limits\.stall_seconds$"):
+        answered(partial(never.wait, 60))
+    never.set()
+    assert answered(partial(divmod, 7, 3)) == (2, 1)
+    with pytest.raises(ZeroDivisionError):
+        answered(partial(divmod, 7, 0))
+
+
+def test_a_fork_takes_nothing_from_the_connection_of_its_parent(ray_session: Cluster) -> None:
+    class Knot:
+        """Garbage that waits for a collection, as Ray Data leaves it."""
+
+    @ray.remote(num_cpus=0)
+    class Anyone:
+        def work(self) -> bytes:
+            return bytes(200_000)  # more than travels in a message: it is put into the store
+
+    def tie() -> None:
+        knot = Knot()
+        knot.itself, knot.actor = knot, Anyone.remote()
+        knot.result = knot.actor.work.remote()
+        ray.get(knot.result)
+
+    gc.disable()
+    try:
+        tie()
+        child = get_context("fork").Process(target=gc.collect)
+        child.start()
+        child.join(60)
+        assert child.exitcode == 0
+        assert answered(ray.nodes)
+    finally:
+        gc.enable()
 
 
 STALLING = """
