@@ -24,7 +24,8 @@ WHOLE = np.array([[0, 0, 1, 1]], np.float32)
 class Filter:
     """Takes dropped segments and their pictures out of their documents, and rejects documents.
 
-    A conversation is not cut: it is rejected where a document would lose a segment.
+    A conversation is not cut: it is rejected where a document would lose a picture, and no turn of it is judged by
+    itself. Rules of documents judge it as any other.
     """
 
     name = FILTER
@@ -43,9 +44,12 @@ class Filter:
     def _filtered(self, row: Row) -> Row:
         document = Document(row["key"], tuple(_nodes(row, self._encoder)))
         left, dropped = sift(document, self._node_rules)
-        verdict = judge(left, self._document_rules)
-        if dropped and any(node.role is not None for node in document.nodes):
-            verdict, dropped = min(dropped.items())[1], {}
+        verdict = None
+        if any(node.role is not None for node in document.nodes):
+            images = {node.number for node in document.images}
+            verdict = next((found for number, found in sorted(dropped.items()) if number in images), None)
+            left, dropped = document, {}
+        verdict = verdict or judge(left, self._document_rules)
         columns = _without(row, dropped, keeps_smalls=self._keeps_smalls)
         return columns if verdict is None else columns | _rejected(columns["segments"], verdict)
 

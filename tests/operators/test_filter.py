@@ -86,6 +86,13 @@ def test_a_conversation_is_never_cut_but_rejected():
     assert len(row["segments"]) == 3
 
 
+def test_no_turn_of_a_conversation_is_judged_by_itself():
+    (row,) = filtered(row_of("What?", SQUARE, "A cat.", role="user"), node_words=True, node_stopwords=True)
+    assert (row["rejection"], row["dropped"], len(row["segments"])) == (None, [], 3)
+    (row,) = filtered(row_of("What?", SQUARE, "A cat.", role="user"), words={"min": 4})
+    assert row["rejection"]["reason"] == "filter-words"
+
+
 def test_rejected_withheld_and_end_rows_pass_untouched():
     earlier = {"operator": "read", "reason": "x", "detail": "", "member": "", "offset": 0, "size": 0}
     earlier |= {"segment": None, "rules": []}
