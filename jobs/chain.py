@@ -15,8 +15,9 @@ from PIL import features
 
 from jobs.filtering import FILTER_VERSION, filter_stages, filters_recipe
 from jobs.inputs import sections_by_source, with_formats
+from jobs.sections import PoolSection
 from jobs.sources import refuse_sidecars, settle_format
-from jobs.spec import NOT_RECIPE, Job, PoolSection, absolute, local_target
+from jobs.spec import NOT_RECIPE, Job, absolute, local_target
 from operators.budget import BudgetConfig
 from operators.closing import close
 from operators.decode import COARSE_PIXELS, FINE_PIXELS, Decode, Measure

@@ -8,7 +8,8 @@ from functools import partial
 from importlib.metadata import version
 from typing import Any
 
-from jobs.spec import PoolSection, absolute, local_target
+from jobs.sections import PoolSection
+from jobs.spec import absolute, local_target
 from operators.filters import FilterConfig
 from operators.filters.document import Rule
 from operators.relevance.located import identity_of, located

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from jobs.inputs import MIXTURE, ONE, Input, Section, Url, sections_by_source
 from jobs.secrets import WHERE, is_secret_name, refuse_secrets
+from jobs.sections import LimitsSection, ResourcesSection, UnitSection
 from operators.budget import LEVELS, BudgetConfig
 from operators.deriving.views import NUMBERS, TASKS, ViewName
 from operators.filters import FilterConfig
@@ -25,102 +26,7 @@ from operators.weights import ScoreConfig
 from pipeline import storage
 from pipeline.errors import ConfigError, StorageError
 from pipeline.guard import GRACE_SECONDS
-from pipeline.types import ReadLimits
 from pipeline.yaml_text import parse_yaml
-
-
-class UnitSection(Section):
-    """Shards that are packed and committed together."""
-
-    target_shards: int = Field(8, ge=1, le=10_000)
-    """Shards in a unit on average; from a quarter to twice as many in each."""
-
-
-class PoolSection(Section):
-    """Actors of one operator. Given to filter, slice, tokenize or score, it takes them out of the pool before."""
-
-    cpus: float = Field(0.5, ge=0)
-    """CPUs of one actor; fractions share a core."""
-    gpus: float = Field(0.0, ge=0)
-    """GPUs of one actor; fractions share a device."""
-    actors: tuple[int, int] = (1, 8)
-    """Fewest and most actors; the most is cut to what the cluster holds."""
-    batch_size: int = Field(32, ge=1)
-    """Rows per call."""
-
-    @model_validator(mode="after")
-    def _ordered(self) -> PoolSection:
-        if not 1 <= self.actors[0] <= self.actors[1]:
-            raise ValueError(f"actors is {list(self.actors)}; [fewest, most] with 1 <= fewest <= most expected")
-        return self
-
-
-class ScorePool(PoolSection):
-    """Actors of `score`, or of `filter`: on CPUs; give gpus: 0.25 to run it on GPUs, four actors to each."""
-
-    cpus: float = Field(0.25, ge=0)
-
-
-class PackPool(PoolSection):
-    """The one actor of `pack`: it sees lengths only, so one keeps up with a cluster."""
-
-    cpus: float = Field(0.1, ge=0)
-    actors: tuple[int, int] = (1, 1)
-    batch_size: int = Field(64, ge=1)
-
-    @field_validator("actors")
-    @classmethod
-    def _one(cls, value: tuple[int, int]) -> tuple[int, int]:
-        if value != (1, 1):
-            raise ValueError(f"actors is {list(value)}; pack gathers whole units and is one actor: [1, 1]")
-        return value
-
-
-class WritePool(PoolSection):
-    """Actors of `write`; a row is a file of 64 packs."""
-
-    batch_size: int = Field(1, ge=1)
-
-
-class ResourcesSection(Section):
-    """What each operator asks of a cluster; no byte depends on it. Absent pools share that of the operator before."""
-
-    read_cpus: float = Field(0.25, gt=0)
-    """CPUs of one read task; room for one is always kept."""
-    decode: PoolSection = PoolSection()
-    filter: ScorePool | None = None
-    slice: PoolSection | None = None
-    tokenize: PoolSection | None = None
-    score: ScorePool | None = ScorePool()
-    pack: PackPool = PackPool()
-    write: WritePool = WritePool()
-
-
-class LimitsSection(Section):
-    """Where patience ends."""
-
-    max_reject_ratio: float = Field(0.05, ge=0, le=1)
-    """Share of rejected samples above which the job fails, with the reasons and three examples."""
-    max_image_pixels: int = Field(100_000_000, ge=1)
-    """Larger pictures are rejected by their header alone."""
-    max_member_bytes: int = Field(256 << 20, ge=1)
-    """Larger members of a shard are not read."""
-    max_text_bytes: int = Field(4 << 20, ge=1)
-    """Larger texts and JSONs are not read; a million tokens of English have as many. One takes up to 400 times its
-    size while it is tokenized."""
-    max_sample_bytes: int = Field(1 << 30, ge=1)
-    """Samples whose members have more in all are rejected before they fill the memory."""
-    max_sample_members: int = Field(10_000, ge=1)
-    """Samples of more members are rejected, and those whose JSON makes more texts and images."""
-    decode_timeout_seconds: float = Field(60.0, gt=0)
-    """A picture that takes longer is tried once more by itself, and then rejected."""
-    stall_seconds: float = Field(900.0, gt=0)
-    """A run in which nothing has moved for so long says which operator holds which rows, and starts over with them."""
-
-    @property
-    def reading(self) -> ReadLimits:
-        """Those that `read` holds."""
-        return ReadLimits(self.max_member_bytes, self.max_text_bytes, self.max_sample_bytes, self.max_sample_members)
 
 
 class Job(Section):

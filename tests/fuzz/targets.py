@@ -18,7 +18,8 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from jobs.spec import LimitsSection, load_job
+from jobs.sections import LimitsSection
+from jobs.spec import load_job
 from jobs.verify.files import open_version
 from jobs.verify.records import Manifest
 from jobs.verify.samples import read_samples

@@ -24,7 +24,8 @@ from jobs.build import run_job
 from jobs.chain import resolve_job
 from jobs.cli import app
 from jobs.progress import Screen
-from jobs.spec import LimitsSection, check_job
+from jobs.sections import LimitsSection
+from jobs.spec import check_job
 from jobs.verify import verify
 from jobs.verify.files import open_version
 from jobs.verify.findings import SHOWN, Report

@@ -10,7 +10,7 @@ import tarfile
 import pyarrow as pa
 import pytest
 
-from jobs.spec import LimitsSection
+from jobs.sections import LimitsSection
 from jobs.verify.layouts import LAYOUTS
 from jobs.verify.samples import as_utf8, read_samples
 from jobs.verify.walk import Source

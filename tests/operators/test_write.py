@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageDraw, JpegImagePlugin
 
-from jobs.spec import LimitsSection
+from jobs.sections import LimitsSection
 from operators.budget import BudgetConfig
 from operators.decode import FINE_PIXELS, Decode, Measure
 from operators.derive import Derive

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jobs.spec import LimitsSection
+from jobs.sections import LimitsSection
 from jobs.verify.samples import read_samples
 from jobs.verify.walk import CHUNK_BYTES, Source
 from pipeline.formats import FORMATS
