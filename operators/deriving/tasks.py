@@ -44,7 +44,7 @@ def question_to_document(document: Document) -> list[Said]:
     """What stands before the first step is given or, where no text does, the first text; all else is asked for."""
     head = document.head
     given = head if any(not document.is_image(i) for i in head) else document.texts[:1]
-    rest = [i for i in range(len(document.contents)) if i not in set(given)]
+    rest = sorted({*range(len(document.contents))}.difference(given))
     return _asked("question-to-document", document, given, rest)
 
 

@@ -5,13 +5,19 @@ from __future__ import annotations
 import re
 import shutil
 
+import pyarrow as pa
 import pytest
+from hypothesis import given
 from rewriting import Output
 
 from jobs.verify import verify
 from jobs.verify.derived import VIEWS, derived_samples
+from operators.derive import Derive
+from operators.deriving.tasks import INSTRUCTIONS
 from operators.deriving.views import NUMBERS
+from pipeline.schema import DECODED
 from pipeline.types import Segment, SegmentKind
+from tests.operators.deriving.letters import QUICKLY, documents
 from tests.support import build, write_shard
 from tests.test_derived_samples import ALL, MEMBERS, PLAIN
 
@@ -173,6 +179,37 @@ def test_what_the_check_knows_of_views_is_what_the_build_knows():
     assert tuple(NUMBERS) == VIEWS
 
 
+@QUICKLY
+@given(documents())
+def test_the_check_and_the_build_derive_the_same(document):
+    """Documents with numbered steps and a title before them among these."""
+    kinds = [SegmentKind(int(document.is_image(i))) for i in range(len(document.contents))]
+    places = [
+        {"kind": kind, "member": f"m{i}", "offset": i, "size": 1, "role": None, "turn": turn}
+        | {"text": None if kind == SegmentKind.IMAGE else content}
+        for i, (kind, content, turn) in enumerate(zip(kinds, document.contents, document.turns, strict=True))
+    ]
+    pictures = [
+        {"width": 1, "height": 1, "format": "png", "digest": c * 16} for c in document.contents if isinstance(c, bytes)
+    ]
+    shard, _, key = document.name.partition("/")
+    row = {"unit": 0, "shard": shard, "shard_number": 0, "ordinal": 3, "key": key, "dropped": [], "num_derived": 0}
+    row |= {"withheld": False, "rejection": None, "shard_end": None, "pictures": pictures, "smalls": []}
+    row["segments"] = [one | {"kind": int(one["kind"]), "number": i, "encoding": None} for i, one in enumerate(places)]
+    _, *built = Derive(tuple(NUMBERS))(pa.Table.from_pylist([row], DECODED)).to_pylist()
+    segments = [
+        Segment(**one, data=content if isinstance(content, bytes) else None)
+        for one, content in zip(places, document.contents, strict=True)
+    ]
+    asked = list(derived_samples((shard, 3), key, segments, VIEWS, INSTRUCTIONS))
+    assert [(row["ordinal"], row["key"]) for row in built] == [(ordinal, key) for ordinal, key, _ in asked]
+    names = ("kind", "member", "offset", "size", "text", "role")
+    for row, (_, _, made) in zip(built, asked, strict=True):
+        assert [[one[name] for name in names] for one in row["segments"]] == [
+            [getattr(one, name) for name in names] for one in made
+        ]
+
+
 def test_a_conversation_and_a_document_of_one_step_are_asked_for_nothing():
     def segments(letters, role=None):
         kinds = [SegmentKind.IMAGE if letter.isupper() else SegmentKind.TEXT for letter in letters]
@@ -180,5 +217,5 @@ def test_a_conversation_and_a_document_of_one_step_are_asked_for_nothing():
             Segment(kind, letter, 0, 1, text=letter, role=role) for kind, letter in zip(kinds, letters, strict=True)
         ]
 
-    for given in (segments("aAbB", "user"), segments("aA"), segments("abc"), []):
-        assert list(derived_samples(("s.tar", 0), "k", given, VIEWS, dict.fromkeys(VIEWS[4:], "Go."))) == []
+    for document in (segments("aAbB", "user"), segments("aA"), segments("abc"), []):
+        assert list(derived_samples(("s.tar", 0), "k", document, VIEWS, dict.fromkeys(VIEWS[4:], "Go."))) == []

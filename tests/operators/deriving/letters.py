@@ -1,9 +1,11 @@
 """Documents as words: capitals are images, other letters texts, equal letters equal contents."""
 
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from operators.deriving.document import Document
 
+QUICKLY = settings(max_examples=50)
 WORDS = st.text("abcABC", max_size=12)
 
 

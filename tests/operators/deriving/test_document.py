@@ -2,7 +2,7 @@
 
 import pytest
 from hypothesis import given
-from letters import document, documents
+from letters import QUICKLY, document, documents
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,7 @@ def test_steps_are_numbered_by_the_format_or_pairs_of_what_the_document_begins_w
     assert "".join(letters[i] for i in found.head) == head
 
 
+@QUICKLY
 @given(documents())
 def test_every_segment_is_of_one_step_or_before_the_first(found):
     assert sorted([*found.head, *(i for step in found.steps for i in step)]) == list(range(len(found.contents)))

@@ -2,7 +2,7 @@
 
 import pytest
 from hypothesis import given
-from letters import document, documents, word
+from letters import QUICKLY, document, documents, word
 
 from operators.deriving.views import NEGATIVES
 
@@ -15,6 +15,7 @@ def read(found, order):
 
 
 @pytest.mark.parametrize("view", VIEWS)
+@QUICKLY
 @given(found=documents())
 def test_a_negative_is_another_order_of_the_same_segments(view, found):
     order = NEGATIVES[view](found)
@@ -27,6 +28,7 @@ def test_a_negative_is_another_order_of_the_same_segments(view, found):
 
 
 @pytest.mark.parametrize(("view", "kept"), [("shuffle-texts", True), ("shuffle-images", False)])
+@QUICKLY
 @given(found=documents())
 def test_the_other_kind_stays_where_it_is(view, kept, found):
     order = NEGATIVES[view](found)
@@ -35,6 +37,7 @@ def test_the_other_kind_stays_where_it_is(view, kept, found):
     assert all(found.is_image(order[place]) == found.is_image(place) for place in places)
 
 
+@QUICKLY
 @given(documents())
 def test_shuffled_steps_keep_their_pairs(found):
     order = NEGATIVES["shuffle-steps"](found)
@@ -48,6 +51,7 @@ def test_shuffled_steps_keep_their_pairs(found):
         assert not begins
 
 
+@QUICKLY
 @given(documents())
 def test_only_a_document_without_another_order_has_no_negative(found):
     texts, images = ({found.contents[i] for i in places} for places in (found.texts, found.images))

@@ -2,7 +2,7 @@
 
 import pytest
 from hypothesis import given
-from letters import document, documents, word
+from letters import QUICKLY, document, documents, word
 
 from operators.deriving.tasks import INSTRUCTIONS
 from operators.deriving.views import TASKS, view_of_document
@@ -39,6 +39,7 @@ def test_each_task_gives_and_asks_for_its_side(view, letters, numbers, user, ass
     assert turns(view, document(letters, numbers)) == (user, assistant)
 
 
+@QUICKLY
 @given(documents())
 def test_every_segment_is_said_once_and_a_turn_begins_and_ends_with_text(found):
     for said in (view_of_document(view, found) for view in VIEWS):
