@@ -152,7 +152,11 @@ def build_chain(resolved: Resolved) -> Chain:
     }
     stages = [
         Stage("decode", partial(_decode, _guarded(Measure, measuring, job)), _expanding(resources.decode, job)),
-        *filter_stages(job.filters, resources.filter, keeps_smalls=job.score is not None),
+        *filter_stages(
+            job.filters,
+            None if resources.filter is None else _expanding(resources.filter, job),
+            keeps_smalls=job.score is not None,
+        ),
         *([Stage("derive", partial(_same, Derive(job.derive)), None)] if job.derive else []),
         Stage(
             "slice",

@@ -8,7 +8,6 @@ from functools import partial
 from importlib.metadata import version
 from typing import Any
 
-from jobs.sections import PoolSection
 from jobs.spec import absolute, local_target
 from operators.filters import FilterConfig
 from operators.filters.document import Rule
@@ -23,17 +22,16 @@ FILTER_VERSION = 1
 """Raised whenever a rule judges otherwise: it is part of the recipe."""
 
 
-def filter_stages(config: FilterConfig | None, section: PoolSection | None, *, keeps_smalls: bool) -> list[Stage]:
-    """The stage of a job's rules, by themselves in their pool or with the operator before; none without rules.
+def filter_stages(config: FilterConfig | None, pool: Pool | None, *, keeps_smalls: bool) -> list[Stage]:
+    """The stage of a job's rules, in a pool of their own or with the operator before; none without rules.
 
     keeps_smalls: whether anybody behind it wants the small copies of pictures.
     """
     if config is None or not config.rules():
         return []
-    device = "cuda" if section is not None and section.gpus else "cpu"
+    device = "cuda" if pool is not None and pool.gpus else "cpu"
     rules = [_placed(rule) for rule in config.rules()]
     encoder = _encoder(config) if config.needs() == "encoder" else None
-    pool = None if section is None else Pool(section.cpus, section.gpus, *section.actors, section.batch_size)
     build = partial(_build, rules, encoder, needs=config.needs(), device=device, keeps_smalls=keeps_smalls)
     return [Stage(FILTER, build, pool)]
 

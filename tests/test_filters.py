@@ -116,3 +116,32 @@ def test_replanning_keeps_what_was_dropped(shard, output, tmp_path):
     found = tree(tmp_path / "out")
     assert all(found[path] == digest for path, digest in fresh.items() if not path.startswith("versions"))
     assert verify(str(tmp_path / "out")).findings == []
+
+
+def test_views_are_made_of_what_filters_leave(tmp_path):
+    """Of four CoMM steps one loses its picture: no view shows that; counts close under a weight and a closing unit."""
+    members = {}
+    for number in range(6):
+        data = [picture(10 * number + step, size=(60, 60)) for step in range(3)] + [picture(1, size=(20, 20))]
+        steps = [
+            [
+                {"type": "text", "content": f"Step {step} of page {number} says what to do."},
+                {"type": "image", "image_path": f"{step}.png"},
+            ]
+            for step in range(4)
+        ]
+        index = {"title": f"Page {number}", "summary_info": [], "step_info": steps}
+        members[f"{number}.json"] = json.dumps(index).encode()
+        members |= {f"{number}.{step}.png": one for step, one in enumerate(data)}
+    shard = str(write_shard(tmp_path / "in.tar", members))
+    settings = ("input.format=comm", "input.weight=1.5", "pack.closing=true", "filters={size: {min: 50}}")
+    views = "derive=[shuffle-images, shuffle-steps, images-to-texts, question-to-document]"
+    summary = build(tmp_path / "out", shard, *PLAIN, *settings, views)
+    assert verify(str(tmp_path / "out")).findings == []
+    samples, segments = (summary["totals"][level] for level in ("samples", "segments"))
+    assert (samples["read"], samples["derived"], samples["rejected"]) == (6, 24, 0)
+    assert segments["rejected"] == 6
+    for file in (tmp_path / "out" / "index").iterdir():
+        for row in pq.read_table(file).to_pylist():
+            assert not any(segment["member"].endswith(".3.png") for segment in row["segments"])
+            assert len(row["dropped"]) == ("~" not in row["id"]["key"])

@@ -42,13 +42,14 @@ REJECT_COLUMNS = {
     "operator": "string",
     "reason": "string",
     "detail": "string",
+    "rules": "list<element: string>",
 }
 RELEVANCE_TYPE = (
     "struct<rows: int16, cols: int16, propositional: list<element: uint8>, perspectival: list<element: uint8>, "
     "participatory: list<element: uint8>, weights: list<element: int16>, combined: list<element: uint8>, "
     "query: struct<origin: string, segments: list<element: int32>, is_seeking: bool>, legibility: large_binary>"
 )
-INDEX_COLUMNS = ("id", "lengths", "num_parts", "carried", "segments")
+INDEX_COLUMNS = ("id", "lengths", "num_parts", "carried", "segments", "dropped")
 
 PROFILES = {
     "qwen-lod": ("profile=qwen2_5_vl",),
@@ -122,7 +123,7 @@ def test_files_are_named_by_unit_number_and_content_and_listed_once(output: Path
         assert (output / "manifests" / f"{manifest['unit']}.json").exists()
         assert all(Path(file["path"]).name.startswith(manifest["unit"]) for file in manifest["files"])
         assert {"unit", "recipe", "recipe_id", "inputs", "files", "counts", "reasons"} <= set(manifest)
-        assert manifest["schema_version"] == 4
+        assert manifest["schema_version"] == 5
         assert all(len(entry["sha256"]) == 64 for entry in manifest["inputs"])
 
 
