@@ -76,6 +76,7 @@ def _nodes(row: Row, encoder: DualEncoder | None) -> Iterator[Node]:
             num_bytes=segment["size"],
             grey=None if small is None else np.frombuffer(small["grey"], np.uint8).reshape(small["height"], -1),
             colour=None if small is None else _colour(small),
+            similarity=segment["similarity"],
             embedding=next(seen, None),
         )
 

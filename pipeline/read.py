@@ -232,6 +232,7 @@ def _to_row(sample: Sample, encoding: str | None, *, is_withheld: bool) -> tuple
             "encoding": segment.encoding or (encoding if segment.kind == SegmentKind.IMAGE else None),
             "role": segment.role,
             "turn": segment.turn,
+            "similarity": segment.similarity,
         }
         for number, (segment, text) in enumerate(zip(sample.segments, texts, strict=True))
     ]

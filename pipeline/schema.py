@@ -46,6 +46,7 @@ SEGMENT = _struct(
     encoding=pa.string(),
     role=pa.string(),
     turn=pa.int32(),
+    similarity=pa.float64(),
 )
 """number: of the segment in its document as it was read, whatever was dropped since and wherever pictures stand."""
 SHARD_END = _struct(rows=pa.int64(), sha256=pa.string(), bytes=pa.int64(), ignored=pa.int64())

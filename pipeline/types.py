@@ -84,6 +84,8 @@ class Segment:
     before the first (title and summary), and in a document without steps all."""
     encoding: str | None = None
     """How the bytes at that place hold the picture: None: as they are; base64; cell: of a Parquet shard."""
+    similarity: float | None = None
+    """How well the picture fits its text, as a cosine, where its data set says so (MMC4's matched_sim)."""
 
 
 @dataclass(frozen=True, slots=True)

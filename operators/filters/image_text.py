@@ -15,6 +15,7 @@ from pipeline.errors import Reason
 class ImageText(Rule):
     """Images that are less like the text beside them than anything should be: the nearest before or behind.
 
+    Where the data set says how alike they are (MMC4's matched_sim), that counts.
     An image with no text beside it, or none with a word that the encoder knows, is not judged.
     """
 

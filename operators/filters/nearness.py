@@ -23,14 +23,18 @@ def embedding_of(node: Node) -> np.ndarray:
 
 
 def fits(document: Document) -> Iterator[tuple[Node, int | None]]:
-    """Each image, and how well it fits the nearest text before it or the nearest behind it, whichever fits better.
+    """Each image, and how well it fits its text, in thousandths.
 
-    In thousandths; None where there is neither, or none with a word that the encoder knows. Blank texts are none.
+    As its data set says, if it does; otherwise by their embeddings, with the nearest text before it or the nearest
+    behind it, whichever fits better. None where there is neither, or none with a word that the encoder knows. Blank
+    texts are none.
     """
     before = _nearest(document.nodes)
     behind = _nearest(document.nodes[::-1])[::-1]
     for node, *around in zip(document.nodes, before, behind, strict=True):
-        if node.is_image:
+        if node.is_image and node.similarity is not None:
+            yield node, floor(node.similarity * 1000 + 0.5)
+        elif node.is_image:
             known = [text for text in around if text is not None and text.any()]
             yield node, max((thousandths(embedding_of(node), text) for text in known), default=None)
 

@@ -15,8 +15,9 @@ from pipeline.errors import Reason
 class Selection(Rule):
     """At most so many images a document, those that fit the text beside them best, each at least so well.
 
-    The text is the nearest before or behind an image, whichever fits better. Those kept stay in reading order; of
-    equals the earlier is kept. MM-Interleaved takes six at random in each epoch; a data set is written once.
+    How well is what the data set says (MMC4's matched_sim) or else the cosine with the nearest text before or behind an
+    image, whichever fits better. Those kept stay in reading order; of equals the earlier is kept. MM-Interleaved takes
+    six at random in each epoch; a data set is written once.
     """
 
     reason: ClassVar[Reason] = Reason.FILTER_SELECTION

@@ -25,7 +25,9 @@ class Draft:
             self.fail(invalid(member, f"{what} {fault}", len(self._segments), Reason.TEXT_INVALID))
         self._segments.append(Segment(SegmentKind.TEXT, member.name, member.offset, member.size, text=text, turn=turn))
 
-    def add_picture(self, picture: Member | None, name: str, index: Member, turn: int = 0) -> None:
+    def add_picture(
+        self, picture: Member | None, name: str, index: Member, turn: int = 0, similarity: float | None = None
+    ) -> None:
         """None: the sample has none of that name, which the member `index` asks for."""
         if picture is None:
             detail = f"image {self._key}.{name} is not there, or has a place already"
@@ -33,7 +35,7 @@ class Draft:
             self._segments.append(Segment(SegmentKind.IMAGE, f"{self._key}.{name}", 0, 0, turn=turn))
             return
         place = (picture.name, picture.offset, picture.size)
-        self._segments.append(Segment(SegmentKind.IMAGE, *place, data=picture.data, turn=turn))
+        self._segments.append(Segment(SegmentKind.IMAGE, *place, data=picture.data, turn=turn, similarity=similarity))
 
     def add(self, segment: Segment) -> None:
         self._segments.append(segment)

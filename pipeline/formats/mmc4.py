@@ -1,9 +1,9 @@
 """MMC4 documents: `KEY.json` with sentences and pictures, the pictures in it (OpenFlamingo's shards) or beside it.
 
-The JSON is {"text_list": ["…"], "image_info": [{"image_name": "…", "image_base64": "…", "matched_text_index": 0}],
-"similarity_matrix": [[…]]}. A picture without base64 is the member `KEY.IMAGE_NAME` or, counted from 0, `KEY.N.jpg`.
-Each stands before the sentence that it belongs to, several of one in the order of the list: the one that
-`matched_text_index` gives or, where that is missing, that the greatest linear sum assignment of similarity_matrix does.
+The JSON is {"text_list": ["…"], "image_info": [{"image_name": "…", "image_base64": "…", "matched_text_index": 0,
+"matched_sim": 0.3}], "similarity_matrix": [[…]]}. A picture without base64 is the member `KEY.IMAGE_NAME` or, counted
+from 0, `KEY.N.jpg`. Each stands before the sentence that it belongs to, several of one in the order of the list: that
+which `matched_text_index` gives or, where it is missing, the greatest linear sum assignment of similarity_matrix.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from dataclasses import replace
 from typing import Any
 
 from pipeline.formats.assignment import sentences_of
@@ -65,10 +66,11 @@ class Mmc4:
         for number, sentence in enumerate(sentences):
             for place in shown.get(number, ()):
                 name, code = images[place].get("image_name"), images[place].get("image_base64")
+                similarity = _similarity(images[place].get("matched_sim"))
                 if code:
-                    draft.add(carried.picture(place, code, draft))
+                    draft.add(replace(carried.picture(place, code, draft), similarity=similarity))
                 else:
-                    draft.add_picture(pictures.take(place, name), name or f"{place}.jpg", index)
+                    draft.add_picture(pictures.take(place, name), name or f"{place}.jpg", index, similarity=similarity)
             draft.add_text(index, sentence, f"sentence {number}")
         return draft.finish(len(members))
 
@@ -82,6 +84,8 @@ class Mmc4:
                 sentences.append(segment.text)
                 continue
             info: dict[str, Any] = {"matched_text_index": len(sentences)}
+            if segment.similarity is not None:
+                info["matched_sim"] = segment.similarity
             if segment.encoding == BASE64:
                 info["image_name"] = f"{len(infos)}.jpg"
                 info["image_base64"] = base64.b64encode(segment.data or b"").decode()
@@ -91,6 +95,12 @@ class Mmc4:
             infos.append(info)
         index = to_json({"text_list": sentences, "image_info": infos})
         return [(f"{document.key}.json", index), *members]
+
+
+def _similarity(found: Any) -> float | None:
+    """A cosine; None for anything else, which is as good as none."""
+    is_number = isinstance(found, int | float) and not isinstance(found, bool)
+    return float(found) if is_number and -1 <= found <= 1 else None
 
 
 class _Carried:

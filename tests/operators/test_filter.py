@@ -34,6 +34,7 @@ def row_of(*parts, ordinal=0, role=None, **changes):
             "encoding": None,
             "role": role,
             "turn": 0,
+            "similarity": None,
         }
         for i, part in enumerate(parts)
     ]
@@ -119,3 +120,24 @@ def test_presets_judge_documents_of_any_shape(preset):
     for row in filtered(*rows, preset=preset):
         left = {segment["number"] for segment in row["segments"]} | {one["segment"] for one in row["dropped"]}
         assert left == set(range(len(rows[row["ordinal"]]["segments"])))
+
+
+def test_a_document_of_one_picture_again_and_again_is_rejected_and_one_that_goes_on_is_not():
+    """CoMM's F: of equal pictures it is 0. The rule that drops repeated files is not asked."""
+    row = row_of("a", SQUARE, "b", SQUARE, "c", SQUARE)
+    again = row | {"smalls": row["smalls"][:1] * 3, "ordinal": 1}
+    smalls = []
+    for shade in (0, 60, 120):
+        ramp = np.add.outer(np.arange(200), np.arange(200)) // 4 + shade
+        smalls.append(shrink(Image.fromarray(np.repeat(ramp.astype(np.uint8)[:, :, None], 3, 2)), (200, 200), 1 << 19))
+    going_on, repeated = filtered(row | {"smalls": smalls}, again, image_sequence=True)
+    assert repeated["rejection"]["reason"] == "filter-image-sequence"
+    assert going_on["rejection"] is None
+
+
+def test_what_a_data_set_says_of_a_picture_reaches_the_rules():
+    row = row_of("a", SQUARE, SQUARE)
+    for segment, said in zip(row["segments"], (None, 0.3, 0.1), strict=True):
+        segment["similarity"] = said
+    (found,) = filtered(row, selection=True)
+    assert [one["segment"] for one in found["dropped"]] == [2]

@@ -1,5 +1,7 @@
 """At most six images stay, the most similar ones, each with at least .24."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from operators.filters.selection import Selection
@@ -26,3 +28,10 @@ def test_the_six_most_similar_stay_and_of_equals_the_earlier():
 def test_an_image_that_fits_no_text_goes():
     found = embedded((None, of(1)), ("zxqv", np.zeros(2, np.float32)))
     assert [fault.node for fault in Selection().faults(found)] == [0]
+
+
+def test_what_the_data_set_says_counts_before_the_encoder():
+    found = embedded(("a", TEXT), (None, of(0.9)), (None, of(0.1)))
+    said = {1: 0.2, 2: 0.24}
+    nodes = tuple(replace(node, similarity=said.get(node.number)) for node in found.nodes)
+    assert [fault.node for fault in Selection().faults(replace(found, nodes=nodes))] == [1]
