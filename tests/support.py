@@ -24,6 +24,7 @@ REPRODUCIBLE = ("data", "index", "rejects", "manifests", "versions")
 
 SPREAD = (
     "resources.decode.cpus=0.2",
+    "resources.filter={cpus: 0.05}",
     "resources.slice={cpus: 0.05}",
     "resources.tokenize={cpus: 0.05}",
     "resources.score.cpus=0.2",

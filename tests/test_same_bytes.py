@@ -73,11 +73,15 @@ def test_ray_with_any_number_of_actors_and_any_batch_gives_the_bytes_of_a_local_
 
 
 @pytest.mark.usefixtures("ray_session")
-def test_ray_with_a_pool_per_operator_gives_the_bytes_of_a_local_run(
-    shards: str, expected: dict[str, str], tmp_path: Path
-) -> None:
-    build(tmp_path / "out", shards, *SMALL, *SPREAD, local=False)
-    assert tree(tmp_path / "out") == expected
+def test_ray_with_a_pool_per_operator_gives_the_bytes_of_a_local_run(shards: str, tmp_path: Path) -> None:
+    """All operators: filters too, which drop segments, and derive, which adds rows that `pack` waits for."""
+    rules = "filters={size: {min: 100}, near_duplicate: true, words: {min: 20}, dedup: {images: 2}}"
+    settings = (*SMALL, rules, "derive=[shuffle-steps, images-to-texts]", "limits.max_reject_ratio=1")
+    build(tmp_path / "here", shards, *settings)
+    totals = build(tmp_path / "out", shards, *settings, *SPREAD, local=False)["totals"]
+    assert tree(tmp_path / "out") == tree(tmp_path / "here")
+    assert totals["samples"]["derived"] > 0
+    assert totals["segments"]["rejected"] > 0
 
 
 def test_a_finished_run_writes_nothing_when_it_is_run_again(
