@@ -18,7 +18,7 @@ from pipeline.tasks import plan_of
 def close(closing: Closing, found: Carried, fitter: Fitter) -> Iterator[pa.Table]:
     """The tasks of a closing unit. It reads no shard: its documents come from the indexes of the units it closes."""
     numbers = {name: number for number, name in enumerate(found.shards)}
-    table = measured_from_index(found.rows, closing.number, numbers, {})
+    table = measured_from_index(found.rows, closing.number, numbers)
     rows = [(fitter.fit(number, row), len(row["segments"])) for number, row in enumerate(with_loads(table))]
     documents = [document for document, _ in rows]
     assigned = assign(documents, dict.fromkeys(range(len(documents)), 1), fitter.limits, closing.unit_id, carries=False)

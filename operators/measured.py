@@ -15,9 +15,16 @@ from operators.layout import IGNORE
 from pipeline.schema import MEASURED, PICTURE
 from pipeline.types import SegmentKind
 
+NumDerived = Mapping[tuple[str, int], int]
+"""How many samples were made of each, by shard and ordinal, where there are any."""
+NOTHING: NumDerived = {}
+
 
 def measured_from_index(
-    index: pa.Table, unit: int, shard_numbers: Mapping[str, int], num_derived: Mapping[tuple[str, int], int]
+    index: pa.Table,
+    unit: int,
+    shard_numbers: Mapping[str, int],
+    num_derived: Mapping[tuple[str, int], int] | None = None,
 ) -> pa.Table:
     """INDEX rows as MEASURED rows of `unit`; lay_out makes the same tokens of them as of those that were indexed.
 
@@ -28,9 +35,7 @@ def measured_from_index(
     return pa.concat_tables([MEASURED.empty_table(), *tables])
 
 
-def _measured(
-    batch: pa.RecordBatch, unit: int, shard_numbers: Mapping[str, int], num_derived: Mapping[tuple[str, int], int]
-) -> pa.Table:
+def _measured(batch: pa.RecordBatch, unit: int, shard_numbers: Mapping[str, int], num_derived: NumDerived) -> pa.Table:
     rows = batch.num_rows
     identity = {name: pc.struct_field(batch["id"], name) for name in ("shard", "ordinal", "key")}
     segments = batch["segments"].flatten()

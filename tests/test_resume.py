@@ -76,7 +76,7 @@ def test_a_shard_that_changes_during_the_run_is_never_committed(
 def test_a_limited_run_counts_its_rejects_against_what_it_took(tmp_path: Path) -> None:
     shards = write_small_shards(tmp_path / "in", 1, 8)
     with pytest.raises(StorageError, match="2 of 2 samples were rejected"):
-        build(tmp_path / "out", shards, *SMALL, "limit=2", "input.format=pairs", "limits.max_reject_ratio=0.5")
+        build(tmp_path / "out", shards, *SMALL, "limit=2", "limits.max_image_pixels=1", "limits.max_reject_ratio=0.5")
 
 
 def listing(output: Path) -> dict[str, tuple[int, int]]:
@@ -151,7 +151,7 @@ def test_the_record_of_a_run_says_how_it_ended(tmp_path: Path) -> None:
     assert len(record["outcome"]["built"]) == summary["units"]["built"]
     assert record["outcome"]["seconds"] >= 0
     with pytest.raises(StorageError):
-        build(tmp_path / "failed", shards, *QUICK, "input.format=pairs")
+        build(tmp_path / "failed", shards, *QUICK, "limits.max_image_pixels=1")
     (record,) = records(tmp_path / "failed")
     assert "samples were rejected" in record["outcome"]["failure"]
     assert "\n" not in record["outcome"]["failure"]

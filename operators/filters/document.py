@@ -37,11 +37,11 @@ class Node:
     """Luminance of the small copy, uint8 [height, width]; None where no rule of the job asks for pixels."""
     colour: np.ndarray | None = None
     """A smaller RGB copy, uint8 [height, width, 3]."""
-    similarity: float | None = None
-    """How well the image fits its text, as a cosine, where its data set says so (MMC4's matched_sim)."""
     embedding: np.ndarray | None = None
     """Of length 1, float32 [d]; texts have one too. Zeros for a text of no word that the encoder knows. None where no
     rule of the job asks for an encoder."""
+    similarity: float | None = None
+    """How well the image fits its text, as a cosine, where its data set says so (MMC4's matched_sim)."""
 
     @property
     def is_image(self) -> bool:
