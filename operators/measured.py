@@ -24,7 +24,7 @@ def measured_from_index(
     index: pa.Table,
     unit: int,
     shard_numbers: Mapping[str, int],
-    num_derived: Mapping[tuple[str, int], int] | None = None,
+    num_derived: NumDerived = NOTHING,
 ) -> pa.Table:
     """INDEX rows as MEASURED rows of `unit`; lay_out makes the same tokens of them as of those that were indexed.
 
