@@ -116,3 +116,18 @@ def test_replanning_keeps_what_was_dropped(shard, output, tmp_path):
     found = tree(tmp_path / "out")
     assert all(found[path] == digest for path, digest in fresh.items() if not path.startswith("versions"))
     assert verify(str(tmp_path / "out")).findings == []
+
+
+def test_where_the_files_of_rules_lie_changes_no_byte(shard, tmp_path, monkeypatch):
+    trees = []
+    for name in ("one", "other"):
+        monkeypatch.setenv("HOME", str(tmp_path / name))
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "s.jsonl").write_text('{"key": "a", "score": 1}\n')
+        (tmp_path / name / "w.txt").write_text("the of this\n")
+        rules = "filters={perplexity: {scores: ~/s.jsonl}, text_sequence: {scorer: ~/s.jsonl, min: 0},"
+        rules += " stopwords: {words: ~/w.txt}}"
+        build(tmp_path / name / "out", shard, *PLAIN, rules, "limits.max_reject_ratio=1")
+        trees.append(tree(tmp_path / name / "out"))
+    assert trees[0] == trees[1]
+    assert ("b", None) in rejects(tmp_path / "one" / "out")
