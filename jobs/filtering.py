@@ -52,7 +52,7 @@ def filters_recipe(config: FilterConfig) -> dict[str, Any]:
 
 
 def _content(value: Any, rule: Rule) -> Any:
-    return hashlib.sha256(storage.read_bytes(value)).hexdigest() if value in rule.files() else value
+    return hashlib.sha256(storage.read_bytes(absolute(value))).hexdigest() if value in rule.files() else value
 
 
 def _placed(rule: Rule) -> Rule:

@@ -20,6 +20,8 @@ from pipeline.tar import Member
 from pipeline.types import Shard, Source
 from pipeline.units import list_shards
 
+MAX_SHARDS = 8
+"""That are looked at, at most, until one has a member."""
 SUCCESS = "success"
 """What img2dataset's sidecar has in the column `status` for a picture that it could download."""
 
@@ -37,12 +39,12 @@ def list_inputs(job: Job) -> Inputs:
 def settle_format(source: Source, shards: Sequence[Shard]) -> tuple[str, str | None]:
     """The name of a source's format and, where the job says auto, the line that tells why.
 
-    ConfigError where nothing is recognised, and where the job names a format in which the first samples of the first
-    shard make no document, while most of them do in another. What no format knows is left to be rejected.
+    A shard that is empty or damaged says nothing: the next is looked at. ConfigError where nothing is recognised, and
+    where the job names a format in which the first samples of the first shard make no document, while most of them do
+    in another. What no format knows is left to be rejected.
     """
-    shard = shards[0]
     if source.format == AUTO:
-        members = _first_members(shard)
+        shard, members = _first_with_members(shards)
         found = recognise(members)
         if found is None:
             raise ConfigError(
@@ -50,6 +52,7 @@ def settle_format(source: Source, shards: Sequence[Shard]) -> tuple[str, str | N
                 f"{names_of(members)}; say which format it is, or give shards of one of them"
             )
         return found.format, f"{found.format}: {shard.name} {found.why}{_sidecar(shard, found)}"
+    shard = shards[0]
     with suppress(StorageError):  # of a shard that cannot be read the run itself tells, after its retries
         members = _first_members(shard)
         if not num_documents(members, FORMATS[source.format]):
@@ -74,6 +77,12 @@ def refuse_sidecars(shards: Sequence[Shard], source: Source) -> None:
                     f"{field} names {shard.url}, which stands beside a shard, {tar}, and is none; write "
                     f"{shard.url.rpartition('/')[0]}/*.tar"
                 )
+
+
+def _first_with_members(shards: Sequence[Shard]) -> tuple[Shard, list[Member]]:
+    """The first shard with a member, of as many as are looked at, and its first members; or the first, and none."""
+    looked_at = ((shard, _first_members(shard)) for shard in shards[:MAX_SHARDS])
+    return next((found for found in looked_at if found[1]), (shards[0], []))
 
 
 def _first_members(shard: Shard) -> list[Member]:

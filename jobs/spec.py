@@ -146,6 +146,11 @@ class Job(Section):
         return self
 
 
+FORMS = {
+    "model_type": "a section is expected, {field: value}",
+    "tuple_type": "a list is expected, [value, value]",
+}
+"""What pydantic says in words of Python."""
 NOT_RECIPE = {"name", "input", "output", "tokenizer", "profile", "resources", "address"}
 """Fields that change no byte, or that the recipe holds by content (profile, tokenizer)."""
 
@@ -246,7 +251,7 @@ def _what(problem: Any) -> str:
         return f"unknown field; {WHERE}" if is_secret else "unknown field; remove it or check its spelling"
     if problem["type"] == "missing":
         return "missing; this field is required"
-    message = str(problem["msg"]).removeprefix("Value error, ")
+    message = FORMS.get(problem["type"]) or str(problem["msg"]).removeprefix("Value error, ")
     # What holds other fields may hold a secret among them.
     return message if isinstance(found, dict | list | tuple) else f"{message} (found {found!r:.60})"
 

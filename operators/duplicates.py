@@ -11,6 +11,7 @@ from collections import Counter
 
 from operators.filters import DedupConfig
 from operators.layout import image_numbers
+from pipeline.derived import original_of, view_of
 from pipeline.errors import InputError, Reason
 from pipeline.operator import Row
 
@@ -22,9 +23,27 @@ class Duplicates:
         self._config = config
         self._documents: dict[bytes, str] = {}
         self._images: Counter[bytes] = Counter()
+        self._refused: dict[tuple[str, int], tuple[Reason, str]] = {}
+        """Of samples that were read, by shard and ordinal, reason and detail."""
 
     def admit(self, row: Row) -> None:
-        """InputError for a document that has been there, or an image that as many documents have as may."""
+        """InputError for a document that has been there, or an image that as many documents have as may.
+
+        A derived sample, which comes behind its original, is admitted where that was, whatever it shows.
+        """
+        original = (row["shard"], original_of(row["ordinal"]))
+        if view_of(row["ordinal"]):
+            if original in self._refused:
+                reason, detail = self._refused[original]
+                raise InputError(reason, f"of what it was made of: {detail}")
+            return
+        try:
+            self._admit(row)
+        except InputError as error:
+            self._refused[original] = (error.reason, error.detail)
+            raise
+
+    def _admit(self, row: Row) -> None:
         if self._config.documents:
             name = f"{row['shard']} {row['key']}"
             earlier = self._documents.setdefault(_digest(row), name)

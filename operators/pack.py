@@ -173,7 +173,7 @@ class Pack:
         if row["withheld"]:
             return None
         try:
-            if duplicates is not None and not view_of(row["ordinal"]):
+            if duplicates is not None:
                 duplicates.admit(row)
             return self._fitter.fit(number, row)
         except InputError as error:

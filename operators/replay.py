@@ -67,8 +67,8 @@ def _rejected(
 def rejected_row(found: Sequence[Row]) -> Row:
     """The sample that the ledger made these rows of: its id, its segments' places, those dropped, its rejection."""
     sample, *rest = found
-    dropped = [row for row in rest if _is_dropped(row, sample)]
-    segments = [row for row in rest if not _is_dropped(row, sample)]
+    dropped = [row for row in rest if _is_dropped(row)]
+    segments = [row for row in rest if not _is_dropped(row)]
     guilty = (i for i, row in enumerate(segments) if row["reason"] != Reason.SAMPLE_REJECTED)
     place = ("member", "offset", "size")
     rejection = {name: sample[name] for name in ("operator", "reason", "detail", "rules", *place)}
@@ -80,11 +80,12 @@ def rejected_row(found: Sequence[Row]) -> Row:
     }
 
 
-def _is_dropped(segment: Row, sample: Row) -> bool:
-    """Whether a filter took a segment out before its sample was rejected, for another reason."""
-    is_sound = segment["reason"] == Reason.SAMPLE_REJECTED
-    has_reason_of_its_own = (segment["reason"], segment["detail"]) != (sample["reason"], sample["detail"])
-    return segment["operator"] == ledger.FILTER and not is_sound and has_reason_of_its_own
+def _is_dropped(segment: Row) -> bool:
+    """Whether a filter took a segment out before its sample was rejected.
+
+    The one that a filter rejected its sample for counts as such too: its row is the same.
+    """
+    return bool(segment["operator"] == ledger.FILTER and segment["reason"] != Reason.SAMPLE_REJECTED)
 
 
 def _ends(unit: Unit, older: Older) -> Iterator[Row]:

@@ -145,3 +145,18 @@ def test_views_are_made_of_what_filters_leave(tmp_path):
         for row in pq.read_table(file).to_pylist():
             assert not any(segment["member"].endswith(".3.png") for segment in row["segments"])
             assert len(row["dropped"]) == ("~" not in row["id"]["key"])
+
+
+def test_where_the_files_of_rules_lie_changes_no_byte(shard, tmp_path, monkeypatch):
+    trees = []
+    for name in ("one", "other"):
+        monkeypatch.setenv("HOME", str(tmp_path / name))
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "s.jsonl").write_text('{"key": "a", "score": 1}\n')
+        (tmp_path / name / "w.txt").write_text("the of this\n")
+        rules = "filters={perplexity: {scores: ~/s.jsonl}, text_sequence: {scorer: ~/s.jsonl, min: 0},"
+        rules += " stopwords: {words: ~/w.txt}}"
+        build(tmp_path / name / "out", shard, *PLAIN, rules, "limits.max_reject_ratio=1")
+        trees.append(tree(tmp_path / name / "out"))
+    assert trees[0] == trees[1]
+    assert ("b", None) in rejects(tmp_path / "one" / "out")

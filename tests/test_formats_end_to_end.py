@@ -119,6 +119,15 @@ def test_build_of_every_format_alone_verifies(name: str, tmp_path: Path) -> None
     assert verify(str(tmp_path / "out")).findings == []
 
 
+def test_auto_passes_over_shards_in_which_nothing_can_be_read(tmp_path: Path) -> None:
+    write_shard(tmp_path / "a.tar", {})
+    (tmp_path / "b.tar").write_bytes(b"junk" * 4000)
+    write_shard(tmp_path / "c.tar", made("text"))
+    summary = build(tmp_path / "out", f"{tmp_path}/*.tar", "input.format=auto", *PLAIN, "limits.max_reject_ratio=1")
+    assert summary["recognised"] == {"input": "text: c.tar begins with a.txt"}
+    assert summary["totals"]["samples"]["packed"] == len(made("text"))
+
+
 def test_auto_that_knows_nothing_lists_what_it_saw(tmp_path: Path) -> None:
     shard = write_shard(tmp_path / "a.tar", {"x.html": b"<p>", "y.pdf": b"%PDF"})
     with pytest.raises(

@@ -22,7 +22,8 @@ from pipeline.parquet_footer import Rows, read_footer
 Wanted = Callable[[str, int], bool]
 TALKS = ("texts", "conversations", "messages")
 STRINGS = {pa.string(), pa.large_string()}
-BINARIES = {pa.binary(), pa.large_binary()}
+HELD = STRINGS | {pa.binary(), pa.large_binary(), pa.null()}
+"""What a picture may be: a path, bytes, or nothing in the whole column."""
 MOST_UNPACKED = 2 << 30
 """Bytes of the columns that count, in one row group."""
 AT_ONCE = (1024, 32 << 20)
@@ -151,9 +152,9 @@ def _plain(kind: pa.DataType) -> pa.DataType:
 
 def _holds_images(kind: pa.DataType) -> bool:
     if not pa.types.is_struct(kind):
-        return _plain(kind) in STRINGS | BINARIES
+        return _plain(kind) in HELD
     held = [_plain(field.type) for field in kind if field.name in {"bytes", "path"}]
-    return bool(held) and set(held) <= STRINGS | BINARIES
+    return bool(held) and set(held) <= HELD
 
 
 def _members(

@@ -11,16 +11,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jobs.verify.findings import Report
+from jobs.verify.reasons import FILTER, reason_faults
 from jobs.verify.records import Manifest
 from pipeline import storage
 from pipeline.errors import Reason
 
 Row = dict[str, Any]
-FILTER = "filter"
-"""The operator that drops segments of samples that go on without them."""
 Id = tuple[str, int]
 """Shard and ordinal."""
 Place = tuple[str, int, int]
+Cause = tuple[str, str, tuple[str, ...]]
+"""Reason, detail and broken rules."""
 LATE = "write"
 """The operator that alone may reject a sample that was measured: damage that only full decoding shows."""
 
@@ -75,6 +76,8 @@ class Contents:
     rejected: dict[Id, Rejected]
     dropped: dict[Id, dict[int, Place]]
     """Of samples that a filter took segments out of: their places, by their numbers in the document."""
+    causes: dict[tuple[Id, int], Cause]
+    """Why a filter dropped a segment, by its number in the document."""
     packed: dict[Id, Packed]
     carried: frozenset[Id]
     """Samples that the unit hands on to the closing unit."""
@@ -104,7 +107,7 @@ def read_unit(output: str, manifest: Manifest, report: Report, carried: pa.Table
     ids = [_id(row) for row in index["id"].to_pylist()]
     if carried is None and (len(set(ids)) < len(ids) or ids != sorted(ids)):
         report.add(index_file.path, "rows are not in the order of shard and ordinal, each once")
-    rejected, dropped = _read_rejects(output, rejects_file.path, manifest, report)
+    rejected, dropped, causes = _read_rejects(output, rejects_file.path, manifest, report)
     packed: dict[Id, Packed] = {}
     for where, samples in _pack_samples(output, manifest):
         for sample in samples:
@@ -121,7 +124,7 @@ def read_unit(output: str, manifest: Manifest, report: Report, carried: pa.Table
     # A closing unit carries nothing on; what the flags of its rows say is of the units that they come from.
     flags = index["carried"].to_pylist() if carried is None else [False] * len(ids)
     onward = frozenset(identity for identity, flag in zip(ids, flags, strict=True) if flag)
-    return Contents(manifest, index, rows, rejected, dropped, packed, onward)
+    return Contents(manifest, index, rows, rejected, dropped, causes, packed, onward)
 
 
 def _read_table(output: str, path: str) -> pa.Table:
@@ -155,10 +158,11 @@ def _of(copy: int) -> str:
 
 def _read_rejects(
     output: str, path: str, manifest: Manifest, report: Report
-) -> tuple[dict[Id, Rejected], dict[Id, dict[int, Place]]]:
-    """Rejected samples, and the segments that were dropped of others."""
+) -> tuple[dict[Id, Rejected], dict[Id, dict[int, Place]], dict[tuple[Id, int], Cause]]:
+    """Rejected samples, the segments that were dropped of others, and why filters dropped any."""
     rejected: dict[Id, Rejected] = {}
     dropped: dict[Id, dict[int, Place]] = {}
+    causes: dict[tuple[Id, int], Cause] = {}
     reasons: Counter[str] = Counter()
     for row in _read_table(output, path).to_pylist():
         identity, key = _id(row["id"]), row["id"]["key"]
@@ -166,6 +170,11 @@ def _read_rejects(
         if row["reason"] not in set(Reason):
             report.add(path, f"{name} has the reason {row['reason']}, which is none of the closed list")
         report.expect(path, f"shard of {name}", row["shard"], identity[0])
+        what = name if row["segment"] is None else f"segment {row['segment']} of {name}"
+        for fault in reason_faults(row, manifest.recipe):
+            report.add(path, f"{what} {fault}")
+        if row["level"] == "segment" and row["operator"] == FILTER:
+            causes[identity, row["segment"]] = (row["reason"], row["detail"], tuple(row["rules"]))
         place = (row["member"], row["offset"], row["size"])
         if row["level"] == "sample":
             reasons[row["reason"]] += 1
@@ -184,7 +193,7 @@ def _read_rejects(
         else:
             report.add(path, f"{name} has a row of level {row['level']} before its own of level sample")
     report.expect(manifest.where, "reasons", manifest.reasons, dict(reasons))
-    return rejected, dropped
+    return rejected, dropped, causes
 
 
 def _id(row: Row) -> Id:

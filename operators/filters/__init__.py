@@ -43,7 +43,7 @@ from operators.filters.words import NodeWords, Words
 
 NEEDS = ("text", "pixels", "encoder")
 """What a rule may need, each with all before it."""
-OTHERS = frozenset({"preset", "off", "encoder", "dedup"})
+OTHERS = frozenset({"preset", "without", "encoder", "dedup"})
 """Fields of a FilterConfig that are no rules."""
 
 
@@ -68,7 +68,7 @@ class FilterConfig(BaseModel):
 
     preset: Preset | None = None
     """A published set: obelics, mm_interleaved or comm. A rule given by name takes the place of the set's."""
-    off: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
     """Rules of the preset that are switched off; `aspect: false` says the same."""
     encoder: str | None = None
     """A local folder with SigLIP or CLIP, or a file of `lodepack relevance train`, for rules that compare images and
@@ -111,17 +111,17 @@ class FilterConfig(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _switches(cls, raw: Any) -> Any:
-        """`true` as a rule's defaults, and the names of `false` ones as `off`."""
+        """`true` as a rule's defaults, and the names of `false` ones as `without`."""
         if not isinstance(raw, dict):
             return raw
         names = [name for name in raw if name in cls.rule_names() or name == "dedup"]
         given = raw | {name: {} for name in names if raw[name] is True} | {n: None for n in names if raw[n] is False}
         off = [name for name in names if raw[name] is False and name != "dedup"]
-        if off and isinstance(raw.get("off", ()), list | tuple):
-            given["off"] = [*raw.get("off", ()), *off]
+        if off and isinstance(raw.get("without", ()), list | tuple):
+            given["without"] = [*raw.get("without", ()), *off]
         return given
 
-    @field_validator("off")
+    @field_validator("without")
     @classmethod
     def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for name in value:
@@ -131,9 +131,9 @@ class FilterConfig(BaseModel):
 
     @model_validator(mode="after")
     def _says_one_thing(self) -> FilterConfig:
-        both = [name for name in self.off if getattr(self, name) is not None]
+        both = [name for name in self.without if getattr(self, name) is not None]
         if both:
-            raise ValueError(f"{both[0]} is both given and off; say one of them")
+            raise ValueError(f"{both[0]} is both given and left out; say one of them")
         return self
 
     @classmethod
@@ -145,7 +145,7 @@ class FilterConfig(BaseModel):
         """The rules in force by name, in the order in which they judge."""
         given = {name: rule for name in self.rule_names() if (rule := getattr(self, name)) is not None}
         chosen = {**(PRESETS[self.preset] if self.preset else {}), **given}
-        return {name: chosen[name] for name in self.rule_names() if name in chosen and name not in self.off}
+        return {name: chosen[name] for name in self.rule_names() if name in chosen and name not in self.without}
 
     def rules(self) -> tuple[Rule, ...]:
         """The rules in force: those of single texts and images, then those of documents."""

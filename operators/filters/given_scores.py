@@ -20,7 +20,7 @@ def given_scores(path: str) -> dict[str, float]:
     A file that has changed is read again. ValueError in one line: no such file, no such fields, no finite number, or
     a key that stands there twice.
     """
-    where = Path(path)
+    where = Path(path).expanduser()
     if where.suffix not in SUFFIXES:
         raise ValueError(f"{path} is no file of scores; a .jsonl or .parquet with key and score is expected")
     try:

@@ -38,6 +38,6 @@ class Perplexity(Rule):
     def faults(self, document: Document) -> Iterator[Fault]:
         score = given_scores(self.scores).get(document.key)
         if score is None:
-            yield Fault(f"{self.scores} has no perplexity of it; one of each document is expected")
+            yield Fault("scores has no perplexity of it; one of each document is expected")
         elif score > self.max:
             yield Fault(f"perplexity {score:g}; at most {self.max:g}")

@@ -56,6 +56,6 @@ class TextSequence(Rule):
         else:
             score = given_scores(self.scorer).get(document.key)
             if score is None:
-                yield Fault(f"{self.scorer} has no score of it; one of each document is expected")
+                yield Fault("scorer has no score of it; one of each document is expected")
         if score is not None and score < least:
             yield Fault(f"score {score:g} of its texts; at least {least:g}")

@@ -14,7 +14,7 @@ LISTS = Path(__file__).with_name("lists")
 def read_words(path: str) -> frozenset[str]:
     """The words of a list, cut and casefolded as texts are. ValueError in one line if there is no such file or word."""
     try:
-        lines = Path(path).read_text("utf-8").splitlines()
+        lines = Path(path).expanduser().read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         fault = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise ValueError(f"no word list at {path}: {fault}; give a text file of words") from error

@@ -168,9 +168,10 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _holds_pictures(kind: pa.DataType) -> bool:
-    """Whether values of a type are pictures, or say where they are."""
+    """Whether values of a type are pictures, say where they are, or are all null and so of no other type."""
     fields = [(field.name, field.type) for field in kind] if pa.types.is_struct(kind) else [("bytes", kind)]
-    held = [_of(kind) in {pa.binary(), pa.large_binary()} or _is_text(kind) for name, kind in fields if name in FIELDS]
+    pictures = {pa.binary(), pa.large_binary(), pa.null()}
+    held = [_of(kind) in pictures or _is_text(kind) for name, kind in fields if name in FIELDS]
     return bool(held) and all(held)
 
 

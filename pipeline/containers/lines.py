@@ -6,6 +6,7 @@ of the file whatever stands before it. The last line may end without a line brea
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 
 from pipeline.containers.groups import KEY_DIGITS, Group, fits
@@ -25,7 +26,7 @@ def read_lines(
 ) -> Iterator[Group | Sample]:
     """Its groups, as `Groups` says. No byte of such a file is damage: a line that is no JSON is a bad sample."""
     number, offset, length = 0, 0, 0
-    kept = b""
+    kept = io.BytesIO()
     is_blank = True
     while chunk := reader.read(CHUNK_BYTES):
         start = 0
@@ -35,15 +36,18 @@ def read_lines(
             is_blank = is_blank and not piece.strip()
             length += len(piece)
             # Of a line that is too long nothing is kept, however much more of it follows.
-            kept = kept + piece if _is_kept(length, form, limits) else b""
+            if _is_kept(length, form, limits):
+                kept.write(piece)
+            else:
+                kept = io.BytesIO()
             if end < 0:
                 break
             if not is_blank:
-                yield _to_group(number, offset, length, kept, form, limits)
+                yield _to_group(number, offset, length, kept.getvalue(), form, limits)
             number, offset, start = number + 1, offset + length + 1, end + 1
-            length, kept, is_blank = 0, b"", True
+            length, kept, is_blank = 0, io.BytesIO(), True
     if not is_blank:
-        yield _to_group(number, offset, length, kept, form, limits)
+        yield _to_group(number, offset, length, kept.getvalue(), form, limits)
 
 
 def _is_kept(size: int, form: Format, limits: ReadLimits) -> bool:

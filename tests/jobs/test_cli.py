@@ -117,6 +117,18 @@ MISTAKES: dict[str, tuple[tuple[object, ...], str]] = {
     "not YAML": (("run", ROOT / "README.md"), "is no YAML"),
     "not a job": (("run", ROOT / "jobs/samples/README.md"), "no"),
     "unknown field": (("run", QUICKSTART, "--set", "sequence_lenght=1"), "sequence_lenght: unknown field"),
+    "rules that are no section": (
+        ("run", QUICKSTART, "--set", "filters=obelics"),
+        "filters: a section is expected, {field: value} (found 'obelics')",
+    ),
+    "a rule that is no section": (
+        ("run", QUICKSTART, "--set", "filters={aspect: 3}"),
+        "filters.aspect: a section is expected, {field: value} (found 3)",
+    ),
+    "one view that is no list": (
+        ("run", QUICKSTART, "--set", "derive=continue"),
+        "derive: a list is expected, [value, value] (found 'continue')",
+    ),
     "unknown profile": (("run", QUICKSTART, "--set", "profile=gpt"), "choose one of"),
     "unknown format": (("run", QUICKSTART, "--set", "input.format=x"), "choose one of"),
     "no shard": (("run", QUICKSTART, "--local", "--input", "gone-{0..3}.tar"), "no such file: "),

@@ -4,17 +4,19 @@ import pytest
 
 from operators.duplicates import Duplicates
 from operators.filters import DedupConfig
+from pipeline.derived import derived_ordinal
 from pipeline.errors import InputError
 from pipeline.types import SegmentKind
 
 
-def row_of(key, *parts, role=None):
+def row_of(key, *parts, role=None, ordinal=None):
     """A document of texts (lists of token ids) and pictures (one letter for each different file)."""
     kinds = [SegmentKind.TEXT if isinstance(part, list) else SegmentKind.IMAGE for part in parts]
     segments = [{"kind": kind, "role": role, "member": f"m{i}", "offset": i, "size": 1} for i, kind in enumerate(kinds)]
     pictures = [{"digest": part.encode() * 16} for part in parts if isinstance(part, str)]
     tokens = [part if isinstance(part, list) else [] for part in parts]
-    return {"shard": "a.tar", "key": key, "segments": segments, "pictures": pictures, "tokens": tokens}
+    identity = {"shard": "a.tar", "key": key, "ordinal": ord(key[0]) if ordinal is None else ordinal}
+    return identity | {"segments": segments, "pictures": pictures, "tokens": tokens}
 
 
 def judged(rows, **config):
@@ -65,3 +67,16 @@ def test_a_document_that_is_rejected_for_one_picture_takes_no_other_away():
 
 def test_documents_may_be_left_alone():
     assert not any(judged([row_of("a", [1]), row_of("b", [1])], documents=False).values())
+
+
+def test_what_is_made_of_a_document_stays_and_goes_with_it():
+    read = [row_of("a", [1], "x"), row_of("b", [1], "x"), row_of("c", "x")]
+    made = [row_of(f"{key}~continue", [1], "x", ordinal=derived_ordinal(ord(key), 7)) for key in "abc"]
+    found = judged([*read, *made], images=1)
+    assert {key: str(error.reason) for key, error in found.items() if error} == {
+        "b": "filter-duplicate-document",
+        "b~continue": "filter-duplicate-document",
+        "c": "filter-duplicate-image",
+        "c~continue": "filter-duplicate-image",
+    }
+    assert found["b~continue"].detail == "of what it was made of: the same document is a.tar a"

@@ -83,3 +83,26 @@ def test_what_was_dropped_of_a_rejected_sample_is_told_from_its_other_segments()
         assert again["dropped"] == dropped
         assert again["segments"] == SEGMENTS[:2]
         assert again["rejection"] == rejection
+
+
+def test_a_sample_rejected_for_what_its_texts_were_dropped_for_makes_its_rows_again():
+    """Of a document of no word, each text has 0, and so has what is left."""
+    cause = {"reason": "filter-words", "detail": "0 words; 4 to 50 expected", "rules": ["filter-words"]}
+    place = {"member": "a.json", "offset": 8, "size": 4}
+    dropped = [place | {"segment": number} | cause for number in (1, 2)]
+    rejection = place | {"operator": "filter", "segment": None} | cause
+    row = {"shard": "a.tar", "key": "a", "ordinal": 3, "segments": SEGMENTS[:1], "dropped": dropped}
+    rows = ledger.sort_rejects([*ledger.reject_rows(row, rejection), *ledger.dropped_rows(row)], {"a.tar": 0})
+    again = rejected_row(pa.Table.from_pylist(rows, REJECTS).to_pylist())
+    made = [*ledger.reject_rows(again, again["rejection"]), *ledger.dropped_rows(again)]
+    assert ledger.sort_rejects(made, {"a.tar": 0}) == rows
+
+
+def test_a_conversation_rejected_for_one_picture_makes_its_rows_again():
+    cause = {"reason": "filter-size", "detail": "small", "rules": ["filter-size"]}
+    rejection = {"operator": "filter", "segment": 1, "member": "a.1.png", "offset": 9, "size": 4} | cause
+    row = {"shard": "a.tar", "key": "a", "ordinal": 3, "segments": SEGMENTS, "dropped": []}
+    rows = ledger.reject_rows(row, rejection)
+    again = rejected_row(pa.Table.from_pylist(rows, REJECTS).to_pylist())
+    made = [*ledger.reject_rows(again, again["rejection"]), *ledger.dropped_rows(again)]
+    assert ledger.sort_rejects(made, {"a.tar": 0}) == rows

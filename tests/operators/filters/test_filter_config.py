@@ -18,11 +18,11 @@ def test_a_rule_is_given_by_name_with_thresholds_or_as_published():
 
 
 def test_named_rules_take_the_place_of_the_presets_and_false_switches_them_off():
-    given = FilterConfig(preset="obelics", aspect={"max": 3}, spam=False, blur=True, off=["language"])
+    given = FilterConfig(preset="obelics", aspect={"max": 3}, spam=False, blur=True, without=["language"])
     expected = PRESETS["obelics"].keys() - {"spam", "language"} | {"blur"}
     assert given.named_rules().keys() == expected
     assert given.named_rules()["aspect"].max == 3
-    assert given.off == ("language", "spam")
+    assert given.without == ("language", "spam")
     assert FilterConfig.model_validate(given.model_dump()) == given
 
 
@@ -76,13 +76,13 @@ def test_every_reason_of_a_filter_has_a_rule_or_is_dedups():
     ("given", "where", "fault"),
     [
         ({"aspct": True}, "aspct", "Extra inputs are not permitted"),
-        ({"off": ["aspct"]}, "off", "'aspct' is no rule; choose of format, size, aspect"),
+        ({"without": ["aspct"]}, "without", "'aspct' is no rule; choose of format, size, aspect"),
         ({"aspect": {"max": 0.5}}, "aspect.max", "greater than or equal to 1"),
         ({"aspect": {"most": 3}}, "aspect.most", "Extra inputs are not permitted"),
         ({"aspect": 3}, "aspect", "Input should be a valid dictionary or instance of Aspect"),
         ({"preset": "mmc4"}, "preset", "Input should be 'obelics', 'mm_interleaved' or 'comm'"),
         ({"stopwords": {"words": "/gone"}}, "stopwords.words", "no word list at /gone: No such file"),
-        ({"aspect": True, "off": ["aspect"]}, "", "aspect is both given and off; say one of them"),
+        ({"aspect": True, "without": ["aspect"]}, "", "aspect is both given and left out; say one of them"),
         ({"size": {"min": 0}}, "size.min", "greater than or equal to 1"),
         ({"words": {"min": float("nan")}}, "words.min", "Input should be a finite number"),
         ({"stopwords": {"min": 1.5}}, "stopwords.min", "less than or equal to 1"),

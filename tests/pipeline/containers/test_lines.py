@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 import tracemalloc
 
 import pytest
@@ -82,3 +83,17 @@ def test_a_line_of_300_megabytes_is_one_rejection_in_constant_memory() -> None:
     row = table.to_pylist()[0]
     assert (row["rejection"]["reason"], row["rejection"]["size"]) == ("member-too-large", size)
     assert peak < 16 << 20
+
+
+def test_a_line_that_comes_in_many_pieces_is_copied_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copied with each of its 131,072 pieces, the line would be 137 GB, which takes a minute."""
+    monkeypatch.setattr(lines, "CHUNK_BYTES", 16)
+    line = json.dumps({"text": "A sentence.", "note": "x" * (2 << 20)}).encode()
+    limits = LIMITS.model_copy(
+        update={"max_text_bytes": 4 << 20, "max_member_bytes": 4 << 20, "max_sample_bytes": 4 << 20}
+    )
+    options = {"shard_name": "a.jsonl", "unit": 0, "shard_number": 0, "format": FORMATS["text"], "take": None}
+    started = time.monotonic()
+    row = next(read_shard(io.BytesIO(line), len(line), limits=limits.reading, **options)).to_pylist()[0]
+    assert [segment["text"] for segment in row["segments"]] == ["A sentence."]
+    assert time.monotonic() - started < 20

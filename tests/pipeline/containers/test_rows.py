@@ -64,6 +64,14 @@ def test_an_obelics_row_is_a_document_whose_pictures_are_named_by_their_place(ki
     assert [segment["size"] for segment in rows[0]["segments"][1:]] == list(map(len, PICTURES))
 
 
+def test_documents_without_any_picture_pass_though_their_column_has_no_type() -> None:
+    """A table made of Python lists of None has a column of nulls."""
+    table = pa.table({"texts": [["a"], ["b", "c"]], "images": [[None], [None, None]]})
+    assert table.schema.field("images").type.value_type == pa.null()
+    rows = read(parquet(table), "a.parquet", "interleaved")
+    assert [[segment["text"] for segment in row["segments"]] for row in rows] == [["a"], ["b", "c"]]
+
+
 def test_half_broken_rows_are_rejected_one_by_one() -> None:
     rows = read(
         parquet(
