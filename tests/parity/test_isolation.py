@@ -229,7 +229,7 @@ def deviation(packed, **changed):
     return max(found)
 
 
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("attention", ["sdpa", pytest.param("eager", marks=pytest.mark.slow)])
 def test_documents_in_a_packed_row_have_the_logits_that_they_have_alone(packed, attention):
     packed[2].set_attn_implementation(attention)
     assert deviation(packed) <= TOLERANCE

@@ -74,6 +74,7 @@ def test_the_queried_object_has_the_top_score_in_at_least_95_percent_of_500_held
     assert np.mean(found) >= 0.95
 
 
+@pytest.mark.slow
 def test_where_regions_cut_through_objects_the_top_one_holds_part_of_the_queried_object():
     """4 x 4 regions over 200 held-out scenes of 2 or 3 cells a side. One that met cells alone has .81 of 1,000."""
     places = grid(4, 4)

@@ -53,6 +53,7 @@ def test_pairs_with_a_region_teach_to_point():
         assert encoder.cosines(regions, places, text).argmax() == shares.argmax()
 
 
+@pytest.mark.slow
 def test_pairs_without_a_region_teach_to_tell_pictures_apart():
     encoder = train(unknown(), steps=40, batch_pairs=8)
     regions = np.stack([plain(name) for name in NAMES])
