@@ -51,7 +51,9 @@ def requeue_rejects(output: str, to: str, reasons: Sequence[str]) -> dict[str, A
     rejects = _rejects(found, set(reasons))
     if not rejects:
         why = f" for {', '.join(reasons)}" if reasons else ""
-        raise ConfigError(f"{output} rejected no sample{why}; there is nothing to requeue")
+        filtered = 0 if reasons else ledger.num_filtered(found.version["reasons"])
+        others = f" but the {filtered} that its filters did, which --reason asks for by name" if filtered else ""
+        raise ConfigError(f"{output} rejected no sample{why}{others}; there is nothing to requeue")
     requeued: Counter[str] = Counter()
     left: Counter[str] = Counter()
     written: list[str] = []

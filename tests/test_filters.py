@@ -7,8 +7,10 @@ import pytest
 from support import build, tree, write_shard
 
 from jobs.inspect.command import inspect_output
+from jobs.requeue import requeue_rejects
 from jobs.verify import verify
 from operators.decode import Decode
+from pipeline.errors import ConfigError
 from tests.test_damage import picture
 
 PLAIN = ("score=null", "budget=none")
@@ -160,3 +162,10 @@ def test_where_the_files_of_rules_lie_changes_no_byte(shard, tmp_path, monkeypat
         trees.append(tree(tmp_path / name / "out"))
     assert trees[0] == trees[1]
     assert ("b", None) in rejects(tmp_path / "one" / "out")
+
+
+def test_what_filters_alone_rejected_is_not_requeued_and_the_error_says_how(tmp_path):
+    shard = write_shard(tmp_path / "in.tar", document("c", [TEXT.format("third")], [picture(1, size=(20, 20))]))
+    build(tmp_path / "out", str(shard), *PLAIN, RULES)
+    with pytest.raises(ConfigError, match="rejected no sample but the 1 that its filters did, which --reason asks"):
+        requeue_rejects(str(tmp_path / "out"), str(tmp_path / "again"), [])

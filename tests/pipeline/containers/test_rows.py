@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from reading import LIMITS, fates, parquet, read
+from unread import row_of
 
 from pipeline.containers import batches
 from pipeline.containers.fetching import PicturePlace, fetch
-from pipeline.containers.unread import row_of
 from pipeline.errors import StorageError
 from pipeline.formats import FORMATS
 from pipeline.read import WHOLE, locate_members
