@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 from PIL import features
 
-from jobs.filtering import FILTER_VERSION, filter_stages, filters_recipe
+from jobs.filtering import filter_stages, filters_recipe
 from jobs.inputs import sections_by_source, with_formats
 from jobs.sections import PoolSection
 from jobs.sources import refuse_sidecars, settle_format
@@ -24,6 +24,7 @@ from operators.decode import COARSE_PIXELS, FINE_PIXELS, Decode, Measure
 from operators.derive import Derive
 from operators.deriving.views import instructions
 from operators.drawing import Draw
+from operators.filters import FILTER_VERSION
 from operators.fitting import Fitter, PackConfig
 from operators.pack import Pack
 from operators.pack_rows import WriteConfig

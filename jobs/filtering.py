@@ -18,9 +18,6 @@ from pipeline.ledger import FILTER
 from pipeline.monitor import Beat
 from pipeline.operator import Operator
 
-FILTER_VERSION = 1
-"""Raised whenever a rule judges otherwise: it is part of the recipe."""
-
 
 def filter_stages(config: FilterConfig | None, pool: Pool | None, *, keeps_smalls: bool) -> list[Stage]:
     """The stage of a job's rules, in a pool of their own or with the operator before; none without rules.

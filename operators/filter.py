@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
+from operators.filters import FILTER_VERSION
 from operators.filters.document import Document, Node, Rule
 from operators.filters.sift import Verdict, judge, sift
 from operators.relevance.crop import crop
@@ -29,7 +30,7 @@ class Filter:
     """
 
     name = FILTER
-    version = 1
+    version = FILTER_VERSION
 
     def __init__(self, rules: Sequence[Rule], encoder: DualEncoder | None, *, keeps_smalls: bool) -> None:
         """encoder: where a rule needs one. keeps_smalls: whether anybody behind us wants the small pictures."""

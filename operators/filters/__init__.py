@@ -41,6 +41,8 @@ from operators.filters.special_characters import NodeSpecialCharacters, SpecialC
 from operators.filters.text_sequence import TextSequence
 from operators.filters.words import NodeWords, Words
 
+FILTER_VERSION = 1
+"""Raised whenever a rule judges otherwise: it is part of the recipe."""
 NEEDS = ("text", "pixels", "encoder")
 """What a rule may need, each with all before it."""
 OTHERS = frozenset({"preset", "without", "encoder", "dedup"})
