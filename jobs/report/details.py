@@ -14,7 +14,7 @@ from jobs.inspect.explain import RELEVANCE_FIELDS
 from jobs.inspect.find import SampleId
 from jobs.inspect.output import Output, load_tokenizer
 from jobs.inspect.packs import PACK_COLUMNS, describe_pack
-from jobs.report.pictures import thumbnail
+from jobs.report.pictures import put_together
 from jobs.stats.facts import sample_names
 from jobs.terminal import printable
 from pipeline.operator import Row
@@ -42,7 +42,7 @@ Images = Sequence[Mapping[str, Any]]
 def details(output: Output, limit: int) -> tuple[list[dict[str, Any]], str]:
     """The first packs whole, at most `limit` of them; and why texts are missing, or nothing.
 
-    Views have no small picture where the output has no encoded pixels, or once MAX_PICTURE_BYTES are used.
+    Images have no small picture where the output has no encoded pixels, or once MAX_PICTURE_BYTES are used.
     """
     tokenizer, why = load_tokenizer(output)
     found: list[dict[str, Any]] = []
@@ -137,12 +137,11 @@ def _piece(piece: Mapping[str, Any], row: Row, images: Images) -> dict[str, Any]
 
 
 def _add_pictures(documents: Sequence[Mapping[str, Any]], views: Sequence[Row], left: int) -> int:
-    """Gives views their small pictures while bytes are `left`; returns how many it used."""
-    encoded = {view["start"]: view for view in views}
+    """Gives images their small pictures while bytes are `left`; returns how many it used."""
     used = 0
-    for piece in (piece for document in documents for piece in document["content"] if "image" in piece):
-        for view in piece["views"]:
-            address = thumbnail(encoded[view["start"]], piece["picture"]) if used < left else None
-            view["src"] = address
-            used += len(address or "")
+    for number, document in enumerate(documents):
+        for piece in (piece for piece in document["content"] if "image" in piece):
+            own = [view for view in views if (view["sample"], view["image"]) == (number, piece["image"])]
+            piece["src"] = put_together(own, piece["picture"]) if used < left else None
+            used += len(piece["src"] or "")
     return used

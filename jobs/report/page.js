@@ -193,14 +193,16 @@
     const swatch = make("span", { class: "swatch" });
     swatch.style.background = documentColor(index, 1);
     const [part, parts] = found.part;
-    const ranges = found.positions.map(([least, most], axis) =>
-      `${(AXES[found.positions.length] || [])[axis] || `axis ${axis}`} ${least} to ${most}`).join(", ");
+    const spans = found.positions.map(([least, most]) => `${format(least)} to ${format(most)}`);
+    const ranges = new Set(spans).size === 1
+      ? `${spans[0]}${spans.length > 1 ? ` on ${spans.length} axes` : ""}`
+      : spans.map((span, axis) => `${(AXES[spans.length] || [])[axis] || `axis ${axis}`} ${span}`).join(", ");
     const facts = [
       `tokens ${format(found.start)} to ${format(found.start + found.length - 1)} (${format(found.length)})`,
       `${format(found.trained)} trained`, `positions: ${ranges}`,
       ...(parts > 1 ? [`part ${part} of ${parts}`] : []), ...(found.copy ? [`copy ${found.copy + 1}`] : []),
     ].join(" · ");
-    return make("section", { class: "document", "aria-label": `Document ${found.name}` },
+    return make("article", { class: "document", "aria-label": `Document ${found.name}` },
       make("h4", {}, swatch, make("span", {}, found.name)), make("p", { class: "facts" }, facts),
       ...found.content.map((piece) => ("image" in piece ? imageOf(piece) : wordsOf(piece))));
   }
@@ -251,14 +253,7 @@
 
   function pictureStage(piece) {
     return stageOf(piece, 310, (stage) => {
-      // The whole lies under its tiles, which have more of its pixels.
-      const order = [...piece.views].sort((a, b) => (b.kind === "whole") - (a.kind === "whole"));
-      for (const view of order.filter((one) => one.src)) {
-        const [left, top, right, bottom] = shareBox(view.box, piece.picture);
-        const image = make("img", { src: view.src, alt: `${view.kind} ${view.width} by ${view.height}`, loading: "lazy" });
-        Object.assign(image.style, { left: `${100 * left}%`, top: `${100 * top}%`, width: `${100 * (right - left)}%`, height: `${100 * (bottom - top)}%` });
-        stage.append(image);
-      }
+      stage.append(make("img", { src: piece.src, alt: `Image ${piece.image} put together from its views`, decoding: "async" }));
     });
   }
 
@@ -310,7 +305,7 @@
     const [w, h] = piece.picture;
     const title = `image ${piece.image}${piece.member ? `, ${piece.member}` : ""}: ${w}x${h} px, ${plural(piece.tokens, "token")} from ${format(piece.start)}, ${plural(piece.views.length, "view")}`;
     const panels = [];
-    if (piece.views.some((view) => view.src)) panels.push(panel(pictureStage(piece), "as its views show it", "panel wide"));
+    if (piece.src) panels.push(panel(pictureStage(piece), "as its views show it", "panel wide"));
     panels.push(panel(budgetStage(piece), "tokens: number of a region, heat by area"));
     if (piece.relevance) {
       const weights = piece.relevance.weights || [];
