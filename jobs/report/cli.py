@@ -10,8 +10,7 @@ import typer
 from jobs.terminal import printable
 
 EXAMPLES = (
-    "Examples: `lodepack report build/quickstart`; "
-    "`lodepack report s3://bucket/manual --output manual.html --packs 50`"
+    "Examples: `lodepack report build/quickstart`; `lodepack report s3://bucket/manual --output manual.html --packs 50`"
 )
 
 

@@ -21,7 +21,7 @@ from pipeline.operator import Row
 from pipeline.types import SegmentKind
 
 MAX_BYTES = 4 << 20
-"""Of JSON without pictures; the pack that reaches it is the last one shown whole. A pack of 8,192 tokens takes 60 kB."""
+"""Of JSON without pictures; the pack that reaches it is the last shown whole. One of 8,192 tokens takes 60 kB."""
 MAX_PICTURE_BYTES = 9 << 20
 """Of small pictures as they stand in the page, so that it stays under 20 MB with 20,000 bars beside them."""
 COLUMNS = (

@@ -70,9 +70,7 @@ def rejects(output: Output, facts: Facts) -> list[dict[str, Any]]:
                 is_one = pc.and_(pc.equal(table["level"], level), pc.equal(table["reason"], reason))
                 rows.extend(table.filter(is_one).slice(0, wanted).to_pylist())
     order = sorted(found, key=lambda key: (key[1] == Reason.SAMPLE_REJECTED, key[0], -facts.reasons[key], key[1]))
-    return [
-        {"level": key[0], "reason": key[1], "amount": facts.reasons[key], "examples": found[key]} for key in order
-    ]
+    return [{"level": key[0], "reason": key[1], "amount": facts.reasons[key], "examples": found[key]} for key in order]
 
 
 def _tables(output: Output) -> Iterable[pa.Table]:

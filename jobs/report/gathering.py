@@ -52,7 +52,7 @@ def collect(output: Output, num_whole: int) -> dict[str, Any]:
         "histograms": histograms,
         "rejects": rejects(output, facts),
         "inputs": _inputs(output),
-        "runs": list(islice(read_runs(output.url), MAX_RUNS)),
+        "runs": [_run(record) for record in islice(read_runs(output.url), MAX_RUNS)],
     }
 
 
@@ -69,6 +69,21 @@ def _counted(rows: Iterable[Row], lengths: Counter[int]) -> Iterable[Row]:
             if len(found) == sample["num_parts"]:
                 lengths[sum(found)] += 1
         yield row
+
+
+def _run(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of the table of runs; `seconds` is null of one that never ended."""
+    outcome = record.get("outcome") or {}
+    traffic = (outcome.get("traffic") or {}).values()
+    return {
+        "started": record.get("started", ""),
+        "job": record.get("job", {}).get("name", ""),
+        "host": record.get("host", ""),
+        "seconds": outcome.get("seconds"),
+        "units": len(outcome.get("built", ())),
+        **{name: sum(unit.get(name, 0) for unit in traffic) for name in ("bytes", "requests", "retries")},
+        "outcome": outcome.get("failure", "done") if outcome else "never ended",
+    }
 
 
 def _inputs(output: Output) -> list[Mapping[str, Any]]:

@@ -3,7 +3,7 @@
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const $ = (id) => document.getElementById(id);
-  const ROW = 20, GAP = 4, LABEL = 74;
+  const ROW = 20, GAP = 4, LABEL = 80;
   const KINDS = ["text", "image", "video", "marker", "discrete", "pad"];
   const KIND_NAMES = ["text", "image", "video", "markers", "visual ids", "padding"];
   const HUES = [212, 28, 150, 280, 48, 338, 186, 96];
@@ -98,7 +98,7 @@
       }
       pen.fillStyle = i === chosen ? colors.ink : colors.soft;
       pen.textAlign = "right";
-      pen.fillText(String(i), LABEL - 38, top + ROW / 2 + 0.5);
+      pen.fillText(String(i), LABEL - 40, top + ROW / 2 + 0.5);
       pen.fillText(`${Math.floor(100 * fillOf(data.bars[i]))}%`, LABEL - 5, top + ROW / 2 + 0.5);
       drawBar(pen, data.bars[i], LABEL, top + GAP / 2, width - LABEL - 6, ROW - GAP, byDocument);
     }
@@ -179,8 +179,7 @@
       parts.push(...whole.documents.map(documentOf));
     } else {
       parts.push(make("p", { class: "none" }, `Documents of ${pack[LENGTHS].map(format).join(", ")} tokens.`),
-        make("p", { class: "none" }, "Its text: ", make("code", {}, `lodepack inspect OUT --pack ${chosen}`),
-          "; to have more packs here: ", make("code", {}, `lodepack report OUT --packs ${chosen + 1}`)));
+        make("p", { class: "none" }, "Its text: ", make("code", {}, `lodepack inspect OUT --pack ${chosen}`)));
     }
     detail.replaceChildren(...parts);
     detail.scrollTop = 0;
@@ -306,6 +305,7 @@
     const title = `image ${piece.image}${piece.member ? `, ${piece.member}` : ""}: ${w}x${h} px, ${plural(piece.tokens, "token")} from ${format(piece.start)}, ${plural(piece.views.length, "view")}`;
     const panels = [];
     if (piece.src) panels.push(panel(pictureStage(piece), "as its views show it", "panel wide"));
+    else panels.push(make("p", { class: "panel none" }, "No picture: the output has no encoded pixels of it, or this page has as many as it may."));
     panels.push(panel(budgetStage(piece), "tokens: number of a region, heat by area"));
     if (piece.relevance) {
       const weights = piece.relevance.weights || [];

@@ -38,7 +38,7 @@ def put_together(views: Sequence[View], size: tuple[int, int]) -> str | None:
     if is_empty:
         return None
     stream = io.BytesIO()
-    picture.save(stream, "WEBP", quality=QUALITY, method=4)
+    picture.save(stream, "WEBP", quality=QUALITY, method=1)
     return "data:image/webp;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
 
 
