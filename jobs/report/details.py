@@ -142,6 +142,6 @@ def _add_pictures(documents: Sequence[Mapping[str, Any]], views: Sequence[Row], 
     for number, document in enumerate(documents):
         for piece in (piece for piece in document["content"] if "image" in piece):
             own = [view for view in views if (view["sample"], view["image"]) == (number, piece["image"])]
-            piece["src"] = put_together(own, piece["picture"]) if used < left else None
+            piece["src"], piece["shown"] = put_together(own, piece["picture"]) if used < left else (None, None)
             used += len(piece["src"] or "")
     return used

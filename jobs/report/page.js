@@ -218,8 +218,8 @@
     return `rgb(${HEAT[low].map((channel, i) => Math.round(channel + (HEAT[low + 1][i] - channel) * part)).join(" ")})`;
   }
 
-  function stageOf(piece, width, paint) {
-    const [w, h] = piece.picture, scale = Math.min(width / w, 190 / h);
+  function stageOf([w, h], width, paint) {
+    const scale = Math.min(width / w, 190 / h);
     const stage = make("div", { class: "stage" });
     stage.style.width = `${Math.max(24, w * scale)}px`;
     stage.style.aspectRatio = `${w} / ${h}`;
@@ -251,7 +251,7 @@
   const shareBox = ([left, top, right, bottom], [w, h]) => [left / w, top / h, right / w, bottom / h];
 
   function pictureStage(piece) {
-    return stageOf(piece, 310, (stage) => {
+    return stageOf(piece.shown, 310, (stage) => {
       stage.append(make("img", { src: piece.src, alt: `Image ${piece.image} put together from its views`, decoding: "async" }));
     });
   }
@@ -272,7 +272,7 @@
     const labels = [...regions.values()].map(({ box, tokens }) => ({ box, text: String(tokens) }));
     const rectangles = shown.map((view) => ({ box: shareBox(view.box, piece.picture), heat: density(view) / densest }));
     const name = `Tokens of ${plural(regions.size, "region")}: ${labels.map((one) => one.text).join(", ")}`;
-    return stageOf(piece, 150, (stage) => cells(stage, rectangles, labels, name));
+    return stageOf(piece.picture, 150, (stage) => cells(stage, rectangles, labels, name));
   }
 
   function writeOn(pen, labels, width, height) {
@@ -297,7 +297,7 @@
       return { box: [col / cols, row / rows, (col + 1) / cols, (row + 1) / rows], heat: value / 255, text: String(Math.round(100 * value / 255)) };
     });
     const label = `${name}, percent of ${rows} by ${cols} regions: ${rectangles.map((one) => one.text).join(", ")}`;
-    return stageOf(piece, 150, (stage) => cells(stage, rectangles, rectangles, label));
+    return stageOf(piece.picture, 150, (stage) => cells(stage, rectangles, rectangles, label));
   }
 
   function imageOf(piece) {
