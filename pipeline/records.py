@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -82,6 +83,8 @@ class Run(BaseModel):
 
     shards: dict[str, str] = {}
     tokenizer: str
+    started: str = ""
+    host: str = ""
     job: dict[str, Any] = {}
     outcome: dict[str, Any] | None = None
 
@@ -101,14 +104,19 @@ def read_last_run(output: str, *, ended: bool = False) -> dict[str, Any]:
 
     ended: of those that ended well, if there is one: a run that failed may have been of another job.
     """
-    names = [name for name in storage.list_names(storage.join(output, "runs")) if name.endswith(".json")]
     newest: dict[str, Any] = {}
-    for name in reversed(names):
-        found = _read_run(storage.join(output, "runs", name))
+    for found in read_runs(output):
         newest = newest or found
         if not ended or (found.get("outcome") and "failure" not in found["outcome"]):
             return found
     return newest
+
+
+def read_runs(output: str) -> Iterator[dict[str, Any]]:
+    """The records of all runs, the newest first; none if runs/ was not kept. ConfigError if one is damaged."""
+    names = [name for name in storage.list_names(storage.join(output, "runs")) if name.endswith(".json")]
+    for name in reversed(names):
+        yield _read_run(storage.join(output, "runs", name))
 
 
 def _read_run(url: str) -> dict[str, Any]:

@@ -108,13 +108,18 @@ def read_pack(output: Output, number: int, row: Row) -> dict[str, Any]:
     A text is null where the tokenizer cannot be read; `text_missing` then says why.
     """
     tokenizer, why = load_tokenizer(output)
+    return describe_pack(number, row, tokenizer) | {"text_missing": why or None}
+
+
+def describe_pack(number: int, row: Row, tokenizer: Tokenizer | None) -> dict[str, Any]:
+    """`count`, and the documents of a pack with their texts and images; texts are null without a tokenizer."""
     documents = [
         sample["id"]
         | {name: sample[name] for name in ("copy", "part", "num_parts", "start", "length")}
         | {"content": list(_content(row, i, tokenizer))}
         for i, sample in enumerate(row["samples"])
     ]
-    return count(number, row) | {"text_missing": why or None, "documents": documents}
+    return count(number, row) | {"documents": documents}
 
 
 def _content(row: Row, document: int, tokenizer: Tokenizer | None) -> Iterator[dict[str, Any]]:

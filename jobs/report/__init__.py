@@ -1,0 +1,1 @@
+"""`lodepack report`: one HTML page of an output, which needs no network and no server."""
