@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+from jobs.card.card import keep_card
 from jobs.chain import Resolved, build_chain
 from jobs.replanning import may_replan, replan_chain
 from jobs.runs import RunRecord
@@ -74,6 +75,7 @@ def run_job(
             record.end(_outcome(builder))
     if finished is None or plan.hashed:
         remember_hashes(output, plan, sink.hashes)
+    keep_card(output, number, version)  # also where nothing was left to do: a run may have been killed before
     return {
         "name": job.name,
         "output": job.output,

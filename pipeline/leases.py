@@ -85,8 +85,8 @@ def refuse_others(output: str, against: str) -> None:
             host, pid, _ = name.rsplit(".", 2)
             at_work = "pruned" if against == PRUNING else "built"
             raise StorageError(
-                f"{output} is being {at_work} by process {pid} of {host}, which said so {age:.0f} seconds ago; wait for "
-                f"its end (if it was killed on another host, for {EXPIRES_SECONDS / 60:.0f} minutes), and try again"
+                f"{output} is being {at_work} by process {pid} of {host}, which said so {age:.0f} seconds ago; wait "
+                f"for its end (if it was killed on another host, {EXPIRES_SECONDS / 60:.0f} minutes), and try again"
             )
 
 

@@ -1,36 +1,23 @@
-"""A rebuild is `run` again: it makes what changed and keeps the rest; `diff` says what, `prune` removes what is over."""
+"""A rebuild is `run` again: it makes what changed and keeps the rest, and `diff` says what that was."""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import socket
-import subprocess
-import sys
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
-import s3fs
 
 from jobs.build import run_job
 from jobs.chain import resolve_job
 from jobs.progress import Screen
-from jobs.prune import command
 from jobs.prune.command import prune
 from jobs.spec import load_job
-from jobs.verify import verify
-from jobs.verify.orphans import find_orphans
-from pipeline import leases, storage
-from pipeline.errors import StorageError
-from pipeline.leases import PRUNING, RUNNING, holding
 from pipeline.types import Shard
 from pipeline.units import group_shards
 from tests.calling import call
-from tests.support import BUCKET, QUICKSTART, ROOT, build, documents, tree, write_shard, write_small_shards
+from tests.support import QUICKSTART, ROOT, build, documents, tree, write_shard, write_small_shards
 
 QUICK = ("unit.target_shards=4", "sequence_length=2048", "score=null", "budget=none")
 
@@ -53,16 +40,19 @@ def manifests(output: Path) -> dict[str, tuple[str, ...]]:
     return {unit: tuple(entry["shard"] for entry in manifest["inputs"]) for unit, manifest in found.items()}
 
 
-@pytest.mark.parametrize("num_shards", [16, pytest.param(40, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("num_shards", "pixels"), [(16, "pixels=source"), pytest.param(40, "pixels=encoded", marks=pytest.mark.slow)]
+)
 def test_of_many_shards_only_units_with_a_changed_one_or_a_moved_border_are_built(
-    tmp_path: Path, num_shards: int
+    tmp_path: Path, num_shards: int, pixels: str
 ) -> None:
+    fields = (*QUICK, pixels)
     write_small_shards(tmp_path / "in", num_shards, 1)
     pattern = str(tmp_path / "in" / "*.tar")
-    build(tmp_path / "out", pattern, *QUICK)
+    build(tmp_path / "out", pattern, *fields)
     before, old = tree(tmp_path / "out"), manifests(tmp_path / "out")
     touched = change(tmp_path / "in", num_shards)
-    summary = build(tmp_path / "out", pattern, *QUICK)
+    summary = build(tmp_path / "out", pattern, *fields)
     new = manifests(tmp_path / "out")
     assert summary["new_version"]
     assert summary["units"]["built"] == len(new.keys() - old.keys()) <= 6
@@ -72,7 +62,7 @@ def test_of_many_shards_only_units_with_a_changed_one_or_a_moved_border_are_buil
     after = tree(tmp_path / "out")
     assert before.items() <= after.items()
 
-    build(tmp_path / "scratch", pattern, *QUICK)
+    build(tmp_path / "scratch", pattern, *fields)
     wanted = tree(tmp_path / "scratch")
     newest = {path: digest for path, digest in wanted.items() if not path.startswith("versions/")}
     assert newest.items() <= after.items()
@@ -99,7 +89,43 @@ def test_one_shard_more_or_less_never_changes_more_than_its_unit_and_the_next_fe
             ("removed", names[:number] + names[number + 1 :]),
             ("added", sorted([*names, f"{names[number][:-4]}b.tar"])),
         ):
-            groups = [{group for group in group_shards([Shard(n, n) for n in some], 4)} for some in (names, others)]
+            groups = [set(group_shards([Shard(n, n) for n in some], 4)) for some in (names, others)]
             most[kind] = max(most[kind], len(groups[1] - groups[0]))
     assert most["removed"] <= 4
     assert most["added"] <= 4
+
+
+class Counting(Screen):
+    """Counts what each operator of a run did."""
+
+    def __init__(self) -> None:
+        super().__init__(quiet=True)
+        self.rows = Counter[str]()
+
+    def advance(self, operator: str, rows: int) -> None:
+        self.rows[operator] += rows
+
+
+def count(output: Path, shards: str, *fields: str) -> tuple[dict[str, Any], Counter[str]]:
+    """The summary of a run, and how many rows each operator of it had."""
+    fields = (f"tokenizer={ROOT}/jobs/samples/tokenizer.model", *fields)
+    job = load_job(str(QUICKSTART), list(fields), output=str(output), input__shards=shards)
+    with Counting() as screen:
+        summary = run_job(resolve_job(job), local=True, workers=None, rebuild=True, progress=screen)
+    return summary, screen.rows
+
+
+@pytest.mark.parametrize("pixels", ["source", pytest.param("none", marks=pytest.mark.slow)])
+def test_another_sequence_length_decodes_nothing_where_pixels_stay_in_the_shards(tmp_path: Path, pixels: str) -> None:
+    shards = write_small_shards(tmp_path / "in", 4, 1)
+    fields = (*QUICK, f"pixels={pixels}")
+    _, first = count(tmp_path / "out", shards, *fields)
+    assert first["decode"] >= 4
+    summary, second = count(tmp_path / "out", shards, *fields, "sequence_length=4096")
+    units = summary["units"]["built"]
+    assert (summary["replanned"]["units"], summary["units"]["kept"]) == (units, 0)
+    assert second["decode"] == second["slice"] == second["tokenize"] == 0
+    assert (summary["requests"]["requests"], summary["requests"]["bytes"]) == (0, 0)
+    build(tmp_path / "fresh", shards, *fields, "sequence_length=4096")
+    wanted = {path: digest for path, digest in tree(tmp_path / "fresh").items() if not path.startswith("versions/")}
+    assert wanted.items() <= tree(tmp_path / "out").items()

@@ -10,6 +10,7 @@ from jobs.diff.units import Side, Unit, changed_units
 from jobs.inspect.output import Output, open_output, spans
 from pipeline import storage
 from pipeline.errors import ConfigError
+from pipeline.ledger import fill
 from pipeline.planning import version_numbers
 from pipeline.types import ONLY_SOURCE
 from pipeline.units import recipe_difference
@@ -100,15 +101,8 @@ def _settings(before: Output, after: Output) -> list[str]:
 def _counts(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     """Each count of a version or a source, and the fill of its packs, before and after."""
     found: dict[str, Any] = {name: _pairs(old.get(name, {}), new.get(name, {})) for name in SECTIONS}
-    return found | {"fill": [fill_of(old), fill_of(new)]}
+    return found | {"fill": [fill(old), fill(new)]}
 
 
 def _pairs(old: Mapping[str, int], new: Mapping[str, int]) -> dict[str, list[int]]:
     return {name: [old.get(name, 0), new.get(name, 0)] for name in sorted(old.keys() | new.keys())}
-
-
-def fill_of(totals: Mapping[str, Any]) -> float:
-    """The share of packs that is no padding, from 0 to 1; 0 without a pack."""
-    tokens = totals.get("tokens", {})
-    used = int(tokens.get("tokens", 0))
-    return round(used / max(1, used + int(tokens.get("padding", 0)) + int(tokens.get("alignment", 0))), 6)
