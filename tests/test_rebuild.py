@@ -41,7 +41,7 @@ def manifests(output: Path) -> dict[str, tuple[str, ...]]:
 
 
 @pytest.mark.parametrize(
-    ("num_shards", "pixels"), [(16, "pixels=source"), pytest.param(40, "pixels=encoded", marks=pytest.mark.slow)]
+    ("num_shards", "pixels"), [(12, "pixels=source"), pytest.param(40, "pixels=encoded", marks=pytest.mark.slow)]
 )
 def test_of_many_shards_only_units_with_a_changed_one_or_a_moved_border_are_built(
     tmp_path: Path, num_shards: int, pixels: str

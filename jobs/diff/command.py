@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from jobs.diff.units import Side, Unit, changed_units
-from jobs.inspect.output import Output, open_output, spans
+from jobs.inspect.output import Output, open_output
 from pipeline import storage
 from pipeline.errors import ConfigError
 from pipeline.ledger import fill
@@ -30,7 +30,7 @@ def diff(url: str, versions: Sequence[int]) -> dict[str, Any]:
             raise ConfigError(f"{url} has one version, {numbers[0]}; two are expected: run its job on other shards")
         versions = numbers[-2:]
     if len(versions) != 2:
-        raise ConfigError(f"two versions are compared, and {spans(versions)} is one; say both, or none: diff OUT A B")
+        raise ConfigError(f"{len(versions)} version(s) named; two are compared: say both, or none: diff OUT A B")
     before, after = (newest if number == newest.number else open_output(url, number) for number in versions)
     old, new = _side(before), _side(after)
     return {

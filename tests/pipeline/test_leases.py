@@ -31,7 +31,8 @@ def enter(output: str, folder: str, against: str) -> None:
 
 def test_a_prune_is_refused_while_a_run_is_active_and_a_run_while_a_prune_is(tmp_path: Path) -> None:
     url = str(tmp_path)
-    with holding(url, RUNNING, against=PRUNING), holding(url, RUNNING, against=PRUNING):  # two runs share an output
+    with holding(url, RUNNING, against=PRUNING):
+        enter(url, RUNNING, PRUNING)  # two runs share an output
         with pytest.raises(StorageError, match=r"is being built by process \d+ of .*; wait"):
             enter(url, PRUNING, RUNNING)
     with holding(url, PRUNING, against=RUNNING), pytest.raises(StorageError, match="is being pruned"):
