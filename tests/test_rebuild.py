@@ -24,7 +24,7 @@ QUICK = ("unit.target_shards=4", "sequence_length=2048", "score=null", "budget=n
 
 def change(folder: Path, num_shards: int) -> set[str]:
     """Of the shards in a folder one is changed, one removed, and one added; their names."""
-    spare = list(documents().values())[-1]
+    spare = sorted(documents().values(), key=lambda members: sum(map(len, members.values())))[num_shards]
     third = num_shards // 4
     changed, removed, added = f"small-{third:06d}.tar", f"small-{2 * third:06d}.tar", f"small-{3 * third:06d}b.tar"
     write_shard(folder / changed, spare)
