@@ -101,11 +101,12 @@ def _total(traffic: Iterable[dict[str, int]]) -> dict[str, int]:
 def _build(builder: _Builder, output: str, record: RunRecord, *, local: bool) -> tuple[int, dict[str, Any], bool]:
     """Does the work of a plan; its record says how it ended. Number and content of the version, whether it is new."""
     storage.sweep_temporaries(output)
-    with holding(output, RUNNING, against=PRUNING):
+    with holding(output, RUNNING, against=PRUNING) as lease:
         record.begin()
         try:
             builder.check_kept()
             (builder.build_local if local else builder.build_on_ray)()
+            lease.check()  # of a machine that slept meanwhile, what the run was to keep may have been pruned
             version = builder.sink.finish()
         except BaseException as error:  # of a signal too: what is whole is committed, the rest leaves no trace
             with suppress(LodepackError):

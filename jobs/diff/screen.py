@@ -10,9 +10,9 @@ MAX_NAMES = 5
 CHANGES = ("added", "removed", "changed")
 WORDS = {
     "added": "holds new {}",
-    "removed": "held {}, which the later version lacks",
-    "changed": "another content of {}",
-    "left": "its counterpart held {}",
+    "removed": "holds {}, which went",
+    "changed": "other content of {}",
+    "left": "its counterpart also has {}",
     "moved": "a border moved: {}",
 }
 """How a cause is told; {} are the shards."""
