@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+from jobs.card.card import keep_card
 from jobs.chain import Resolved, build_chain
 from jobs.replanning import may_replan, replan_chain
 from jobs.runs import RunRecord
@@ -17,7 +18,8 @@ from jobs.spec import absolute
 from jobs.stopping import ending_on_signals
 from pipeline import storage
 from pipeline.closing import Closing, closings, read_carried
-from pipeline.errors import LodepackError
+from pipeline.errors import LodepackError, StorageError
+from pipeline.leases import PRUNING, RUNNING, holding
 from pipeline.ledger import add_counts
 from pipeline.local_runner import run_local, write_local
 from pipeline.planning import Plan, make_plan, remember_hashes
@@ -73,6 +75,7 @@ def run_job(
             record.end(_outcome(builder))
     if finished is None or plan.hashed:
         remember_hashes(output, plan, sink.hashes)
+    keep_card(output, number, version)  # also where nothing was left to do: a run may have been killed before
     return {
         "name": job.name,
         "output": job.output,
@@ -98,16 +101,19 @@ def _total(traffic: Iterable[dict[str, int]]) -> dict[str, int]:
 def _build(builder: _Builder, output: str, record: RunRecord, *, local: bool) -> tuple[int, dict[str, Any], bool]:
     """Does the work of a plan; its record says how it ended. Number and content of the version, whether it is new."""
     storage.sweep_temporaries(output)
-    record.begin()
-    try:
-        (builder.build_local if local else builder.build_on_ray)()
-        version = builder.sink.finish()
-    except BaseException as error:  # of a signal too: what is whole is committed, the rest leaves no trace
-        with suppress(LodepackError):
-            storage.sweep_temporaries(output, with_own=True)
-        record.fail(error)
-        raise
-    record.end(_outcome(builder))
+    with holding(output, RUNNING, against=PRUNING) as lease:
+        record.begin()
+        try:
+            builder.check_kept()
+            (builder.build_local if local else builder.build_on_ray)()
+            lease.check()  # of a machine that slept meanwhile, what the run was to keep may have been pruned
+            version = builder.sink.finish()
+        except BaseException as error:  # of a signal too: what is whole is committed, the rest leaves no trace
+            with suppress(LodepackError):
+                storage.sweep_temporaries(output, with_own=True)
+            record.fail(error)
+            raise
+        record.end(_outcome(builder))
     return version
 
 
@@ -131,6 +137,13 @@ class _Builder:
         self._parts = [(chain, units) for chain, units in parts if units]
         self.rounds = 0
         """That the units took, the most of those re-planned and of the others; 1 unless something was lost."""
+
+    def check_kept(self) -> None:
+        """StorageError if a unit that the plan found committed is gone: pruned between the plan and the run's lease."""
+        there = set(storage.list_names(storage.join(self._output, "manifests")) if self._plan.done else ())
+        gone = [unit for unit in self._plan.done if f"{unit}.json" not in there]
+        if gone:
+            raise StorageError(f"{len(gone)} units of {self._output} were pruned as the run began; run the job again")
 
     def build_local(self) -> None:
         for chain, units in self._parts:

@@ -14,7 +14,9 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 
+from jobs.diff import cli as diff
 from jobs.gather.cli import EXAMPLES, gather
+from jobs.prune import cli as prune
 from jobs.report.cli import EXAMPLES as REPORT_EXAMPLES
 from jobs.report.cli import report
 from jobs.secrets import redact, refuse_secret_arguments
@@ -37,6 +39,8 @@ relevance_app = typer.Typer(help="Encoders that say how well a region fits what 
 app.add_typer(relevance_app, name="relevance")
 app.command(epilog=EXAMPLES)(gather)
 app.command(epilog=REPORT_EXAMPLES)(report)
+app.command(epilog=diff.EXAMPLES)(diff.diff)
+app.command(epilog=prune.EXAMPLES)(prune.prune)
 
 LIMIT_HELP = (
     "Only the first N samples; the rest of the shards it touches counts as withheld, further shards are not read."

@@ -96,3 +96,10 @@ def add_counts(into: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
     for key, value in more.items():
         total[key] = add_counts(total.get(key, {}), value) if isinstance(value, dict) else total.get(key, 0) + value
     return total
+
+
+def fill(totals: Mapping[str, Any]) -> float:
+    """The share of the packs of some totals that is no padding, from 0 to 1; 0 without a pack."""
+    tokens = totals.get("tokens", {})
+    used = int(tokens.get("tokens", 0))
+    return round(used / max(1, used + int(tokens.get("padding", 0)) + int(tokens.get("alignment", 0))), 6)

@@ -124,14 +124,21 @@ def _older_units(output: str, may_replan: MayReplan) -> OlderUnits:
     return OlderUnits(output, list(_map(read_manifest, urls).values()), may_replan)
 
 
+def version_numbers(output: str) -> list[int]:
+    """The numbers of the versions that there are, ascending; older ones may have been pruned."""
+    names = storage.list_names(storage.join(output, "versions"))
+    return sorted(int(name.removesuffix(".json")) for name in names if re.fullmatch(r"[0-9]{6}\.json", name))
+
+
+def version_url(output: str, number: int) -> str:
+    """Where the version of a number is, or would be."""
+    return storage.join(output, "versions", f"{number:06d}.json")
+
+
 def latest_version(output: str) -> tuple[int, dict[str, Any] | None]:
     """The highest version's number and content; (0, None) before the first."""
-    names = [
-        name for name in storage.list_names(storage.join(output, "versions")) if re.fullmatch(r"[0-9]{6}\.json", name)
-    ]
-    if not names:
-        return 0, None
-    return int(names[-1].removesuffix(".json")), read_version(storage.join(output, "versions", names[-1]))
+    numbers = version_numbers(output)
+    return (numbers[-1], read_version(version_url(output, numbers[-1]))) if numbers else (0, None)
 
 
 def _refuse_other_recipe(output: str, recipe: dict[str, Any], any_unit: str) -> None:

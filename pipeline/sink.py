@@ -20,7 +20,7 @@ from pipeline.errors import StorageError
 from pipeline.finished import finished_version
 from pipeline.operator import Row
 from pipeline.parquet import write_parquet
-from pipeline.planning import HASHES, Plan, latest_version
+from pipeline.planning import HASHES, Plan, latest_version, version_url
 from pipeline.records import read_manifest
 from pipeline.schema import REJECTS, SCHEMA_VERSION
 from pipeline.tasks import SUMMARY, from_stream, note_of
@@ -216,13 +216,10 @@ class Sink:
         number, latest = latest_version(self._output)
         while latest != version:
             number += 1
-            if storage.create_exclusive(self._version_url(number), canonical_json(version)):
+            if storage.create_exclusive(version_url(self._output, number), canonical_json(version)):
                 return number, version, True
             number, latest = latest_version(self._output)
         return number, version, False
-
-    def _version_url(self, number: int) -> str:
-        return storage.join(self._output, "versions", f"{number:06d}.json")
 
     def _manifest(self, unit: str) -> dict[str, Any]:
         if unit not in self.manifests and unit not in self._older:

@@ -17,7 +17,7 @@ from fsspec.asyn import get_loop, sync
 from pipeline import storage
 from pipeline.errors import StorageError
 from pipeline.storage import uploads
-from tests.support import BUCKET, build, tree, write_small_shards
+from tests.support import BUCKET, REPRODUCIBLE, build, tree, write_small_shards
 
 SMALL = ("unit.target_shards=2", "sequence_length=2048", "pack.closing=true")
 
@@ -26,7 +26,7 @@ def remote_tree(store: Any, prefix: str) -> dict[str, str]:
     return {
         path.removeprefix(f"{prefix}/"): sha256(store.cat_file(path)).hexdigest()
         for path in store.find(prefix)
-        if not path.startswith(f"{prefix}/runs/")
+        if path.removeprefix(f"{prefix}/").startswith(REPRODUCIBLE)
     }
 
 

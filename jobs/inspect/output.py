@@ -17,7 +17,7 @@ from operators.tokenizers.opening import open_tokenizer
 from pipeline import storage
 from pipeline.errors import ConfigError, LodepackError, StorageError
 from pipeline.operator import Row
-from pipeline.planning import latest_version
+from pipeline.planning import version_numbers, version_url
 from pipeline.records import read_last_run, read_manifest, read_version
 from pipeline.schema import SCHEMA_VERSION
 
@@ -99,20 +99,30 @@ def open_output(url: str, number: int | None = None) -> Output:
             raise ConfigError(f"{url} has no finished version yet; let its job run to the end: lodepack run JOB.yaml")
         found = f"{url} has no versions/" if storage.exists(url) else f"there is nothing at {url}"
         raise ConfigError(f"{found}; the output of a finished run is expected: give the job's `output`")
-    newest, version = latest_version(url)
-    if version is None:
+    numbers = version_numbers(url)
+    if not numbers:
         raise ConfigError(f"{url} has no finished version yet; let its job run to the end: lodepack run JOB.yaml")
-    if number not in (None, newest):
-        address = storage.join(url, "versions", f"{number:06d}.json")
-        if not storage.exists(address):
-            raise ConfigError(f"{url} has no version {number}; choose one of 1 to {newest}")
-        version = read_version(address)
+    if number is not None and number not in numbers:
+        raise ConfigError(f"{url} has no version {number}; choose one of {spans(numbers)}")
+    chosen = numbers[-1] if number is None else number
+    version = read_version(version_url(url, chosen))
     if version["schema_version"] != SCHEMA_VERSION:
         raise ConfigError(
             f"{url} has schema version {version['schema_version']}; {SCHEMA_VERSION} expected; "
             "use the lodepack that wrote it, or build it again"
         )
-    return Output(url, newest if number is None else number, version)
+    return Output(url, chosen, version)
+
+
+def spans(numbers: Sequence[int]) -> str:
+    """Ascending numbers for people: `1 to 3, 7`."""
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and number == parts[-1][-1] + 1:
+            parts[-1].append(number)
+        else:
+            parts.append([number])
+    return ", ".join(f"{part[0]} to {part[-1]}" if len(part) > 1 else f"{part[0]}" for part in parts)
 
 
 def load_tokenizer(output: Output) -> tuple[Tokenizer | None, str]:

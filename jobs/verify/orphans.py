@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,7 +46,7 @@ def find_orphans(output: str) -> list[Orphan]:
     now = time.time()
     # The files first: what is committed between the two listings is then named.
     files = [(FILE, kind, file) for kind in KINDS for file in storage.list_files(storage.join(output, kind))]
-    named = _named(output)
+    named = named_files(output, storage.list_files(storage.join(output, "manifests")))
     found = [(kind, f"{folder}/{_name(file)}", file) for kind, folder, file in files]
     found = [entry for entry in found if entry[1] not in named]
     for file in storage.list_files(storage.join(output, storage.TEMPORARY)):
@@ -121,14 +122,16 @@ def _name(file: storage.Listed) -> str:
     return file.url.rpartition("/")[2]
 
 
-def _named(output: str) -> set[str]:
-    """The files that any manifest names, of this schema or another."""
-    named: set[str] = set()
-    for file in storage.list_files(storage.join(output, "manifests")):
+def named_files(output: str, manifests: Iterable[storage.Listed]) -> set[str]:
+    """The files that these manifests name, of this schema or another. StorageError if one cannot be read."""
+
+    def read(manifest: storage.Listed) -> list[str]:
         try:
-            named |= {str(entry["path"]) for entry in json.loads(storage.read_bytes(file.url))["files"]}
+            return [str(entry["path"]) for entry in json.loads(storage.read_bytes(manifest.url))["files"]]
         except (ValueError, KeyError, TypeError, LodepackError) as error:
             raise StorageError(
-                f"{file.url} cannot be read, so nobody knows what it names; run lodepack verify {output}"
+                f"{manifest.url} cannot be read, so nobody knows what it names; run lodepack verify {output}"
             ) from error
-    return named
+
+    with ThreadPoolExecutor(storage.THREADS) as threads:
+        return {path for paths in threads.map(read, manifests) for path in paths}

@@ -20,7 +20,7 @@ from pipeline.errors import StorageError
 from pipeline.storage import attempts, ranges, uploads
 from tests.faults.proxy import Asked, Proxy, proxy_before, seeded
 from tests.servers import KEYS
-from tests.support import BUCKET, build, tree, write_small_shards
+from tests.support import BUCKET, REPRODUCIBLE, build, tree, write_small_shards
 
 SMALL = ("unit.target_shards=1", "sequence_length=2048", "score=null", "budget=none", "pixels=none")
 MIXED = {"500": 0.02, "503": 0.02, "reset": 0.01, "short": 0.005, "trimmed": 0.005}
@@ -66,7 +66,7 @@ def remote_tree(store: Any, prefix: str) -> dict[str, str]:
     return {
         path.removeprefix(f"{prefix}/"): sha256(store.cat_file(path)).hexdigest()
         for path in store.find(prefix)
-        if not path.startswith(f"{prefix}/runs/")
+        if path.removeprefix(f"{prefix}/").startswith(REPRODUCIBLE)
     }
 
 

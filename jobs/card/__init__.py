@@ -1,0 +1,1 @@
+"""The data card: OUT/README.md, which people and the Hugging Face hub read."""

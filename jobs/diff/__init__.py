@@ -1,0 +1,1 @@
+"""`lodepack diff`: what changed between two versions of an output."""

@@ -1,0 +1,1 @@
+"""`lodepack prune`: removes what no kept version of an output refers to."""
