@@ -15,6 +15,8 @@ import typer
 from rich.console import Console
 
 from jobs.gather.cli import EXAMPLES, gather
+from jobs.plan.cli import EXAMPLES as PLAN_EXAMPLES
+from jobs.plan.cli import plan
 from jobs.secrets import redact, refuse_secret_arguments
 from jobs.stopping import Stopped, ending_on_signals
 from jobs.terminal import printable
@@ -34,6 +36,7 @@ app.add_typer(tokenizer_app, name="tokenizer")
 relevance_app = typer.Typer(help="Encoders that say how well a region fits what is asked.", no_args_is_help=True)
 app.add_typer(relevance_app, name="relevance")
 app.command(epilog=EXAMPLES)(gather)
+app.command(epilog=PLAN_EXAMPLES)(plan)
 
 LIMIT_HELP = (
     "Only the first N samples; the rest of the shards it touches counts as withheld, further shards are not read."
