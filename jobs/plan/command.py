@@ -15,6 +15,7 @@ from jobs.plan.costing import cost_of
 from jobs.plan.estimating import NOTHING, Estimate, Moments
 from jobs.plan.filling import forecast_fill
 from jobs.plan.forecasting import forecast_values, quotient
+from jobs.plan.headers import SAMPLES
 from jobs.plan.measuring import Sampling, measure
 from jobs.plan.packed import REJECTED
 from jobs.plan.units import reasons
@@ -138,7 +139,7 @@ def _sampled(strata: Sequence[Stratum], sampling: Sampling) -> dict[str, Any]:
         "of": sum(len(stratum.parts) for stratum in strata),
         "bytes": sum(part.num_bytes for part in chosen),
         "of_bytes": sum(part.num_bytes for stratum in strata for part in stratum.parts),
-        "documents": sum(len(one.weights) for of in sampling.shards.values() for one in of),
+        "documents": sum(len(one.holds[SAMPLES]) for of in sampling.shards.values() for one in of),
     }
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from jobs.plan.choosing import Stratum
 from jobs.plan.estimating import LEVEL, Estimate
+from jobs.plan.headers import SAMPLES
 from jobs.plan.measuring import Measured
 from operators.fitting import TOKENS
 from operators.packing import pack_items
@@ -58,11 +59,11 @@ def _draw(
     closing: bool,
 ) -> tuple[float, float]:
     """Tokens and sequences of a source, by one draw of documents for each of its units."""
-    documents = [one.packed.items.get(ordinal, []) for one in shards for ordinal in one.weights]
-    sampled = sum(one.part.weight for one in shards)
+    documents = [one.packed.items.get(ordinal, []) for one in shards for ordinal in one.holds[SAMPLES]]
+    sampled = sum(one.part.holds[SAMPLES] for one in shards)
     units: dict[int, float] = {}
     for part in stratum.parts:
-        units[part.unit] = units.get(part.unit, 0.0) + part.weight
+        units[part.unit] = units.get(part.unit, 0.0) + part.holds[SAMPLES]
     every = -(-len(units) // MOST_UNITS)
     used, packs, seen = 0.0, 0.0, 0.0
     for unit, weight in list(units.items())[::every]:
@@ -76,5 +77,5 @@ def _draw(
         larger = number / len(chosen)
         sequences[unit] = sequences.get(unit, 0.0) + count * larger
         used, packs, seen = used + tokens * larger, packs + count * larger, seen + weight
-    scale = stratum.total / seen
+    scale = stratum.total(SAMPLES) / seen
     return used * scale, packs * scale

@@ -9,7 +9,8 @@ from operator import add
 import numpy as np
 
 from jobs.plan.choosing import Stratum
-from jobs.plan.estimating import NOTHING, Estimate, Moments, ratio
+from jobs.plan.estimating import FEW_DEGREES, NOTHING, Estimate, Moments, ratio
+from jobs.plan.headers import BYTES, PICTURES, SAMPLES, TEXT
 from jobs.plan.measuring import Measured, Sampling
 from jobs.plan.packed import REJECTED
 
@@ -17,30 +18,51 @@ CPU_NOISE = 0.12
 """Standard error of CPU seconds, as a share: the same work again on a machine that others use."""
 WALL_NOISE = 0.3
 """The same of wall seconds of one process."""
-COUNTED = ("tokens", "text", "visual", "packed", "rejected", "output_bytes", "images", "images_under_floor")
+MEASURE_OF = {
+    "text": TEXT,
+    "visual": PICTURES,
+    "marks": PICTURES,
+    "images": PICTURES,
+    "images_under_floor": PICTURES,
+    "picture_bytes": PICTURES,
+    "other_bytes": TEXT,
+    "read": BYTES,
+    "decode": PICTURES,
+    "slice": PICTURES,
+    "score": PICTURES,
+    "write": PICTURES,
+}
+"""What each value, and the time of each operator, goes with; all others go with samples."""
+SUMS = {"tokens": ("text", "visual", "marks"), "output_bytes": ("picture_bytes", "other_bytes")}
+"""Each of their parts goes with something else."""
+COUNTED = ("packed", "rejected", "images", "images_under_floor")
 
 Shards = Mapping[str, Sequence[Measured]]
 
 
 def forecast_values(strata: Sequence[Stratum], shards: Shards) -> dict[str, Moments]:
-    """samples, each of COUNTED, and `rejected REASON` for every reason that was seen."""
+    """samples, each of COUNTED and of SUMS with its parts, and `rejected REASON` for every reason that was seen."""
     seen = {name for of in shards.values() for one in of for name in one.packed.values if name.startswith(REJECTED)}
-    names = ("samples", *COUNTED, *sorted(seen))
-    return {
-        name: _sum(_of_samples(stratum, shards[stratum.source.label], name) for stratum in strata) for name in names
-    }
+    pairs = [(stratum, shards[stratum.source.label]) for stratum in strata]
+    names = ("samples", *COUNTED, *(part for parts in SUMS.values() for part in parts), *sorted(seen))
+    found = {name: _sum(_of_samples(*pair, name) for pair in pairs) for name in names}
+    return found | {name: _sum(found[part] for part in parts) for name, parts in SUMS.items()}
 
 
 def forecast_seconds(strata: Sequence[Stratum], sampling: Sampling) -> tuple[dict[str, Moments], Moments, Moments]:
     """CPU seconds of each operator, of all together, and wall seconds of one process; without their starts."""
 
-    def seconds(names: Sequence[str], clock: str, noise: float) -> Moments:
-        found = _sum(_of_shards(one, sampling.shards[one.source.label], names, clock) for one in strata)
-        return Moments(found.value, found.variance + (noise * found.value) ** 2, found.degrees)
+    def seconds(name: str, clock: str) -> Moments:
+        return _sum(_of_shards(one, sampling.shards[one.source.label], name, clock) for one in strata)
 
-    names = sampling.operators
-    each = {name: seconds([name], "cpu", CPU_NOISE) for name in names}
-    return each, seconds(names, "cpu", CPU_NOISE), seconds(names, "wall", WALL_NOISE)
+    cpu = {name: seconds(name, "cpu") for name in sampling.operators}
+    wall = _sum(seconds(name, "wall") for name in sampling.operators)
+    each = {name: _noisy(found, CPU_NOISE) for name, found in cpu.items()}
+    return each, _noisy(_sum(cpu.values()), CPU_NOISE), _noisy(wall, WALL_NOISE)
+
+
+def _noisy(found: Moments, noise: float) -> Moments:
+    return Moments(found.value, found.variance + (noise * found.value) ** 2, min(found.degrees, FEW_DEGREES))
 
 
 def quotient(number: Estimate, places: float, fill: Estimate) -> Estimate:
@@ -64,19 +86,20 @@ def _sum(moments: Iterable[Moments]) -> Moments:
 
 
 def _of_samples(stratum: Stratum, shards: Sequence[Measured], name: str) -> Moments:
-    places = [i for i, one in enumerate(shards) for _ in one.weights]
-    weights = [weight for one in shards for weight in one.weights.values()]
-    values = [_value(one, ordinal, name) for one in shards for ordinal in one.weights]
-    found = (np.array(weights, np.float64), np.array(values, np.float64))
-    return ratio(np.array(places, np.int64), *found, stratum.total, len(stratum.parts))
+    measure = MEASURE_OF.get(name, SAMPLES)
+    places = [i for i, one in enumerate(shards) for _ in one.holds[measure]]
+    holds = [number for one in shards for number in one.holds[measure].values()]
+    values = [_value(one, ordinal, name) for one in shards for ordinal in one.holds[measure]]
+    found = (np.array(holds, np.float64), np.array(values, np.float64))
+    return ratio(np.array(places, np.int64), *found, stratum.total(measure), len(stratum.parts))
 
 
 def _value(one: Measured, ordinal: int, name: str) -> float:
     return 1.0 if name == "samples" else one.packed.values[name].get(ordinal, 0.0)
 
 
-def _of_shards(stratum: Stratum, shards: Sequence[Measured], operators: Sequence[str], clock: str) -> Moments:
-    weights = np.array([one.part.weight for one in shards], np.float64)
-    values = [sum(getattr(one, clock).get(name, 0.0) for name in operators) for one in shards]
-    places = np.arange(len(shards))
-    return ratio(places, weights, np.array(values, np.float64), stratum.total, len(stratum.parts))
+def _of_shards(stratum: Stratum, shards: Sequence[Measured], operator: str, clock: str) -> Moments:
+    measure = MEASURE_OF.get(operator, SAMPLES)
+    holds = np.array([one.part.holds[measure] for one in shards], np.float64)
+    values = np.array([getattr(one, clock).get(operator, 0.0) for one in shards], np.float64)
+    return ratio(np.arange(len(shards)), holds, values, stratum.total(measure), len(stratum.parts))

@@ -13,6 +13,7 @@ import pyarrow as pa
 from jobs.build import Progress
 from jobs.chain import Resolved, build_chain
 from jobs.plan.choosing import Part, Stratum
+from jobs.plan.headers import BYTES, MEASURES, PICTURES, SAMPLES, TEXT
 from jobs.plan.packed import Packed, read_packed
 from jobs.plan.timing import BUILDING, Clock, timed
 from pipeline.local_runner import run_local
@@ -24,8 +25,8 @@ from pipeline.units import recipe_hash
 WARM_UP = 0
 """The number of the unit that is built first and not counted: processes start and models load meanwhile."""
 WARM_UP_SAMPLES = 8
-SAMPLE_BYTES = 1024
-"""What a sample weighs beside its texts and pictures: headers, and the frame of its JSON."""
+SAMPLE_BYTES = 256
+"""What a sample weighs beside its texts and pictures: the frame of its JSON."""
 
 
 @dataclass(slots=True)
@@ -33,8 +34,8 @@ class Measured:
     """A shard that was built."""
 
     part: Part
-    weights: dict[int, float] = field(default_factory=dict)
-    """Of each sample taken, by ordinal: together the weight of the part."""
+    holds: dict[str, dict[int, float]] = field(default_factory=lambda: {measure: {} for measure in MEASURES})
+    """By measure, of each sample taken by its ordinal: together what the part holds."""
     packed: Packed = field(default_factory=Packed)
     cpu: dict[str, float] = field(default_factory=dict)
     """Seconds by operator."""
@@ -81,7 +82,7 @@ def measure(resolved: Resolved, plan: Plan, strata: Sequence[Stratum], progress:
         for number, one in measured.items():
             manifest = manifests[one.part.shard.name, one.part.take]
             one.packed = read_packed(folder, manifest, resolved.job.budget)
-            one.weights = _scaled(one.weights, one.part.weight)
+            one.holds = {measure: _scaled(of, one.part.holds[measure]) for measure, of in one.holds.items()}
             one.cpu, one.wall = ({op: s for (u, op), s in of.items() if u == number} for of in (clock.cpu, clock.wall))
     names = ("read", *(stage.name for stage in chain.stages), "pack", chain.write.name)
     start_cpu, start_wall = (_starts(of, names) for of in (clock.cpu, clock.wall))
@@ -123,14 +124,21 @@ def _weigh(one: Measured | None, table: pa.Table) -> None:
     for row in table.select(["ordinal", "segments", "payloads", "shard_end"]).to_pylist():
         taken = one.part.take is None or row["ordinal"] < one.part.take
         if row["shard_end"] is None and taken:
-            texts = sum(len(segment["text"] or "") for segment in row["segments"])
-            weight = SAMPLE_BYTES + texts + sum(len(data or b"") for data in row["payloads"])
-            one.weights[row["ordinal"]] = weight if one.part.take is None else 1.0
+            text = SAMPLE_BYTES + sum(len(segment["text"] or "") for segment in row["segments"])
+            found = {
+                BYTES: text + sum(len(data or b"") for data in row["payloads"]),
+                SAMPLES: 1,
+                TEXT: text,
+                PICTURES: len(row["payloads"]),
+            }
+            for measure, number in found.items():
+                one.holds[measure][row["ordinal"]] = number if one.part.take is None else 1
 
 
-def _scaled(weights: Mapping[int, float], total: float) -> dict[int, float]:
-    scale = total / (sum(weights.values()) or 1.0)
-    return {ordinal: weight * scale for ordinal, weight in weights.items()}
+def _scaled(held: Mapping[int, float], total: float) -> dict[int, float]:
+    """What samples hold, in the same proportions, with that sum; alike if they hold nothing."""
+    whole = sum(held.values())
+    return {i: total * number / whole if whole else total / len(held) for i, number in held.items()}
 
 
 def _what(entry: Mapping[str, Any]) -> tuple[str, int | None]:

@@ -39,7 +39,8 @@ class Packed:
     """What became of the samples of one shard, by ordinal; of derived samples and copies, by that of their original."""
 
     values: dict[str, Counts] = field(default_factory=lambda: defaultdict(counts))
-    """tokens, text, visual, packed, rejected, `rejected REASON`, output_bytes, images, images_under_floor."""
+    """tokens (text, visual, marks), packed, rejected, `rejected REASON`, picture_bytes, other_bytes, images,
+    images_under_floor."""
     items: dict[int, list[tuple[Size, int]]] = field(default_factory=lambda: defaultdict(list))
     """Size of each part that was packed, and its tokens without alignment."""
 
@@ -63,9 +64,10 @@ def read_packed(folder: str, manifest: Mapping[str, Any], budget: BudgetConfig |
     sums = manifest["counts"]["tokens"]
     found.values["visual"] = _with_sum(visual, sums.get("visual", 0))
     found.values["text"] = _with_sum(text, sums.get("text", 0))
+    for ordinal, number in tokens.items():
+        found.values["marks"][ordinal] = number - found.values["visual"][ordinal] - found.values["text"][ordinal]
     rest = _with_sum(tokens, sum(file["bytes"] for file in manifest["files"]) - sum(rendered.values()))
-    for ordinal, share in rest.items():
-        found.values["output_bytes"][ordinal] = rendered[ordinal] + share
+    found.values["picture_bytes"], found.values["other_bytes"] = rendered, rest
     return found
 
 
