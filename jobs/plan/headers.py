@@ -1,4 +1,4 @@
-"""What a forecast scales with: what each shard holds, by its size or, where that is cheap, by the headers of its tar."""
+"""What a forecast scales with: what a shard holds, by its size or, where that is cheap, by the headers of its tar."""
 
 from __future__ import annotations
 
