@@ -67,6 +67,18 @@ def rejects(samples: Estimate, faults: Estimate, most: float) -> list[Caution]:
     return [Caution("rejects", f"{text}: the run {may} fail; mend the input, or raise it")]
 
 
+def guessed(slow: Sequence[str], num_replanned: int) -> list[Caution]:
+    """Costs that are too high in the forecast. slow: operators for GPUs, measured without; units to be re-planned."""
+    found: list[Caution] = []
+    if slow:
+        text = f"{' and '.join(slow)} would run on GPUs and was measured on this machine's CPUs"
+        found.append(Caution("no-gpu", f"{text}: CPU-hours, GPU-hours and wall time are upper bounds; plan on a GPU"))
+    if num_replanned:
+        text = f"{num_replanned} units are re-planned from indexes, without decoding or scoring"
+        found.append(Caution("replanned", f"{text}: hours and wall time are upper bounds, as if they were read anew"))
+    return found
+
+
 def pools(why: str) -> list[Caution]:
     """Pools that do not fit the cluster; why: what `place` says."""
     return [Caution("pools", why)]

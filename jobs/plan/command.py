@@ -16,7 +16,7 @@ from jobs.plan.estimating import NOTHING, Estimate, Moments
 from jobs.plan.filling import forecast_fill
 from jobs.plan.forecasting import forecast_values, quotient
 from jobs.plan.headers import SAMPLES
-from jobs.plan.measuring import Sampling, measure
+from jobs.plan.measuring import Sampling, lacking_gpus, measure
 from jobs.plan.packed import REJECTED
 from jobs.plan.units import reasons
 from jobs.replanning import may_replan
@@ -67,6 +67,8 @@ def forecast_job(
     cost = cost_of(strata, sampling, placed, shape, local=local)
     found = {name: moments.estimate() for name, moments in values.items()}
     counts = {name: found[counted].to_dict(0) for name, counted in COUNTED.items()}
+    warned = [] if unfit is None else cautions.pools(unfit)
+    warned += _warned(job, strata, values, sequences, sum(unit.older is not None for unit in plan.todo))
     return {
         "name": job.name,
         "output": job.output,
@@ -89,10 +91,7 @@ def forecast_job(
         },
         "operators": {name: one.to_dict(4) for name, one in cost.operators.items()},
         "sources": _by_source(strata, sampling),
-        "warnings": [
-            warning._asdict()
-            for warning in [*([] if unfit is None else cautions.pools(unfit)), *_warned(job, strata, values, sequences)]
-        ],
+        "warnings": [warning._asdict() for warning in warned],
     }
 
 
@@ -153,12 +152,17 @@ def _by_source(strata: Sequence[Stratum], sampling: Sampling) -> dict[str, Any]:
 
 
 def _warned(
-    job: Job, strata: Sequence[Stratum], values: Mapping[str, Moments], sequences: Mapping[int, float]
+    job: Job,
+    strata: Sequence[Stratum],
+    values: Mapping[str, Moments],
+    sequences: Mapping[int, float],
+    num_replanned: int,
 ) -> list[Caution]:
     filtered = [one for name, one in values.items() if name.startswith(f"{REJECTED}{FILTERED}")]
     faults = [one for name, one in values.items() if name.startswith(REJECTED) and one not in filtered]
     samples, images, under = (values[name].estimate() for name in ("samples", "images", "images_under_floor"))
     return [
+        *cautions.guessed(lacking_gpus(job), num_replanned),
         *cautions.huge_shards(strata),
         *cautions.few_documents(sequences),
         *cautions.floors(images, under, job.budget),

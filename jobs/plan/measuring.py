@@ -16,6 +16,7 @@ from jobs.plan.choosing import Part, Stratum
 from jobs.plan.headers import BYTES, MEASURES, PICTURES, SAMPLES, TEXT
 from jobs.plan.packed import Packed, read_packed
 from jobs.plan.timing import BUILDING, Clock, timed
+from jobs.spec import Job
 from pipeline.local_runner import run_local
 from pipeline.planning import Plan
 from pipeline.sink import Sink
@@ -107,9 +108,23 @@ def _temporary() -> Iterator[str]:
 
 
 def _apart(resolved: Resolved, folder: str) -> Resolved:
-    """The job as it is built for a forecast: somewhere else, and no document is left for a closing unit."""
-    pack = resolved.job.pack.model_copy(update={"closing": False})
-    return replace(resolved, job=resolved.job.model_copy(update={"output": folder, "pack": pack}))
+    """The job as it is built for a forecast: somewhere else, no document left for a closing unit, on what is here."""
+    job = resolved.job
+    pack = job.pack.model_copy(update={"closing": False})
+    sections = {name: getattr(job.resources, name).model_copy(update={"gpus": 0.0}) for name in lacking_gpus(job)}
+    resources = job.resources.model_copy(update=sections)
+    return replace(resolved, job=job.model_copy(update={"output": folder, "pack": pack, "resources": resources}))
+
+
+def lacking_gpus(job: Job) -> list[str]:
+    """Operators that the job runs on GPUs, where this machine has none."""
+    sections = {"score": job.resources.score if job.score else None, "filter": job.resources.filter}
+    wanted = [name for name, section in sections.items() if section is not None and section.gpus]
+    if not wanted:
+        return []
+    from torch import cuda  # takes seconds to import
+
+    return [] if cuda.is_available() else wanted
 
 
 def _starts(seconds: dict[tuple[int, str], float], names: Sequence[str]) -> dict[str, float]:

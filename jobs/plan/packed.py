@@ -22,8 +22,6 @@ VIEW_COLUMNS = ("sample", "image", "row", "col", "grid_t", "grid_h", "grid_w", "
 COLUMNS = ("samples", *(f"views.list.element.{name}" for name in VIEW_COLUMNS))
 PIXELS = "views.list.element.pixels.data"
 """Pixels are read for their sizes, a row group at a time."""
-
-
 Counts = dict[int, float]
 """By ordinal; 0 where nothing is said."""
 REJECTED = "rejected "
@@ -31,6 +29,7 @@ REJECTED = "rejected "
 
 
 def counts() -> Counts:
+    """Nothing of anything yet."""
     return defaultdict(float)
 
 
@@ -48,12 +47,13 @@ class Packed:
 def read_packed(folder: str, manifest: Mapping[str, Any], budget: BudgetConfig | None) -> Packed:
     """The samples of a unit by its files; text, visual tokens and bytes have the sums that its manifest has."""
     found = Packed()
-    rendered = counts()
+    rendered, pixel_bytes = counts(), 0
     for file in manifest["files"]:
         path = Path(folder, file["path"])
         if file["kind"] == "data":
             with pq.ParquetFile(path) as data:
                 for group in range(data.num_row_groups):
+                    pixel_bytes += _pixel_bytes(data.metadata.row_group(group))
                     _read_group(data.read_row_group(group, columns=[*COLUMNS, PIXELS]), budget, found, rendered)
         if file["kind"] == "rejects":
             for row in pq.read_table(path, columns=["level", "id", "reason"]).to_pylist():
@@ -66,9 +66,16 @@ def read_packed(folder: str, manifest: Mapping[str, Any], budget: BudgetConfig |
     found.values["text"] = _with_sum(text, sums.get("text", 0))
     for ordinal, number in tokens.items():
         found.values["marks"][ordinal] = number - found.values["visual"][ordinal] - found.values["text"][ordinal]
-    rest = _with_sum(tokens, sum(file["bytes"] for file in manifest["files"]) - sum(rendered.values()))
-    found.values["picture_bytes"], found.values["other_bytes"] = rendered, rest
+    total = sum(file["bytes"] for file in manifest["files"])
+    found.values["picture_bytes"] = _with_sum(rendered, pixel_bytes)
+    found.values["other_bytes"] = _with_sum(tokens, total - sum(found.values["picture_bytes"].values()))
     return found
+
+
+def _pixel_bytes(group: pq.RowGroupMetaData) -> int:
+    """Of a row group, as they lie in the file: a picture that comes again takes next to nothing."""
+    columns = map(group.column, range(group.num_columns))
+    return sum(one.total_compressed_size for one in columns if one.path_in_schema == PIXELS)
 
 
 def _read_group(table: pa.Table, budget: BudgetConfig | None, found: Packed, rendered: Counts) -> None:

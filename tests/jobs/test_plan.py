@@ -214,6 +214,8 @@ def test_each_thing_that_will_hurt_is_warned_of(tmp_path: Path) -> None:
     assert "will fail" in cautions.rejects(images, Estimate(10, 8, 12), 0.05)[0].text
     assert "may fail" in cautions.rejects(images, Estimate(3, 0, 12), 0.05)[0].text
     assert not cautions.rejects(images, Estimate(0, 0, 3), 0.05)
+    assert [one.kind for one in cautions.guessed(["score"], 2)] == ["no-gpu", "replanned"]
+    assert not cautions.guessed([], 0)
     fields = [f"tokenizer={ROOT}/jobs/samples/tokenizer.model", "resources.decode={cpus: 8}"]
     job = load_job(str(QUICKSTART), fields, output=str(tmp_path / "out"))
     with pytest.raises(ConfigError, match="do not fit"):
