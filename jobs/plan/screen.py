@@ -118,7 +118,7 @@ def _shown(name: str, value: float) -> str:
     if name == "output_bytes":
         return f"{value / 1e6:,.1f} MB" if value < 1e9 else f"{value / 1e9:,.1f} GB"
     if name.endswith("_hours"):
-        return f"{value:,.3f}" if value < 10 else f"{value:,.0f}"
+        return f"{value:.2g}" if value < 10 else f"{value:,.0f}"
     if name == "wall_seconds":
         return _duration(value)
     return f"{value:,.0f}"

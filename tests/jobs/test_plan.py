@@ -25,7 +25,7 @@ from operators.budget import BudgetConfig
 from pipeline.errors import ConfigError
 from pipeline.planning import Plan, make_plan
 from pipeline.types import Shard, Source
-from tests.support import QUICKSTART, ROOT, build, documents, write_shard, write_small_shards
+from tests.support import QUICKSTART, ROOT, build, documents, write_pairs, write_shard, write_small_shards
 
 Call = Callable[..., tuple[int, str, str]]
 FAST = ("score=null", "budget=none", "pixels=none")
@@ -142,6 +142,22 @@ def test_a_plan_writes_nothing_and_tells_what_the_run_then_makes(tmp_path: Path,
         "visual_tokens": made["tokens"]["visual"],
     }
     assert forecast["cpu_hours"]["low"] <= forecast["cpu_hours"]["value"] <= forecast["cpu_hours"]["high"]
+
+
+def test_a_mixture_is_forecast_source_by_source(tmp_path: Path, call: Call) -> None:
+    docs = {"shards": write_small_shards(tmp_path / "docs", 2, 3), "weight": 2.5}
+    photos = {"shards": write_pairs(tmp_path / "photos", 2, 6), "format": "pairs", "weight": 0.5}
+    bad = {"shards": str(write_shard(tmp_path / "bad" / "x.tar", {"a.txt": b"\xff", "b.txt": b"two words"}))}
+    fields = (f"input={json.dumps({'sources': {'docs': docs, 'photos': photos, 'bad': bad | {'format': 'text'}}})}",)
+    fields += ("derive=[shuffle-texts]", "pack.closing=true", "limits.max_reject_ratio=0.5")
+    job = [QUICKSTART, "--output", tmp_path / "out", f"--set=tokenizer={ROOT}/jobs/samples/tokenizer.model"]
+    found = json.loads(call("plan", *job, *(f"--set={field}" for field in (*FAST, *fields)), "--json")[1])
+    made = build(tmp_path / "out", None, *FAST, *fields)
+    assert found["forecast"]["tokens"]["value"] == made["totals"]["tokens"]["tokens"]
+    assert {name: one["tokens"]["value"] for name, one in found["sources"].items()} == {
+        name: one["totals"]["tokens"]["tokens"] for name, one in made["sources"].items()
+    }
+    assert {reason: one["value"] for reason, one in found["rejects"].items()} == made["reasons"] != {}
 
 
 def test_the_same_plan_gives_the_same_json_and_only_times_differ(tmp_path: Path, call: Call) -> None:
