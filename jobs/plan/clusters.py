@@ -24,10 +24,10 @@ def parse_cluster(text: str) -> Shape:
     """The nodes that `4x(cpus=16,gpus=1)` names; further kinds follow behind a plus. ConfigError for other texts."""
     nodes: list[Node] = []
     for kind in text.replace(" ", "").split("+"):
-        found = re.fullmatch(r"(?:(\d+)x)?\(?cpus=(\d+(?:\.\d+)?)(?:,gpus=(\d+(?:\.\d+)?))?\)?", kind)
-        if found is None or not int(found[1] or 1) or not float(found[2]):
+        found = re.fullmatch(r"(?:(\d+)x)?(\()?cpus=(\d+(?:\.\d+)?)(?:,gpus=(\d+(?:\.\d+)?))?(?(2)\))", kind)
+        if found is None or not int(found[1] or 1) or not float(found[3]):
             raise ConfigError(f"--cluster {text}: nodes are expected, for example {EXAMPLE}; say it like that")
-        nodes += [Node(float(found[2]), float(found[3] or 0))] * int(found[1] or 1)
+        nodes += [Node(float(found[3]), float(found[4] or 0))] * int(found[1] or 1)
     return tuple(nodes)
 
 

@@ -81,15 +81,15 @@ def forecast_job(
         | {
             "sequences": quotient(found["tokens"], job.sequence_length, fill).to_dict(1),
             "fill": fill.to_dict(4),
-            "cpu_hours": cost.cpu_hours.to_dict(4),
-            "gpu_hours": _or_none(cost.gpu_hours, 4),
+            "cpu_hours": cost.cpu_hours.to_dict(6),
+            "gpu_hours": _or_none(cost.gpu_hours, 6),
             "wall_seconds": _or_none(cost.wall_seconds, 1),
         },
         "slowest": cost.slowest,
         "rejects": {
             name.removeprefix(REJECTED): one.to_dict(0) for name, one in found.items() if name.startswith(REJECTED)
         },
-        "operators": {name: one.to_dict(4) for name, one in cost.operators.items()},
+        "operators": {name: one.to_dict(6) for name, one in cost.operators.items()},
         "sources": _by_source(strata, sampling),
         "warnings": [warning._asdict() for warning in warned],
     }

@@ -60,6 +60,8 @@ def _draw(
 ) -> tuple[float, float]:
     """Tokens and sequences of a source, by one draw of documents for each of its units."""
     documents = [one.packed.items.get(ordinal, []) for one in shards for ordinal in one.holds[SAMPLES]]
+    if not documents:
+        return 0.0, 0.0
     sampled = sum(one.part.holds[SAMPLES] for one in shards)
     units: dict[int, float] = {}
     for part in stratum.parts:

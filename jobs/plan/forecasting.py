@@ -86,7 +86,7 @@ def _sum(moments: Iterable[Moments]) -> Moments:
 
 
 def _of_samples(stratum: Stratum, shards: Sequence[Measured], name: str) -> Moments:
-    measure = MEASURE_OF.get(name, SAMPLES)
+    measure = _measure_of(name, shards)
     places = [i for i, one in enumerate(shards) for _ in one.holds[measure]]
     holds = [number for one in shards for number in one.holds[measure].values()]
     values = [_value(one, ordinal, name) for one in shards for ordinal in one.holds[measure]]
@@ -94,12 +94,18 @@ def _of_samples(stratum: Stratum, shards: Sequence[Measured], name: str) -> Mome
     return ratio(np.array(places, np.int64), *found, stratum.total(measure), len(stratum.parts))
 
 
+def _measure_of(name: str, shards: Sequence[Measured]) -> str:
+    """What a value goes with: samples, if the sampled shards hold nothing of what it should go with."""
+    measure = MEASURE_OF.get(name, SAMPLES)
+    return measure if any(one.part.holds[measure] for one in shards) else SAMPLES
+
+
 def _value(one: Measured, ordinal: int, name: str) -> float:
     return 1.0 if name == "samples" else one.packed.values[name].get(ordinal, 0.0)
 
 
 def _of_shards(stratum: Stratum, shards: Sequence[Measured], operator: str, clock: str) -> Moments:
-    measure = MEASURE_OF.get(operator, SAMPLES)
+    measure = _measure_of(operator, shards)
     holds = np.array([one.part.holds[measure] for one in shards], np.float64)
     values = np.array([getattr(one, clock).get(operator, 0.0) for one in shards], np.float64)
     return ratio(np.arange(len(shards)), holds, values, stratum.total(measure), len(stratum.parts))

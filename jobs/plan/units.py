@@ -60,7 +60,7 @@ def _why(
     changed = [
         shard.name for shard in unit.shards if shard.name in shas and plan.known.get(shard.url) != shas[shard.name]
     ]
-    # A shard of a committed neighbour is in no unit to be built either: only whole groups are told apart here.
+    # Out of the input, or, where a border moved, in another unit that is committed.
     gone = sorted({name for shard in old for name in groups[shard]} - present)
     found = [
         _told("added", [name for name in names if name not in shas]),

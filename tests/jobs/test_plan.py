@@ -160,6 +160,18 @@ def test_a_mixture_is_forecast_source_by_source(tmp_path: Path, call: Call) -> N
     assert {reason: one["value"] for reason, one in found["rejects"].items()} == made["reasons"] != {}
 
 
+def test_texts_without_pictures_and_shards_without_samples_are_forecast(tmp_path: Path, call: Call) -> None:
+    for i in range(3):
+        write_shard(tmp_path / "in" / f"{i}.tar", {f"{n}.txt": b"a few words" for n in range(i * 5)})
+    arguments = options(str(tmp_path / "in" / "*.tar"), tmp_path / "out", "--set=input.format=text", "--json")
+    found = json.loads(call(*arguments, "--shards", "3")[1])
+    assert found["forecast"]["samples"]["value"] == found["forecast"]["packed"]["value"] == 15
+    assert found["operators"]["write"]["value"] > 0
+    (tmp_path / "in" / "1.tar").unlink()
+    (tmp_path / "in" / "2.tar").unlink()
+    assert json.loads(call(*arguments)[1])["forecast"]["tokens"]["value"] == 0
+
+
 def test_the_same_plan_gives_the_same_json_and_only_times_differ(tmp_path: Path, call: Call) -> None:
     arguments = options(write_small_shards(tmp_path / "in", 4, 2), tmp_path / "out", "--json")
     one, other = (json.loads(call(*arguments)[1]) for _ in range(2))
@@ -205,7 +217,7 @@ def test_a_person_gets_tables_and_one_line_errors(tmp_path: Path, call: Call) ->
 
 def test_clusters_are_read_and_named_alike() -> None:
     assert describe(parse_cluster("4x(cpus=16,gpus=1) + cpus=8")) == "4x(cpus=16,gpus=1) + 1x(cpus=8,gpus=0)"
-    for wrong in ("", "0x(cpus=4)", "4x(gpus=1)", "cpus=0"):
+    for wrong in ("", "0x(cpus=4)", "4x(gpus=1)", "cpus=0", "2x(cpus=4"):
         with pytest.raises(ConfigError, match="--cluster"):
             parse_cluster(wrong)
 
