@@ -63,7 +63,7 @@ def forecast_job(
     sampling = measure(resolved, plan, strata, progress)
     values = forecast_values(strata, sampling.shards)
     limits = Fitter(job.pack, job.sequence_length, resolved.vocabulary).limits
-    fill, sequences = forecast_fill(strata, sampling.shards, limits, closing=job.pack.closing)
+    fill, sequences = forecast_fill(strata, sampling.shards, limits, job.pack)
     cost = cost_of(strata, sampling, placed, shape, local=local)
     found = {name: moments.estimate() for name, moments in values.items()}
     counts = {name: found[counted].to_dict(0) for name, counted in COUNTED.items()}

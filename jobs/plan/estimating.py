@@ -16,8 +16,8 @@ LEVEL = 0.9
 FEW_SHARDS = 8
 LIKENESS = 0.05
 """Correlation that is assumed between documents of one shard where fewer than FEW_SHARDS are sampled, which say little
-of it. With 57 documents a shard it widens an interval by 1.9; without it the text of the GIMP manual lay outside in
-one of five forecasts from three shards, with it in none."""
+of it. With 57 documents a shard it widens an interval by 1.9. Of the 56 ways to take three of the GIMP manual's eight
+shards, the interval held its text tokens in 45 without it and in 51 with it."""
 FEW_DEGREES = 3
 """Degrees of freedom, at least, with that assumption."""
 NONE_SEEN = 3.0

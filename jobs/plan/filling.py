@@ -10,7 +10,7 @@ from jobs.plan.choosing import Stratum
 from jobs.plan.estimating import LEVEL, Estimate
 from jobs.plan.headers import SAMPLES
 from jobs.plan.measuring import Measured
-from operators.fitting import TOKENS
+from operators.fitting import TOKENS, PackConfig, Size
 from operators.packing import pack_items
 
 DRAWS = 12
@@ -24,11 +24,11 @@ UNSEEN = 0.001
 
 
 def forecast_fill(
-    strata: Sequence[Stratum], shards: Mapping[str, Sequence[Measured]], limits: tuple[int, ...], *, closing: bool
+    strata: Sequence[Stratum], shards: Mapping[str, Sequence[Measured]], limits: tuple[int, ...], pack: PackConfig
 ) -> tuple[Estimate, dict[int, float]]:
     """Tokens over the places of all sequences, and how many sequences each unit has that was packed for it.
 
-    limits: of a sequence, tokens first. closing: what a unit's emptiest sequence holds goes to a closing unit.
+    limits: of a sequence, tokens first. Where `pack` says closing, a unit's emptiest sequence goes to a closing unit.
     """
     rng = np.random.default_rng(0)
     fills: list[float] = []
@@ -36,7 +36,7 @@ def forecast_fill(
     for _ in range(DRAWS):
         used, packs = 0.0, 0.0
         for stratum in strata:
-            more, amount = _draw(stratum, shards[stratum.source.label], limits, rng, sequences, closing=closing)
+            more, amount = _draw(stratum, shards[stratum.source.label], limits, rng, sequences, pack)
             used, packs = used + more, packs + amount
         if packs:
             fills.append(used / (packs * limits[TOKENS]))
@@ -55,8 +55,7 @@ def _draw(
     limits: tuple[int, ...],
     rng: np.random.Generator,
     sequences: dict[int, float],
-    *,
-    closing: bool,
+    pack: PackConfig,
 ) -> tuple[float, float]:
     """Tokens and sequences of a source, by one draw of documents for each of its units."""
     documents = [one.packed.items.get(ordinal, []) for one in shards for ordinal in one.holds[SAMPLES]]
@@ -72,12 +71,19 @@ def _draw(
         number = max(1, round(len(documents) * weight / sampled))
         chosen = rng.integers(0, len(documents), min(number, MOST_DOCUMENTS))
         items = [item for i in chosen for item in documents[i]]
-        bins = pack_items([size for size, _ in items], limits)
+        bins = pack_items([_aligned(size, pack.align) for size, _ in items], limits)
         tokens, count = float(sum(length for _, length in items)), float(len(bins))
-        if closing and bins:  # a closing unit's sequences are full but for its last
+        if pack.closing and bins:  # a closing unit's sequences are full but for its last
             count += sum(items[i][1] for i in bins[-1]) / limits[TOKENS] - 1
         larger = number / len(chosen)
         sequences[unit] = sequences.get(unit, 0.0) + count * larger
         used, packs, seen = used + tokens * larger, packs + count * larger, seen + weight
     scale = stratum.total(SAMPLES) / seen
     return used * scale, packs * scale
+
+
+def _aligned(size: Size, align: int) -> Size:
+    """The size with the padding that alignment puts behind a document."""
+    tokens, images, patches, tiles, _ = size
+    tokens = -(-tokens // align) * align
+    return tokens, images, patches, tiles, tokens**2

@@ -149,7 +149,7 @@ def test_a_mixture_is_forecast_source_by_source(tmp_path: Path, call: Call) -> N
     photos = {"shards": write_pairs(tmp_path / "photos", 2, 6), "format": "pairs", "weight": 0.5}
     bad = {"shards": str(write_shard(tmp_path / "bad" / "x.tar", {"a.txt": b"\xff", "b.txt": b"two words"}))}
     fields = (f"input={json.dumps({'sources': {'docs': docs, 'photos': photos, 'bad': bad | {'format': 'text'}}})}",)
-    fields += ("derive=[shuffle-texts]", "pack.closing=true", "limits.max_reject_ratio=0.5")
+    fields += ("derive=[shuffle-texts]", "pack.closing=true", "pack.align=64", "limits.max_reject_ratio=0.5")
     job = [QUICKSTART, "--output", tmp_path / "out", f"--set=tokenizer={ROOT}/jobs/samples/tokenizer.model"]
     found = json.loads(call("plan", *job, *(f"--set={field}" for field in (*FAST, *fields)), "--json")[1])
     made = build(tmp_path / "out", None, *FAST, *fields)
