@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from scipy import stats
 
 from jobs.plan.choosing import Stratum
 from jobs.plan.estimating import LEVEL, Estimate
@@ -42,11 +43,12 @@ def forecast_fill(
             fills.append(used / (packs * limits[TOKENS]))
     if not fills:
         return Estimate(0.0, 0.0, 0.0), {}
-    low, high = np.quantile(fills, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     value = float(np.mean(fills))
-    return Estimate(value, float(low) - UNSEEN, min(1.0, float(high) + UNSEEN)), {
-        unit: total / DRAWS for unit, total in sequences.items()
-    }
+    # Where one more draw would lie: the real units are one.
+    spread = float(np.std(fills, ddof=1)) * (1 + 1 / DRAWS) ** 0.5
+    wide = float(stats.t.ppf((1 + LEVEL) / 2, DRAWS - 1)) * spread + UNSEEN
+    means = {unit: total / DRAWS for unit, total in sequences.items()}
+    return Estimate(value, max(0.0, value - wide), min(1.0, value + wide)), means
 
 
 def _draw(
