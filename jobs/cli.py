@@ -15,10 +15,10 @@ import typer
 from rich.console import Console
 
 from jobs.diff import cli as diff
-from jobs.gather.cli import EXAMPLES, gather
+from jobs.gather import cli as gather
+from jobs.plan import cli as plan
 from jobs.prune import cli as prune
-from jobs.report.cli import EXAMPLES as REPORT_EXAMPLES
-from jobs.report.cli import report
+from jobs.report import cli as report
 from jobs.secrets import redact, refuse_secret_arguments
 from jobs.stopping import Stopped, ending_on_signals
 from jobs.terminal import printable
@@ -37,10 +37,6 @@ tokenizer_app = typer.Typer(help="Tokenizers.", no_args_is_help=True)
 app.add_typer(tokenizer_app, name="tokenizer")
 relevance_app = typer.Typer(help="Encoders that say how well a region fits what is asked.", no_args_is_help=True)
 app.add_typer(relevance_app, name="relevance")
-app.command(epilog=EXAMPLES)(gather)
-app.command(epilog=REPORT_EXAMPLES)(report)
-app.command(epilog=diff.EXAMPLES)(diff.diff)
-app.command(epilog=prune.EXAMPLES)(prune.prune)
 
 LIMIT_HELP = (
     "Only the first N samples; the rest of the shards it touches counts as withheld, further shards are not read."
@@ -346,6 +342,17 @@ def relevance_train(
             f"{trained['pictures']} pictures; loss {trained['losses'][0]:.3f} at the start, "
             f"{trained['losses'][1]:.3f} at the end"
         )
+
+
+# Commands that have a file of their own.
+for file, command in (
+    (plan, plan.plan),
+    (gather, gather.gather),
+    (report, report.report),
+    (diff, diff.diff),
+    (prune, prune.prune),
+):
+    app.command(epilog=file.EXAMPLES)(command)
 
 
 def _print_json(value: dict[str, Any] | list[dict[str, Any]]) -> None:

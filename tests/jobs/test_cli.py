@@ -309,6 +309,7 @@ def test_debug_shows_the_traceback() -> None:
         ("tokenizer", "train"),
         ("relevance", "train"),
         ("requeue",),
+        ("plan",),
     ],
 )
 def test_every_command_has_help_and_all_but_the_root_an_example(command: tuple[str, ...]) -> None:
