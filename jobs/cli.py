@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import traceback
 import warnings
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 
 from jobs.diff import cli as diff
 from jobs.gather import cli as gather
+from jobs.options import InputUrl, JobFile, Json, Overrides, VersionNumber, print_json
 from jobs.plan import cli as plan
 from jobs.prune import cli as prune
 from jobs.report import cli as report
 from jobs.secrets import redact, refuse_secret_arguments
 from jobs.stopping import Stopped, ending_on_signals
 from jobs.terminal import printable
+from jobs.training_cli import relevance_app, tokenizer_app
 from pipeline.errors import ConfigError, LodepackError
 
 app = typer.Typer(
@@ -33,22 +34,12 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     epilog="Add `--debug` to any command for the traceback of an error.",
 )
-tokenizer_app = typer.Typer(help="Tokenizers.", no_args_is_help=True)
 app.add_typer(tokenizer_app, name="tokenizer")
-relevance_app = typer.Typer(help="Encoders that say how well a region fits what is asked.", no_args_is_help=True)
 app.add_typer(relevance_app, name="relevance")
 
 LIMIT_HELP = (
     "Only the first N samples; the rest of the shards it touches counts as withheld, further shards are not read."
 )
-
-JobFile = Annotated[str, typer.Argument(metavar="JOB.yaml", help="Job file.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
-Overrides = Annotated[
-    list[str], typer.Option("--set", metavar="A.B=C", help="Override a field of the job; repeatable.")
-]
-VersionNumber = Annotated[int | None, typer.Option(min=1, help="Version of OUT; by default the newest.")]
-InputUrl = Annotated[list[str], typer.Option("--input", metavar="URL", help="Shards to read instead of the job's.")]
 
 
 @app.command(epilog="Example: `lodepack run jobs/quickstart.yaml --local --limit 20 --output build/try`")
@@ -87,7 +78,7 @@ def run(
     with redirect_stdout(sys.stderr), Screen(quiet=as_json, bars=local) as screen:
         summary = run_job(resolved, local=local, workers=workers, rebuild=rebuild, progress=screen)
     if as_json:
-        _print_json(summary)
+        print_json(summary)
     else:
         print_summary(summary)
 
@@ -135,7 +126,7 @@ def inspect(
     else:
         found = inspect_output(what, pack=pack, explain_id=explain, limit=limit, show=not as_json)
     if as_json:
-        _print_json(found)
+        print_json(found)
 
 
 @app.command(epilog="Example: `lodepack stats build/quickstart`")
@@ -157,7 +148,7 @@ def stats(
 
     found = statistics(output, version=version, show=not as_json)
     if as_json:
-        _print_json(found)
+        print_json(found)
 
 
 @app.command(epilog="Example: `lodepack verify build/quickstart --input '/data/shards-*.tar'`")
@@ -185,7 +176,7 @@ def verify(
 
         left_over = report_orphans(output, remove=remove, min_age_hours=min_age)
         if as_json:
-            _print_json(left_over)
+            print_json(left_over)
         else:
             typer.echo(printable("\n".join(to_lines(left_over, remove=remove, min_age_hours=min_age))))
         return
@@ -195,7 +186,7 @@ def verify(
 
     report = check(output, input, tokenizer)
     if as_json:
-        _print_json(report.to_dict())
+        print_json(report.to_dict())
     else:
         typer.echo(printable("\n".join(report.to_lines())))
     if report.findings:
@@ -222,7 +213,7 @@ def requeue(
 
     requeued = requeue_rejects(output, to, reason)
     if as_json:
-        _print_json(requeued)
+        print_json(requeued)
     else:
         print_requeued(requeued)
 
@@ -237,7 +228,7 @@ def samples(
 
     written = write_samples(folder)
     if as_json:
-        _print_json(written)
+        print_json(written)
     else:
         typer.echo(f"wrote {', '.join(written['files'])} to {written['folder']}")
         typer.echo(f"next: lodepack run {written['folder']}/quickstart.yaml --local")
@@ -265,82 +256,11 @@ def export(
     with Screen(quiet=as_json) as screen:
         written = export_packs(source, to, output, version=version, shard_bytes=shard_size << 20, progress=screen)
     if as_json:
-        _print_json(written)
+        print_json(written)
     else:
         typer.echo(
             f"wrote {written['num_packs']:,} packs of version {written['version']} in {written['num_shards']:,} "
             f"{to} shard(s), {written['num_bytes']:,} bytes, to {written['export']}"
-        )
-
-
-@tokenizer_app.command(
-    "train", epilog="Example: `lodepack tokenizer train jobs/quickstart.yaml --vocab-size 4096 --output my.model`"
-)
-def tokenizer_train(
-    job: JobFile,
-    kind: Annotated[
-        str, typer.Option(help="unigram (SentencePiece), bpe (byte-level) or wordpiece (not lossless).")
-    ] = "unigram",
-    vocab_size: Annotated[int, typer.Option(min=300, help="Pieces, bytes and special tokens among them.")] = 8000,
-    output: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Tokenizer file; by default the job's tokenizer.")
-    ] = None,
-    lowercase: Annotated[bool, typer.Option("--lowercase", help="With wordpiece: drop capitals and accents.")] = False,
-    input: InputUrl = [],  # noqa: A002, B006
-    set: Overrides = [],  # noqa: A002, B006
-    as_json: Json = False,
-) -> None:
-    """Train a tokenizer on the text of the job's shards, with the profile's special tokens as guarded ids.
-
-    unigram writes a SentencePiece model, bpe and wordpiece a tokenizer.json. unigram and bpe give back any text as it
-    was; wordpiece loses spacing and unknown words.
-    """
-    from jobs.spec import load_job
-    from jobs.train import train_tokenizer
-
-    spec = load_job(job, set, input__shards=input or None)
-    trained = train_tokenizer(
-        spec, kind=kind, vocab_size=vocab_size, target=output or spec.tokenizer, lowercase=lowercase
-    )
-    if as_json:
-        _print_json(trained)
-    else:
-        typer.echo(
-            f"wrote {trained['model']}: {trained['pieces']} {kind} pieces, {len(trained['special_tokens'])} special; "
-            f"a model needs {trained['size']} embeddings, {trained['embeddings_added']} of them beyond the file's"
-        )
-
-
-@relevance_app.command(
-    "train", epilog="Example: `lodepack relevance train jobs/quickstart.yaml --out my.safetensors --steps 100`"
-)
-def relevance_train(
-    job: JobFile,
-    out: Annotated[str, typer.Option(metavar="FILE", help="New file of weights, *.safetensors.")],
-    steps: Annotated[int, typer.Option(min=1, help="Batches of 32 pictures.")] = 300,
-    limit: Annotated[int, typer.Option(min=1, help="Pictures of the first N samples.")] = 1000,
-    input: InputUrl = [],  # noqa: A002, B006
-    set: Overrides = [],  # noqa: A002, B006
-    as_json: Json = False,
-) -> None:
-    """Fit the small encoder that ships to the job's own pictures and the text beside them.
-
-    Of documents and captions; conversations are passed over. On the CPU, a second or so a step.
-    """
-    from jobs.progress import Screen
-    from jobs.relevance import train_relevance
-    from jobs.spec import load_job
-
-    spec = load_job(job, set, input__shards=input or None)
-    with Screen(quiet=as_json) as screen:
-        trained = train_relevance(spec, target=out, steps=steps, limit=limit, progress=screen)
-    if as_json:
-        _print_json(trained)
-    else:
-        typer.echo(
-            f"wrote {trained['encoder']}: {trained['steps']} steps on {trained['regions']} regions of "
-            f"{trained['pictures']} pictures; loss {trained['losses'][0]:.3f} at the start, "
-            f"{trained['losses'][1]:.3f} at the end"
         )
 
 
@@ -353,10 +273,6 @@ for file, command in (
     (prune, prune.prune),
 ):
     app.command(epilog=file.EXAMPLES)(command)
-
-
-def _print_json(value: dict[str, Any] | list[dict[str, Any]]) -> None:
-    typer.echo(json.dumps(value, indent=1, sort_keys=True))
 
 
 def main() -> None:

@@ -7,17 +7,18 @@ from typing import Annotated
 
 import typer
 
+from jobs.options import Json, Output
 from jobs.terminal import printable
 
 EXAMPLES = "Examples: `lodepack diff build/quickstart`; `lodepack diff build/quickstart 1 3 --json`"
 
 
 def diff(
-    output: Annotated[str, typer.Argument(metavar="OUT", help="Output of a run.")],
+    output: Output,
     versions: Annotated[
         list[int], typer.Argument(metavar="[A B]", help="Two versions; by default the newest and the one before it.")
     ] = [],  # noqa: B006
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Say what changed between two versions: shards, recipe, units and why each is new, and counts.
 

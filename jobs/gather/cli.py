@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from jobs.options import Json
 from jobs.terminal import printable
 
 EXAMPLES = (
@@ -32,7 +33,7 @@ def gather(
             help="Missing pictures are no failure: an MMC4 document goes on without them, others are left out.",
         ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Make strict WebDataset shards, once, of documents whose pictures lie loose in a folder.
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from jobs.options import InputUrl, JobFile, Json, Overrides
+
 EXAMPLES = (
     "Examples: `lodepack plan jobs/quickstart.yaml`; "
     '`lodepack plan JOB.yaml --shards 8 --cluster "4x(cpus=16,gpus=1)"`; '
@@ -15,14 +17,10 @@ EXAMPLES = (
 
 
 def plan(
-    job: Annotated[str, typer.Argument(metavar="JOB.yaml", help="Job file.")],
-    input: Annotated[  # noqa: A002 - the option's name
-        list[str], typer.Option("--input", metavar="URL", help="Shards to read instead of the job's.")
-    ] = [],  # noqa: B006 - typer copies the default
+    job: JobFile,
+    input: InputUrl = [],  # noqa: A002, B006 - the option's name; typer copies the default
     output: Annotated[str | None, typer.Option(metavar="URL", help="As if it were written here.")] = None,
-    set: Annotated[  # noqa: A002
-        list[str], typer.Option("--set", metavar="A.B=C", help="Override a field of the job; repeatable.")
-    ] = [],  # noqa: B006
+    set: Overrides = [],  # noqa: A002, B006
     limit: Annotated[int | None, typer.Option(min=1, help="As `run --limit`: only the first N samples.")] = None,
     shards: Annotated[int, typer.Option(min=1, help="Shards of each source that are built to learn from.")] = 2,
     cluster: Annotated[
@@ -33,7 +31,7 @@ def plan(
     gpus: Annotated[float, typer.Option(min=0, help="GPUs of each of --nodes.")] = 0,
     local: Annotated[bool, typer.Option("--local", help="Of `run --local`: one process, no Ray.")] = False,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="As `run --rebuild`: accept a changed recipe.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Say what a run would build and why, and forecast what it makes and costs, without writing to the output.
 

@@ -7,16 +7,17 @@ from typing import Annotated
 
 import typer
 
+from jobs.options import Json, Output
 from jobs.terminal import printable
 
 EXAMPLES = "Examples: `lodepack prune build/quickstart --keep 3 --dry-run`; `lodepack prune build/quickstart --keep 3`"
 
 
 def prune(
-    output: Annotated[str, typer.Argument(metavar="OUT", help="Output of a run.")],
+    output: Output,
     keep: Annotated[int, typer.Option(min=1, metavar="N", help="Versions that stay: the newest N.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed, and remove nothing.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Remove all versions but the newest N, and the units and files that none of these names.
 

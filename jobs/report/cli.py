@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from jobs.options import Json, Output, VersionNumber
 from jobs.terminal import printable
 
 EXAMPLES = (
@@ -15,15 +16,15 @@ EXAMPLES = (
 
 
 def report(
-    output: Annotated[str, typer.Argument(metavar="OUT", help="Output of a run.")],
+    output: Output,
     target: Annotated[
         str | None, typer.Option("--output", metavar="FILE.html", help="Page to write; by default OUT/report.html.")
     ] = None,
     packs: Annotated[
         int, typer.Option(min=0, metavar="N", help="Packs with text, mask and images; all are drawn as bars.")
     ] = 24,
-    version: Annotated[int | None, typer.Option(min=1, help="Version of OUT; by default the newest.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
+    version: VersionNumber = None,
+    as_json: Json = False,
 ) -> None:
     """Write one HTML page of an output: packs, images with their budgets and relevance, histograms, rejects, runs.
 
