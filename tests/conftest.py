@@ -7,15 +7,17 @@ from collections.abc import Iterator
 
 import pytest
 import s3fs
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from pipeline import ray_runner
 from tests.servers import environment_of, s3_server_in
 
 # A checker that draws other cases each time would stop one change for another one's bug.
-settings.register_profile("ci", derandomize=True, print_blob=True)
-if os.environ.get("CI"):
-    settings.load_profile("ci")
+# Nor for a slow machine: what hangs, pytest's own timeout ends.
+slow = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("ci", derandomize=True, print_blob=True, **slow)
+settings.register_profile("own", **slow)
+settings.load_profile("ci" if os.environ.get("CI") else "own")
 
 
 @pytest.fixture(scope="session")
