@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -99,9 +100,9 @@ class Rule(BaseModel):
     needs: ClassVar[Literal["text", "pixels", "encoder"]] = "text"
     """What must be there beside texts, sizes and digests: small copies of pictures, or those and embeddings."""
 
+    @abstractmethod
     def faults(self, document: Document) -> Iterator[Fault]:
         """At most one Fault a node of a node rule; at most one, which may name a node, of a document rule."""
-        raise NotImplementedError
 
     def files(self) -> tuple[str, ...]:
         """Paths of the files of the user's that decide its verdicts: a recipe needs their content."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
 
 from operators.filters.document import Document, Fault, Rule
@@ -10,9 +11,9 @@ from operators.filters.document import Document, Fault, Rule
 class TextRule(Rule):
     """A rule of text: of level `node` it drops texts, of level `document` it rejects documents."""
 
+    @abstractmethod
     def complaint(self, text: str) -> str | None:
         """What is wrong with one text, or with all of a document as one; None: nothing, or no words to judge."""
-        raise NotImplementedError
 
     def faults(self, document: Document) -> Iterator[Fault]:
         if self.level == "document":

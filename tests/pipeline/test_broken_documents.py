@@ -162,6 +162,10 @@ def test_half_broken_document_is_rejected_with_its_place_and_no_other_is(
     assert len(rows) > 1
 
 
+OF_ONE_MEMBER = {"text"}
+"""Formats of which no sample has a second member that could stand apart."""
+
+
 def nulled(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: nulled(one) for name, one in value.items()}
@@ -176,12 +180,13 @@ def test_null_everywhere_is_rejected_where_it_stands(name: str, tmp_path: Path) 
         if not member.endswith(".txt")
     }
     rows, places = rows_of(write_shard(tmp_path / "s.tar", files), name)
+    assert rows
     for row in rows:
         assert row["rejection"]["reason"] in {MISSING, INVALID}
         assert row["rejection"]["offset"] == places[row["rejection"]["member"]]
 
 
-@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("name", [name for name in MAKERS if name not in OF_ONE_MEMBER])
 def test_samples_that_stand_in_each_other_are_rejected_where_they_go_on(name: str, tmp_path: Path) -> None:
     """One member of each in turn; what comes after a sample has ended is of none."""
     groups: dict[str, list[str]] = {}
@@ -189,8 +194,6 @@ def test_samples_that_stand_in_each_other_are_rejected_where_they_go_on(name: st
     for member in files:
         groups.setdefault(member.partition(".")[0], []).append(member)
     one, other, *_ = sorted(groups.values(), key=len, reverse=True)
-    if len(one) == 1:
-        pytest.skip("its samples have one member each")
     mixed = [member for pair in zip(one, other, strict=False) for member in pair] + one[len(other) :]
     rows, places = rows_of(write_shard(tmp_path / "s.tar", {member: files[member] for member in mixed}), name)
     reasons = [row["rejection"]["reason"] if row["rejection"] else None for row in rows]
