@@ -1,0 +1,134 @@
+"""Ray clusters of several nodes on loopback, each node the processes of a `ray start` of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.servers import free_port
+
+HOST = "127.0.0.1"
+START_SECONDS = 120
+STORE_BYTES = 200_000_000
+"""Of a node's object store: several fit a small /dev/shm."""
+TOKEN = "a-token-of-tests-0123456789"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a node says that it has; GPUs are numbers that nothing checks."""
+
+    cpus: float
+    gpus: int = 0
+
+
+@dataclass
+class Node:
+    """The processes of one `ray start --block`, in a process group of their own."""
+
+    process: subprocess.Popen[bytes]
+    metrics_port: int
+
+    def kill(self) -> None:
+        """SIGKILL to the node as a whole, workers and all, as when a machine is lost."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+@dataclass
+class RunningCluster:
+    address: str
+    """Of the head's GCS, host:port: what RAY_ADDRESS and --address of `lodepack run` take."""
+    dashboard: str
+    """http://host:port of the Jobs API; nothing listens there without `dashboard`."""
+    environment: dict[str, str]
+    """For processes that are to reach it: with its token, where it asks for one."""
+    nodes: list[Node] = field(default_factory=list)
+    """The head first."""
+
+    def metrics_urls(self) -> list[str]:
+        """Where Prometheus would scrape each node."""
+        return [f"http://{HOST}:{node.metrics_port}/metrics" for node in self.nodes]
+
+
+@contextmanager
+def ray_cluster(
+    head: Shape,
+    workers: Sequence[Shape] = (),
+    *,
+    dashboard: bool = False,
+    token: str | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[RunningCluster]:
+    """A head node and one node a worker, up and joined. dashboard: with the Jobs API. token: asked for by all of it."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")} | dict(environment or {})
+    own |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token} if token else {"RAY_AUTH_MODE": "disabled"}
+    own |= {"RAY_ENABLE_AUTO_CONNECT": "0", "RAY_DISABLE_IMPORT_WARNING": "1"}
+    port, web = free_port(), free_port()
+    # Names of sockets may have 107 characters, fewer than a folder of pytest's and Ray's own have together.
+    folder = Path(tempfile.mkdtemp(prefix="lode-ray-"))
+    cluster = RunningCluster(f"{HOST}:{port}", f"http://{HOST}:{web}", own)
+    first = ["--head", f"--port={port}", f"--temp-dir={folder}", f"--include-dashboard={str(dashboard).lower()}"]
+    first += [f"--dashboard-host={HOST}", f"--dashboard-port={web}", f"--ray-client-server-port={free_port()}"]
+    try:
+        add_node(cluster, head, first)
+        for shape in workers:
+            add_node(cluster, shape)
+        if dashboard:
+            _wait_for(f"{cluster.dashboard}/api/version", own)
+        yield cluster
+    finally:
+        for node in reversed(cluster.nodes):
+            if node.process.poll() is None:
+                node.kill()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def add_node(cluster: RunningCluster, shape: Shape, options: Sequence[str] = ()) -> Node:
+    """Starts a node, by default one that joins the cluster, and waits until it has."""
+    metrics_port = free_port()
+    command = [str(Path(sys.executable).parent / "ray"), "start", "--block", "--disable-usage-stats"]
+    command += list(options) or [f"--address={cluster.address}"]
+    command += [f"--node-ip-address={HOST}", f"--num-cpus={shape.cpus:g}", f"--num-gpus={shape.gpus}"]
+    command += [f"--object-store-memory={STORE_BYTES}", f"--metrics-export-port={metrics_port}"]
+    command += [f"--dashboard-agent-listen-port={free_port()}", f"--dashboard-agent-grpc-port={free_port()}"]
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            command, stdout=log, stderr=subprocess.STDOUT, env=cluster.environment, start_new_session=True
+        )
+        latest = time.monotonic() + START_SECONDS
+        while True:
+            log.seek(0)
+            said = log.read().decode(errors="replace")
+            if "Ray runtime started" in said:
+                break
+            assert process.poll() is None and time.monotonic() < latest, f"ray start did not come up:\n{said}"
+            time.sleep(0.1)
+    node = Node(process, metrics_port)
+    cluster.nodes.append(node)
+    return node
+
+
+def _wait_for(url: str, environment: Mapping[str, str]) -> None:
+    """Until something answers there, whatever it says."""
+    latest = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            urllib.request.urlopen(url, timeout=5).close()
+        except urllib.error.HTTPError:
+            return  # it asks for a token: it is there
+        except OSError:
+            assert time.monotonic() < latest, f"nothing answers at {url}"
+            time.sleep(0.2)
+        else:
+            return
