@@ -112,7 +112,8 @@ def add_node(cluster: RunningCluster, shape: Shape, options: Sequence[str] = ())
             said = log.read().decode(errors="replace")
             if "Ray runtime started" in said:
                 break
-            assert process.poll() is None and time.monotonic() < latest, f"ray start did not come up:\n{said}"
+            assert process.poll() is None, f"ray start ended:\n{said}"
+            assert time.monotonic() < latest, f"ray start did not come up:\n{said}"
             time.sleep(0.1)
     node = Node(process, metrics_port)
     cluster.nodes.append(node)
