@@ -15,10 +15,10 @@ from rich.console import Console
 
 from jobs.diff import cli as diff
 from jobs.gather import cli as gather
-from jobs.options import InputUrl, JobFile, Json, Overrides, VersionNumber, print_json
+from jobs.options import NUM_WHOLE, InputUrl, JobFile, Json, Overrides, VersionNumber, print_json
 from jobs.plan import cli as plan
 from jobs.prune import cli as prune
-from jobs.report import cli as report
+from jobs.report import cli as report_cli
 from jobs.secrets import redact, refuse_secret_arguments
 from jobs.stopping import Stopped, ending_on_signals
 from jobs.terminal import printable
@@ -56,6 +56,9 @@ def run(
         bool, typer.Option("--open-cluster", help="Run on a cluster that asks nobody for a token.")
     ] = False,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Accept a changed recipe for this output.")] = False,
+    report: Annotated[
+        bool | None, typer.Option("--report/--no-report", help="Write OUT/report.html too; by default with --limit.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Build, finish or bring up to date the data set of a job.
@@ -66,7 +69,8 @@ def run(
     from jobs.chain import resolve_job
     from jobs.clusters import refuse_open_cluster
     from jobs.progress import Screen, print_summary
-    from jobs.spec import load_job
+    from jobs.report.command import write_report
+    from jobs.spec import absolute, load_job
 
     if local and (workers or address):
         raise ConfigError("--local runs in this process alone; leave out --workers and --address")
@@ -77,6 +81,8 @@ def run(
     # Ray prints what its raylet says on standard output, which is for the summary alone.
     with redirect_stdout(sys.stderr), Screen(quiet=as_json, bars=local) as screen:
         summary = run_job(resolved, local=local, workers=workers, rebuild=rebuild, progress=screen)
+        if report or (report is None and spec.limit is not None):  # whoever tries something out wants to look at it
+            summary["report"] = write_report(absolute(spec.output), None, num_whole=NUM_WHOLE)["report"]
     if as_json:
         print_json(summary)
     else:
@@ -268,7 +274,7 @@ def export(
 for file, command in (
     (plan, plan.plan),
     (gather, gather.gather),
-    (report, report.report),
+    (report_cli, report_cli.report),
     (diff, diff.diff),
     (prune, prune.prune),
 ):

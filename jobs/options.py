@@ -15,6 +15,8 @@ Overrides = Annotated[
 Output = Annotated[str, typer.Argument(metavar="OUT", help="Output of a run.")]
 VersionNumber = Annotated[int | None, typer.Option(min=1, help="Version of OUT; by default the newest.")]
 InputUrl = Annotated[list[str], typer.Option("--input", metavar="URL", help="Shards to read instead of the job's.")]
+NUM_WHOLE = 24
+"""Packs that a report has with text, mask and images unless it is told otherwise; they are most of its bytes."""
 
 
 def print_json(value: dict[str, Any] | list[dict[str, Any]]) -> None:

@@ -112,8 +112,11 @@ def print_summary(summary: dict[str, Any]) -> None:
         console.print(printable(f"rejected {reason}: {count}"), markup=False, emoji=False)
     if summary["withheld_shards"]:
         console.print(f"withheld by a limit: {len(summary['withheld_shards'])} further shards, not read")
-    check = printable(f"check it: lodepack verify {summary['output']}")
-    console.print(check, markup=False, emoji=False, highlight=False)
+    lines = [f"check it: lodepack verify {summary['output']}"]
+    if "report" in summary:
+        lines.append(f"look at it: {summary['report']}")
+    for line in lines:
+        console.print(printable(line), markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 def _replanned(found: dict[str, Any]) -> dict[str, str]:

@@ -14,6 +14,7 @@ import pytest
 import s3fs
 from fsspec.asyn import get_loop, sync
 
+from jobs.report.command import write_report
 from pipeline import storage
 from pipeline.errors import StorageError
 from pipeline.storage import uploads
@@ -51,6 +52,8 @@ def test_an_output_on_s3_is_replanned_to_the_bytes_of_a_local_one(store: s3fs.S3
         assert found["units"] > 0
         assert found["views"]["copied"] > 0
     assert remote_tree(store, f"{BUCKET}/again") == tree(tmp_path / "out")
+    assert write_report(f"s3://{BUCKET}/again", None, num_whole=1)["report"] == f"s3://{BUCKET}/again/report.html"
+    assert b"</html>" in storage.read_bytes(f"s3://{BUCKET}/again/report.html")
 
 
 def test_of_many_creators_of_one_object_exactly_one_wins(store: s3fs.S3FileSystem) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from jobs.options import Json, Output, VersionNumber
+from jobs.options import NUM_WHOLE, Json, Output, VersionNumber
 from jobs.terminal import printable
 
 EXAMPLES = (
@@ -22,7 +22,7 @@ def report(
     ] = None,
     packs: Annotated[
         int, typer.Option(min=0, metavar="N", help="Packs with text, mask and images; all are drawn as bars.")
-    ] = 24,
+    ] = NUM_WHOLE,
     version: VersionNumber = None,
     as_json: Json = False,
 ) -> None:

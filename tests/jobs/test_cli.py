@@ -327,6 +327,15 @@ def test_the_samples_run_where_they_were_written(tmp_path: Path) -> None:
     assert lodepack("verify", folder / "build", cwd=tmp_path).returncode == 0
 
 
+def test_a_dry_run_has_its_report_unless_it_is_not_wanted(tmp_path: Path) -> None:
+    result = run_small(tmp_path / "out")
+    page = tmp_path / "out" / "report.html"
+    assert f"look at it: {page}" in result.stdout
+    assert "</html>" in page.read_text()
+    assert "report" not in summary(run_small(tmp_path / "plain", "--no-report", "--json"))
+    assert not (tmp_path / "plain" / "report.html").exists()
+
+
 @pytest.mark.parametrize("kind", ["unigram", "bpe", "wordpiece"])
 def test_a_tokenizer_can_be_trained_on_the_shards_and_used(kind: str, tmp_path: Path) -> None:
     model = tmp_path / "new.model"
