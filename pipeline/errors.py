@@ -34,6 +34,7 @@ class Reason(StrEnum):
     DECODE_CRASH = "decode-crash"  # the picture killed the process that decoded it, and again when it was alone there
     DECODE_TIMEOUT = "decode-timeout"  # over limits.decode_timeout_seconds, and again when it was alone
     SCORE_NAN = "score-nan"  # the encoder's value of a region is no number
+    REDUCTION_GRID = "reduction-grid"  # a picture has a grid of tokens that the job's reduction cannot take
     TOO_LONG = "too-long"  # one segment alone exceeds a limit of the sequence, or the job says reject
     NO_LOSS = "no-loss"  # nothing in the sample would be trained
     SAMPLE_REJECTED = "sample-rejected"  # a sound segment of a sample that was rejected for another one

@@ -128,6 +128,25 @@ RELEVANCE = _struct(
 say. weights: of the three, in thousandths. legibility: what is lost in each cell of the native grid at each of
 operators.relevance.legibility.SCALES, a code of its LOSSES, uint8 [scales, grid_h, grid_w]; null where nobody asks."""
 
+GRID = _struct(rows=pa.int16(), cols=pa.int16())
+REDUCTION = _struct(
+    methods=pa.list_(pa.string()),
+    num_tokens=pa.int32(),
+    grids=pa.list_(GRID),
+    restore=pa.list_(pa.int32()),
+    kept=pa.list_(pa.int32()),
+    groups=pa.list_(pa.int32()),
+    shares=pa.list_(pa.float32()),
+    window=pa.list_(pa.list_(pa.int32())),
+    pools=pa.list_(GRID),
+    order=pa.list_(pa.int32()),
+    schedule=pa.list_(_struct(layer=pa.int16(), tokens=pa.int32())),
+    clusters=pa.list_(_struct(layer=pa.int16(), members=pa.list_(pa.int32()), groups=pa.list_(pa.int32()))),
+    expand=_struct(layer=pa.int16(), tokens=pa.int32()),
+    decay=pa.list_(_struct(answer_token=pa.int32(), tokens=pa.int32())),
+)
+"""What becomes of one image's visual tokens: the fields of operators.reduction.plan.Reduction; null: not asked for."""
+
 ROW = pa.schema(
     [
         ("unit", pa.int32()),

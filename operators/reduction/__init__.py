@@ -1,0 +1,1 @@
+"""Fewer visual tokens, by name: what each method leaves out, merges, pools or drops on the way, as plans."""
