@@ -12,8 +12,8 @@ from operators.reduction.plan import ImageTokens, Reduction
 Stage = Literal["arrange", "merge", "layers", "answer"]
 STAGES: tuple[Stage, ...] = ("arrange", "merge", "layers", "answer")
 """arrange: tokens change their order on the way out of the encoder; merge: fewer of them have a place in the sequence;
-layers: fewer are left from some layer of the language model on; answer: fewer are seen late in an answer. A job may name
-one method of each, in this order."""
+layers: fewer are left from some layer of the language model on; answer: fewer are seen late in an answer. A job may
+name one method of each, in this order."""
 Need = Literal["scores", "salience", "features"]
 
 

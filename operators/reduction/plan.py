@@ -26,7 +26,7 @@ class ImageTokens:
     places: tuple[Grid, ...]
     """Row and column of each view among the views of its kind."""
     scores: Ints | None = None
-    """[n] How well each token answers what its image is asked: higher is better. Integers, so that no device decides."""
+    """[n] How well each token answers what its image is asked; integers, so that no device decides."""
     salience: Ints | None = None
     """[n] How much each token stands out, whatever is asked: what CLS attention is to methods that have it."""
     features: Ints | None = None
@@ -94,7 +94,7 @@ class Reduction:
 
     @property
     def num_kept(self) -> int:
-        """k."""
+        """How many have a place in the sequence (k)."""
         return self.num_tokens if self.kept is None else len(self.kept)
 
     def then(self, later: Reduction) -> Reduction:
