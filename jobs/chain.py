@@ -29,6 +29,8 @@ from operators.fitting import Fitter, PackConfig
 from operators.pack import Pack
 from operators.pack_rows import WriteConfig
 from operators.profiles import Profile, load_profile
+from operators.reduce import Reduce
+from operators.reduction.method import Method
 from operators.relevance.located import identity_of, located
 from operators.retile import Retile
 from operators.slice import Slice
@@ -170,6 +172,9 @@ def build_chain(resolved: Resolved) -> Chain:
         scoring = job.score.model_copy(update={"encoder": _encoder(job.score)})
         build = partial(_score, scoring, job.budget, profile, absolute(job.tokenizer), device)
         stages.append(Stage("score", build, _pool(resources.score)))
+    if job.reduce:
+        reduce_pool = _pool(resources.reduce)
+        stages.append(Stage(Reduce.name, partial(_reduce, job.reduce), reduce_pool))
     config = WriteConfig(
         profile=profile,
         vocabulary=resolved.vocabulary,
@@ -178,6 +183,7 @@ def build_chain(resolved: Resolved) -> Chain:
         output=absolute(job.output),
         loss_weights=job.loss_weights,
         align=job.pack.align,
+        is_reduced=bool(job.reduce),
     )
     slicing = profile.slicing
     drawing = {
@@ -225,6 +231,8 @@ def _recipe(job: Job, profile: Profile, model: bytes, tokenizer: Tokenizer) -> d
     operators = {kind.name: kind.version for kind in (Decode, Derive, Slice, Tokenize, Pack, Write)}
     if job.filters is not None:
         operators |= {FILTER: FILTER_VERSION}
+    if job.reduce:
+        operators |= {Reduce.name: Reduce.version}
     return {
         "schema_version": SCHEMA_VERSION,
         "job": fields,
@@ -291,6 +299,10 @@ def _score(
 
     slicing = profile.slicing if isinstance(profile.slicing, QwenConfig) else None
     return Score(scoring, budget, slicing, device, retiling(budget, profile, url))
+
+
+def _reduce(methods: Sequence[Method], _: Beat) -> Operator:
+    return Reduce(methods, {})
 
 
 def retiling(budget: BudgetConfig | None, profile: Profile, url: str) -> Retile | None:

@@ -71,6 +71,7 @@ class ResourcesSection(Section):
     slice: PoolSection | None = None
     tokenize: PoolSection | None = None
     score: ScorePool | None = ScorePool()
+    reduce: PoolSection | None = None
     pack: PackPool = PackPool()
     write: WritePool = WritePool()
 

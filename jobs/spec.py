@@ -20,6 +20,8 @@ from operators.fitting import PackConfig
 from operators.pack_rows import LossWeights, Pixels
 from operators.placement import PlacementConfig
 from operators.profiles import load_profile
+from operators.reduction import AnyMethod
+from operators.reduction.composing import composition_fault
 from operators.slicing import Tiled
 from operators.slicing.qwen import QwenConfig
 from operators.weights import ScoreConfig
@@ -50,6 +52,8 @@ class Job(Section):
     """Weights of the relevance maps, or none."""
     budget: BudgetConfig | None = BudgetConfig()
     """Tokens by relevance, or none: every image keeps the tokens that its family gives it."""
+    reduce: tuple[AnyMethod, ...] = ()
+    """Methods by name that leave out, merge, pool or drop visual tokens, in their order: `{method: wico}`; or none."""
     pack: PackConfig = PackConfig()
     placement: PlacementConfig = PlacementConfig()
     """Where a document's pictures stand among its texts."""
@@ -73,6 +77,19 @@ class Job(Section):
     @classmethod
     def _none(cls, value: Any) -> Any:
         return None if value is False or value in ("none", "off") else value  # YAML reads `off` as false
+
+    @field_validator("reduce", mode="before")
+    @classmethod
+    def _no_methods(cls, value: Any) -> Any:
+        return () if value is None or value is False or value in ("none", "off") else value
+
+    @field_validator("reduce")
+    @classmethod
+    def _methods_compose(cls, value: tuple[AnyMethod, ...]) -> tuple[AnyMethod, ...]:
+        fault = composition_fault(value)
+        if fault is not None:
+            raise ValueError(fault)
+        return value
 
     @field_validator("derive", mode="before")
     @classmethod
@@ -127,6 +144,9 @@ class Job(Section):
                 f"profile {self.profile} shows a picture as one view, which no budget can shrink: say budget: none"
             )
         formats = {source.format for source, _ in sections_by_source(self.input)}
+        needs_scores = [one.method for one in self.reduce if "scores" in one.needs]
+        if needs_scores and self.score is None:
+            wrong.append(f"reduce: {', '.join(needs_scores)} ranks tokens by scores: give score its weights")
         if "conversations" in formats and load_profile(self.profile).chat is None:
             wrong.append(f"profile {self.profile} has no chat template: choose another profile, or another format")
         tasks = [name for name in self.derive if name in TASKS]

@@ -42,7 +42,8 @@ class Part:
 class LaidOut:
     """n tokens. ids, labels: int32 [n]; positions: int32 or float32 [R, n]; modality: int8 [n].
 
-    view_starts: for each view of each image of the part, in order, the index of its first token.
+    view_starts, view_tokens: for each view of each image of the part, in order, the index of its first token, and how
+    many it has.
     """
 
     ids: np.ndarray
@@ -50,6 +51,7 @@ class LaidOut:
     positions: np.ndarray
     modality: np.ndarray
     view_starts: tuple[tuple[int, ...], ...]
+    view_tokens: tuple[tuple[int, ...], ...]
 
 
 def is_chat(row: Row) -> bool:
@@ -73,10 +75,9 @@ def text_labels(row: Row, vocabulary: Vocabulary) -> list[list[int]]:
 
 def segment_tokens(row: Row) -> list[int]:
     """Tokens of each segment. A part has those of its segments and its `framing_tokens`, without laying it out."""
-    return [
-        len(row["tokens"][i]) if number is None else sum(run["count"] for run in row["runs"][number])
-        for i, number in enumerate(image_numbers(row))
-    ]
+    gone = [one["num_tokens"] - one["num_kept"] for one in row["reductions"]] or [0] * len(row["runs"])
+    images = [sum(run["count"] for run in runs) - less for runs, less in zip(row["runs"], gone, strict=True)]
+    return [len(row["tokens"][i]) if n is None else images[n] for i, n in enumerate(image_numbers(row))]
 
 
 def framing_tokens(part: Part, vocabulary: Vocabulary) -> int:
@@ -115,6 +116,7 @@ def pad_to(laid: LaidOut, align: int, padding: int) -> LaidOut:
         np.concatenate([laid.positions, rows.astype(laid.positions.dtype)], axis=1),
         np.concatenate([laid.modality, np.full(missing, Modality.PADDING, np.int8)]),
         laid.view_starts,
+        laid.view_tokens,
     )
 
 
@@ -123,12 +125,13 @@ def lay_out(row: Row, part: Part, vocabulary: Vocabulary, rule: PositionRule) ->
 
     Labels are the ids of text that is trained and of the end token; -100 on everything visual, on markers, on what a
     conversation does not train, and on the first token of the part, whose predecessor in a packed row belongs to
-    another document.
+    another document. What a reduction leaves has the positions that it has without.
     """
     tokens: list[tuple[int, int, int, int]] = []
     """(id, label, modality, count) of each run of equal tokens; a text is one run a token."""
     pieces: list[Piece] = []
-    starts: list[tuple[int, ...]] = []
+    images: list[tuple[int, np.ndarray, int]] = []
+    """The first token of each, the view of each of its tokens (-1 of markers), and its number."""
     length = 0
     is_framed = not is_chat(row)
 
@@ -150,16 +153,27 @@ def lay_out(row: Row, part: Part, vocabulary: Vocabulary, rule: PositionRule) ->
             add_text(row["tokens"][i], Modality.TEXT, row["trained"][i])
             continue
         plan, runs = row["plans"][number], row["runs"][number]
-        first_of_view: dict[int, int] = {}
-        for run in runs:
-            first_of_view.setdefault(run["view"], length)
-            tokens.append((run["id"], IGNORE, run["modality"], run["count"]))
-            length += run["count"]
-        starts.append(tuple(first_of_view.get(view, length) for view in range(len(plan["views"]))))
+        tokens.extend((run["id"], IGNORE, run["modality"], run["count"]) for run in runs)
+        images.append((length, np.repeat([run["view"] for run in runs], [run["count"] for run in runs]), number))
+        length += len(images[-1][1])
         pieces.append(Image(plan["views"], runs))
     if is_framed and part.is_end:
         add_text([vocabulary.document_end], Modality.TEXT)
     *columns, counts = np.array(tokens, np.int32).reshape(-1, 4).T
-    ids, labels, modality = (np.repeat(column, counts) for column in columns)
+    stays = np.ones(length, bool)
+    for start, own, number in images:
+        if row["reductions"] and (kept := row["reductions"][number]["kept"]) is not None:
+            stays[start + np.delete(np.flatnonzero(own >= 0), kept)] = False
+    ids, labels, modality = (np.repeat(column, counts)[stays] for column in columns)
     labels[:1] = IGNORE
-    return LaidOut(ids, labels, rule.positions(pieces), modality.astype(np.int8), tuple(starts))
+    before = np.concatenate([[0], np.cumsum(stays)])
+    starts, sizes = [], []
+    for start, own, number in images:
+        # A view of which no token stays begins where its first one would be.
+        places = [start + np.flatnonzero(own == view) for view in range(len(row["plans"][number]["views"]))]
+        stayed = [all_of[stays[all_of]] for all_of in places]
+        firsts = [[*some, *all_of, start + len(own)][0] for some, all_of in zip(stayed, places, strict=True)]
+        starts.append(tuple(int(before[first]) for first in firsts))
+        sizes.append(tuple(len(some) for some in stayed))
+    positions = rule.positions(pieces)[:, stays]
+    return LaidOut(ids, labels, positions, modality.astype(np.int8), tuple(starts), tuple(sizes))

@@ -118,6 +118,7 @@ class JobFields(Record):
     pack: PackSection
     placement: Placement
     derive: tuple[str, ...]
+    reduce: tuple[dict[str, Any], ...]
     loss_weights: Literal["token", "sample", "square"] | None
     pixels: Literal["encoded", "patches", "source", "none"]
 

@@ -14,9 +14,14 @@ from pipeline.types import SegmentKind
 
 OF_TEXT = ("ids", "labels")
 OF_IMAGES = ("format", "digest", "plan", "runs")
+REDUCTIONS = ("segments.reduction", "plans.reduction")
+ASKED = ("restore", "kept", "groups", "shares", "window", "pools", "order", "schedule", "clusters", "expand", "decay")
+"""What a reduction may ask for, or not."""
 OPTIONAL = {
     "segment",
     "segments.relevance",
+    "segments.reduction",
+    *(f"{path}.{name}" for path in REDUCTIONS for name in ASKED),
     "segments.relevance.participatory",
     "segments.relevance.legibility",
     "segments.role",
@@ -33,6 +38,7 @@ SIGNED = {
     "segment_ids",
     "segments.labels",
     "segments.runs.view",
+    *(f"{path}.groups" for path in REDUCTIONS),
     "segments.plan.canvas.left",
     "segments.plan.canvas.top",
 }

@@ -1,0 +1,56 @@
+"""Plans which visual tokens of each image a trainer keeps, merges, pools or drops, by the methods of the job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import pyarrow as pa
+
+from operators.reduction.composing import reduce_tokens, to_row
+from operators.reduction.grids import token_grids
+from operators.reduction.method import Method, Need
+from operators.reduction.plan import ImageTokens, Ints
+from pipeline.errors import InputError
+from pipeline.operator import Row, map_rows
+from pipeline.schema import MEASURED
+from pipeline.types import SegmentKind
+
+Look = Callable[[Row, int], Ints]
+"""What a method needs of each token: from a row and the number of its image, int64 [n] or [n, d]."""
+
+
+class Reduce:
+    """Adds `reductions`, one per image, and lets go of the small pictures."""
+
+    name = "reduce"
+    version = 1
+
+    def __init__(self, methods: Sequence[Method], looks: Mapping[Need, Look]) -> None:
+        """looks: of each need of the methods, what fills it."""
+        self._methods = methods
+        self._looks = looks
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        return map_rows(table, MEASURED, self.name, self._reduced)
+
+    def _reduced(self, row: Row) -> Row:
+        places = [i for i, segment in enumerate(row["segments"]) if segment["kind"] == SegmentKind.IMAGE]
+        return {"reductions": [self._reduce(row, number, place) for number, place in enumerate(places)]}
+
+    def _reduce(self, row: Row, number: int, place: int) -> Row:
+        grids = token_grids(row["plans"][number], row["runs"][number])
+        tokens = ImageTokens(
+            grids.grids,
+            grids.kinds,
+            grids.places,
+            **{need: look(row, number) for need, look in self._looks.items()},
+            identity=f"{row['shard']}/{row['key']}#{row['ordinal']}/{number}",
+            number=number,
+            count=len(row["plans"]),
+        )
+        try:
+            return to_row(reduce_tokens(self._methods, tokens))
+        except InputError as error:
+            segment = row["segments"][place]
+            where = {name: segment[name] for name in ("member", "offset", "size")}
+            raise InputError(error.reason, error.detail, **where, segment=place) from error
