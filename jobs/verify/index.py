@@ -14,6 +14,7 @@ from jobs.verify.findings import Report
 from jobs.verify.packs import aligned
 from jobs.verify.plans import plan_faults, run_faults
 from jobs.verify.records import Recipe
+from jobs.verify.reductions import reduction_faults
 from jobs.verify.replan import Planner
 from jobs.verify.units import LATE, Contents, name_of
 from pipeline.types import Place, SegmentKind
@@ -90,7 +91,10 @@ def _row_faults(
         faults += [] if faults else planner.faults(segment["plan"], segment["runs"], Place(number, len(images)))
         number += 1
         yield from (f"segment {i} {fault}" for fault in faults)
-        layout_faults = run_faults(segment["plan"], segment["runs"], special["placeholder"])
+        layout_faults = [
+            *run_faults(segment["plan"], segment["runs"], special["placeholder"]),
+            *reduction_faults(segment["reduction"], segment["runs"], recipe.job.reduce),
+        ]
         yield from (f"segment {i} {fault}" for fault in layout_faults)
 
 
