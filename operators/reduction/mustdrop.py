@@ -16,7 +16,7 @@ from operators.reduction.plan import ImageTokens, Ints, Reduction, sorted_order
 Mask = npt.NDArray[np.bool_]
 
 THRESHOLDS: dict[int, tuple[float, float]] = {192: (0.001, 0.001), 128: (0.0012, 0.001), 64: (0.011, 0.01)}
-"""Global and individual threshold that the authors give for a mean of so many tokens of 576."""
+"""Global and individual threshold that the authors give for a mean of so many tokens of 576 (their README)."""
 
 
 class MustDrop(Method):
@@ -24,7 +24,7 @@ class MustDrop(Method):
 
     A token leaves before `layer` if its share of all text's attention is below `global_threshold` and no text token
     gives it `individual_threshold`, unless it is one of the key set: the 8 % of the tokens that stand out most (47 of
-    576). The authors' thresholds for 192, 128 and 64 tokens: (0.001, 0.001), (0.0012, 0.001), (0.011, 0.01).
+    576).
 
     The authors filter again after layers 6, 10 and 14, by the attention of those layers. Scores are one row of text
     that all layers share, and of that row the same tokens pass again: those that passed are above either threshold of a
@@ -42,21 +42,32 @@ class MustDrop(Method):
     method: Literal["mustdrop"] = "mustdrop"
     layer: int = Field(default=2, ge=0, lt=2**15)
     """The first layer, from 0, that sees fewer."""
-    global_threshold: float = Field(default=0.001, ge=0, le=1)
-    """Of the sum of all scores."""
-    individual_threshold: float = Field(default=0.001, ge=0, le=1)
-    """Of the attention of one text token, which is 1 in all; of scores that have one row, their sum."""
+    tokens: Literal[192, 128, 64] = 192
+    """For which the authors chose the thresholds: (0.001, 0.001), (0.0012, 0.001), (0.011, 0.01). They are no promise:
+    an image has as many tokens left as pass."""
+    global_threshold: float | None = Field(default=None, ge=0, le=1)
+    """Of the sum of all scores. None: that of `tokens`."""
+    individual_threshold: float | None = Field(default=None, ge=0, le=1)
+    """Of the attention of one text token, which is 1 in all; of scores that have one row, their sum. None: that of
+    `tokens`."""
 
     def plan(self, tokens: ImageTokens) -> Reduction:
         assert tokens.scores is not None
         assert tokens.salience is not None
         key = key_tokens(tokens.salience)
         row = np.maximum(tokens.scores, 0)[None]  # as attention, which is never negative
-        passed = survivors(row, int(row.sum()), self.global_threshold, self.individual_threshold, key)
+        passed = survivors(row, int(row.sum()), *self.thresholds, key)
         order = np.lexsort((-tokens.scores, ~passed, ~key))  # the last key decides first, and places decide ties
         left = int(passed.sum())
         schedule = ((self.layer, left),) if left < tokens.num_tokens else ()
         return Reduction((self.method,), tokens.num_tokens, tokens.grids, order=order, schedule=schedule)
+
+    @property
+    def thresholds(self) -> tuple[float, float]:
+        """Global and individual."""
+        theirs = THRESHOLDS[self.tokens]
+        given = (self.global_threshold, self.individual_threshold)
+        return theirs[0] if given[0] is None else given[0], theirs[1] if given[1] is None else given[1]
 
 
 def key_tokens(salience: Ints) -> Mask:

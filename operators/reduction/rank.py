@@ -75,8 +75,7 @@ class Rank(Method):
         )
 
     def steps(self, num_tokens: int) -> Steps:
-        """Layer and tokens of each entry of the schedule, of so many tokens. Everything is rounded down, to one at
-        least.
+        """Layer and tokens of each entry of the schedule, of so many tokens; all rounded down, to one at least.
 
         PyramidDrop's code truncates the same product of floats, which for some ratios is one less than the decimal
         says. A number of tokens under `progressive` other than 576 has each of its counts in proportion.

@@ -37,8 +37,8 @@ class SparseVLM(Method):
     clusters of the layer before. Here the scores rank once, for all layers. By them no cluster's mean is above a token
     that stays, so clusters live until the next layer of the schedule, where they go first: the counts are the authors',
     309, 204, 113 tokens for 192. Where a layer would recycle clusters alone it recycles nothing (version 1, from its
-    second layer on). Clusters are found on stored features, not on a layer's states, and without the code's noise: the
-    place decides ties.
+    second layer on), and where it would keep all tokens but one, which it recycles alone, it keeps that one, too.
+    Clusters are found on stored features, not on a layer's states, and without the code's noise: places decide ties.
 
     Layers 2, 6 and 15 themselves run on fewer tokens: the mean of 2 x 576, 4 x 309, 9 x 204 and 17 x 113 is the 192 of
     the name. The code runs each of them in full, because its attention decides there.
@@ -58,8 +58,10 @@ class SparseVLM(Method):
     """Of 1.5 and plus: which list."""
     rank: int = Field(default=1, ge=1)
     """Of 1: the rank of the matrix that the scores stand for. Scores of one query are a matrix of one row."""
-    scale: float = Field(default=13.5, gt=0)
-    bias: float = Field(default=0.0, ge=0)
+    scale: float = Field(default=13.5, gt=0, allow_inf_nan=False)
+    """Of 1: tokens for each rank."""
+    bias: float = Field(default=0.0, allow_inf_nan=False)
+    """Of 1: tokens beside them."""
 
     @model_validator(mode="after")
     def _settings_are_read(self) -> SparseVLM:
@@ -77,9 +79,9 @@ class SparseVLM(Method):
         before, recycled = tokens.num_tokens, 0
         for layer, keep in self._keeps(before):
             seen = before + recycled
-            if self.version == "1" and seen == self.rank:
+            if (self.version == "1" and seen == self.rank) or (keep >= before and not recycled):
                 continue
-            left = min(before, max(1, min(keep, seen - 1)))
+            left = min(before, keep)
             taken = 0 if self.version == "plus" else min(num_recycled(seen - left), before - left)
             recycled = num_clusters(taken)
             if taken:
@@ -102,7 +104,8 @@ class SparseVLM(Method):
         if not num_tokens:
             return []
         if self.version == "1":
-            return [(layer, int(self.rank * decimal(self.scale) + decimal(self.bias))) for layer in RANK_LAYERS]
+            keep = max(1, int(self.rank * decimal(self.scale) + decimal(self.bias)))
+            return [(layer, keep) for layer in RANK_LAYERS]
         keeps = LISTS[self.version][self.tokens]
         shares = (share_of(num_tokens, Fraction(keep, 576)) for keep in keeps)
         return list(zip(LIST_LAYERS, shares, strict=True))

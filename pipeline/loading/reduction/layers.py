@@ -59,8 +59,9 @@ class _Cluster:
 def row_at(cu_seqlens: Tensor, images: Sequence[Image], layer: int) -> Row:
     """What a layer, from 0, sees of a packed row with these documents (int32 [documents + 1]); layer -1: all of it.
 
-    Clusters stand behind the last token that their image keeps, until the next layer of its schedule. ValueError where
-    places and plan disagree, or a plan asks to expand tokens.
+    Clusters stand behind the last token that their image keeps, until the next layer of its schedule. All positions are
+    those of the whole row, where SparseVLM's code numbers what is left anew. ValueError where places and plan disagree,
+    or a plan asks to expand tokens.
     """
     num_tokens = int(cu_seqlens[-1])
     device = cu_seqlens.device
@@ -90,6 +91,8 @@ def fewer(hidden: Tensor, before: Row, after: Row, images: Sequence[Image]) -> T
     """
     if hidden.shape[-2] != len(before.tokens):
         raise ValueError(f"states of {hidden.shape[-2]} tokens, the row before has {len(before.tokens)}")
+    if torch.equal(before.tokens, after.tokens) and torch.equal(before.clusters, after.clusters):
+        return hidden
     where = _indices(before.tokens, before.clusters < 0)
     found = _indices(before.clusters, before.clusters >= 0)
     means: list[Tensor] = []
@@ -110,7 +113,7 @@ def attention_mask(row: Row, images: Sequence[Image], answers: Tensor | None = N
 
     answers: [L] int64, of the whole row: number of each token in its answer, from 0; -1 outside of answers. From a
     token of an answer on where a plan's decay says so, it sees the first tokens of that image's order alone, and of
-    clusters those whose best member is among them. None: no plan decays.
+    clusters those whose best member is among them. None: no plan decays, and `cu_seqlens` alone says as much.
     """
     m = len(row.tokens)
     places = torch.arange(m, device=row.tokens.device)

@@ -19,7 +19,7 @@ def test_the_rates_of_the_default_leave_three_quarters_half_and_a_quarter():
     assert DyRate().plan(scored(np.arange(576))).decay == ((32, 432), (64, 288), (128, 144))
 
 
-def test_the_k_th_of_K_rates_is_k_minus_one_of_K():
+def test_the_k_th_rate_of_ten_leaves_out_k_minus_one_tenths():
     method = DyRate(rates=10, schedule=[[1, 2], [5, 7], [9, 10]])
     assert method.plan(scored(np.arange(100))).decay == ((1, 90), (5, 40), (9, 10))
 

@@ -20,7 +20,7 @@ def percent(schedule, num_text):
 
 def test_the_progressive_schedule_saves_what_its_layers_say():
     assert percent("progressive", 0) == (56.6, 70.7, 56.9)  # token-layers, attention, FLOPs
-    assert percent("progressive", 64) == (56.6, 70.7, 51.4) or percent("progressive", 64)[2] == 51.3
+    assert percent("progressive", 64) == (56.6, 70.7, 51.4)
 
 
 def test_pyramid_drop_saves_53_percent():

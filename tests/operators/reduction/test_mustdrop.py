@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from operators.reduction.mustdrop import THRESHOLDS, MustDrop, cache_indices, key_tokens, survivors
+from operators.reduction.mustdrop import MustDrop, cache_indices, key_tokens, survivors
 from operators.reduction.plan import ImageTokens
 
 
@@ -23,9 +23,10 @@ def test_the_key_set_has_47_40_21_and_6_tokens(tokens, keys):
 
 
 def test_thresholds_are_the_authors():
-    assert THRESHOLDS == {192: (0.001, 0.001), 128: (0.0012, 0.001), 64: (0.011, 0.01)}
-    method = MustDrop()
-    assert (method.global_threshold, method.individual_threshold) == THRESHOLDS[192]
+    found = {tokens: MustDrop(tokens=tokens).thresholds for tokens in (192, 128, 64)}
+    assert found == {192: (0.001, 0.001), 128: (0.0012, 0.001), 64: (0.011, 0.01)}
+    assert MustDrop(tokens=64, global_threshold=0).thresholds == (0, 0.01)
+    assert MustDrop(individual_threshold=1).thresholds == (0.001, 1)
 
 
 def test_a_token_leaves_only_below_both_thresholds():
@@ -63,15 +64,12 @@ def test_tokens_that_all_answer_alike_all_stay():
 
 def test_higher_thresholds_keep_fewer():
     scores = np.arange(576) ** 2
-    left = [
-        MustDrop(global_threshold=g, individual_threshold=i).plan(image(scores, scores)).schedule[0][1]
-        for g, i in THRESHOLDS.values()
-    ]
+    left = [MustDrop(tokens=tokens).plan(image(scores, scores)).schedule[0][1] for tokens in (192, 128, 64)]
     assert left == sorted(left, reverse=True)
     assert left[-1] == 47  # none has a hundredth of the sum: the key set is what is left
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     st.integers(1, 50).flatmap(
         lambda n: st.tuples(*[arrays(np.int64, n, elements=st.integers(-3, 1000)) for _ in range(2)])
