@@ -98,8 +98,13 @@ class Reduction:
         return self.num_tokens if self.kept is None else len(self.kept)
 
     def then(self, later: Reduction) -> Reduction:
-        """Both: what the later one asks for of the tokens that this one keeps. They ask for different things."""
+        """Both: what the later one asks for of the tokens that this one keeps. They ask for different things.
+
+        Where both rank them, the order of this one stays: its schedule counts on it, and a decay takes any prefix.
+        """
         given = {name: value for name in ASKED if (value := getattr(later, name)) is not None and len(value)}
+        if self.order is not None:
+            given.pop("order", None)
         return replace(self, methods=(*self.methods, *later.methods), **given)
 
 

@@ -1,0 +1,1 @@
+"""What stored plans of reduction ask of a model, as torch functions."""
