@@ -18,9 +18,12 @@ from pipeline.types import SegmentKind
 RELEVANCE_FIELDS = (
     "rows", "cols", "propositional", "perspectival", "participatory", "weights", "combined", "query",
 )  # fmt: skip
+# Of a reduction how many tokens it leaves, and not which.
+REDUCTION_FIELDS = ("methods", "num_tokens", "num_kept", "pools", "schedule", "expand", "decay")
 INDEX_FIELDS = (
     *("number", "kind", "member", "offset", "size", "role", "ids", "labels", "format", "plan", "runs"),
     *(f"relevance.{name}" for name in RELEVANCE_FIELDS),
+    *(f"reduction.{name}" for name in REDUCTION_FIELDS),
 )
 INDEX_COLUMNS = ("id", "lengths", "num_parts", *(f"segments.list.element.{name}" for name in INDEX_FIELDS))
 PLACE_COLUMNS = ("pack_id", "samples", *(f"views.list.element.{name}" for name in ("sample", "image", "start")))
@@ -137,8 +140,8 @@ def _segments(row: Row, starts: Starts, tokenizer: Tokenizer | None) -> list[dic
             {"kind": "image"}
             | place
             | {"image": image, "format": entry["format"], "pack_id": pack_id, "start": start}
-            | {"tokens": _placeholders(entry["runs"])}
-            | {"plan": entry["plan"], "relevance": entry["relevance"]}
+            | {"tokens": _placeholders(entry["runs"]) - _gone(entry["reduction"])}
+            | {name: entry[name] for name in ("plan", "relevance", "reduction")}
         )
         image += 1
     return segments
@@ -148,3 +151,8 @@ def _placeholders(runs: Sequence[Row]) -> int:
     """Tokens that features replace: those of views, and newlines, which have the same id and no view."""
     ids = {run["id"] for run in runs if run["view"] >= 0}
     return sum(run["count"] for run in runs if run["id"] in ids)
+
+
+def _gone(reduction: Row | None) -> int:
+    """Tokens of an image that its reduction takes away."""
+    return 0 if reduction is None else int(reduction["num_tokens"] - reduction["num_kept"])

@@ -169,10 +169,23 @@ def _print_segment(console: Console, segment: Mapping[str, Any]) -> None:
     if segment["kind"] == "image":
         if segment["relevance"]:
             console.print(Text(f"     {_asked(segment['relevance'])}", "dim"))
+        if segment["reduction"]:
+            console.print(Text(f"     {_reduced(segment['reduction'])}", "dim"))
         _print_maps(console, segment["plan"]["views"], segment["relevance"])
     elif segment.get("text"):
         text = Text(" ".join(printable(segment["text"]).split()), overflow="ellipsis", no_wrap=True)
         console.print(Padding(text, (0, 0, 0, 5)))
+
+
+def _reduced(reduction: Mapping[str, Any]) -> str:
+    """What becomes of an image's tokens, in the sequence, in the layers and late in an answer."""
+    found = [f"{' and '.join(reduction['methods'])}: {reduction['num_kept']:,} of {reduction['num_tokens']:,} tokens"]
+    for name, at in (("schedule", "layer"), ("decay", "answer_token")):
+        steps = ", ".join(f"{step['tokens']:,} from {step[at]}" for step in reduction[name] or [])
+        found += [f"by {at.replace('_', ' ')}: {steps}"] if steps else []
+    if reduction["expand"] is not None:
+        found.append(f"{reduction['expand']['tokens']:,} again from layer {reduction['expand']['layer']}")
+    return "; ".join(found)
 
 
 def _asked(relevance: Mapping[str, Any]) -> str:
