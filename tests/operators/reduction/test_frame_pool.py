@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -40,6 +40,7 @@ def test_golden_tokens_a_frame(total, golden):
     assert {count: method.plan(frame(count)).num_kept for count in golden} == golden
 
 
+@settings(max_examples=40)
 @given(st.integers(1, 4000), st.integers(1, 4000), st.integers(1, 700), st.booleans(), st.integers(0, 9))
 def test_all_frames_together_are_within_the_budget(count, total, most, draws, seed):
     method = FramePool(total=total, most=most, draw=draws, least=min(most, 100), seed=seed)
@@ -52,6 +53,7 @@ def test_all_frames_together_are_within_the_budget(count, total, most, draws, se
     assert kept * count <= total
 
 
+@settings(max_examples=40)
 @given(st.integers(1, 300), st.lists(st.tuples(st.integers(1, 30), st.integers(1, 30)), min_size=1, max_size=5))
 def test_so_are_frames_of_any_views(count, grids):
     try:

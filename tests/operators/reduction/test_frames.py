@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators.reduction.frames import dynamic_vlm_frames, evenly, qwen_frames, stamped
@@ -54,6 +54,7 @@ def test_a_long_video_has_100_frames_of_which_earlier_ones_stand_wider_apart():
     assert seconds[-2:] == [246, 248]
 
 
+@settings(max_examples=40)
 @given(st.integers(2, 20_000), st.floats(1, 120))
 def test_qwens_frames_are_those_of_torch_but_for_halves(total, fps):
     ours = qwen_frames(total, fps)
@@ -64,6 +65,7 @@ def test_qwens_frames_are_those_of_torch_but_for_halves(total, fps):
     assert ours == sorted(set(ours))
 
 
+@settings(max_examples=40)
 @given(st.integers(1, 20_000), VIDEO_FPS, st.integers(1, 120))
 def test_dynamic_vlms_frames_are_distinct_ascend_and_are_the_first_of_their_seconds(total, fps, most):
     found = dynamic_vlm_frames(total, fps, most)
@@ -74,6 +76,7 @@ def test_dynamic_vlms_frames_are_distinct_ascend_and_are_the_first_of_their_seco
     assert all((frame - 1) / fps < frame // fps for frame in found if fps > 1)
 
 
+@settings(max_examples=40)
 @given(st.integers(0, 300), st.integers(1, 50))
 def test_stretches_differ_by_one_at_most(count, most):
     found = evenly(list(range(count)), most)

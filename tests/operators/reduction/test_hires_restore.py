@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators.reduction.hires_restore import HiresRestore, inverse, restored, slice_raster
@@ -69,6 +69,7 @@ def test_slices_that_differ_along_a_row_are_refused():
         slice_raster([(24, 24), (23, 24)], [(0, 0), (0, 1)])
 
 
+@settings(max_examples=40)
 @given(
     st.lists(st.integers(1, 4), min_size=1, max_size=3),
     st.lists(st.integers(1, 4), min_size=1, max_size=3),
@@ -113,6 +114,7 @@ def test_regions_of_the_raster_are_those_of_the_slices():
     assert regions(sliced.groups, np.arange(2880)) == regions(raster.groups, plan.restore)
 
 
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.integers(1, 3), st.integers(1, 3)), min_size=1, max_size=3), st.integers(1, 4))
 def test_self_mining_partitions_the_tokens(blocks, region):
     grids = tuple((rows * region, cols * region) for rows, cols in blocks)

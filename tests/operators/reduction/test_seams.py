@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators.reduction.seams import least_cutting_grid, seam_crossing_rate, seam_crossings, slices_of
@@ -40,6 +40,7 @@ boxes = st.lists(
 )
 
 
+@settings(max_examples=40)
 @given(boxes, st.integers(130, 900), st.integers(130, 900), st.integers(1, 12))
 def test_no_grid_of_as_many_slices_cuts_fewer(found, width, height, most):
     best = least_cutting_grid(found, width, height, 64, 1, most)
@@ -52,6 +53,7 @@ def test_no_grid_of_as_many_slices_cuts_fewer(found, width, height, most):
         assert best == closest
 
 
+@settings(max_examples=40)
 @given(st.integers(12, 200), st.integers(12, 200), st.integers(1, 4), st.integers(1, 4), boxes)
 def test_slices_are_those_that_are_drawn(width, height, cols, rows, found):
     _, views = grid_tiles(width, height, (cols, rows), 28, 14)

@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy.stats import chisquare
@@ -86,6 +86,7 @@ def test_a_side_that_is_shorter_stays():
 grids = st.lists(st.tuples(st.integers(1, 30), st.integers(1, 30)), min_size=1, max_size=3)
 
 
+@settings(max_examples=40)
 @given(grids, st.integers(1, 20))
 def test_pooled_tokens_stand_at_distinct_ascending_places_of_their_regions(found, side):
     plan = TokenFlex(probabilities={side**2: 1}).plan(image(*found))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators.reduction.plan import ImageTokens
@@ -53,6 +53,7 @@ def test_reference_has_a_kernel_of_its_window_just_where_the_output_divides_the_
                 assert WiCo(window=(kernel, kernel)).plan(image((side, side))).num_kept == out**2
 
 
+@settings(max_examples=40)
 @given(
     st.lists(st.tuples(st.integers(1, 4), st.integers(1, 4)), min_size=1, max_size=4),
     st.tuples(*[st.integers(1, 3)] * 2),
