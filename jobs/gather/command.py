@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jobs.export.target import Target, open_target
+from jobs.export.target import open_target
 from jobs.gather.layouts import LAYOUTS
 from jobs.gather.records import Record, read_records
+from jobs.gather.shards import Members, write_shards
 from jobs.spec import local_target
 from pipeline.errors import ConfigError, InputError, Reason
 from pipeline.formats import FORMATS
@@ -22,7 +21,6 @@ MAX_SEGMENTS = 10_000
 """Texts and images of a document: limits.max_sample_members where no job says otherwise."""
 MAX_TOLD = 1000
 """Faults that the result lists; all are counted."""
-Members = list[tuple[str, bytes]]
 
 
 @dataclass(slots=True)
@@ -80,7 +78,7 @@ def gather(
                 yield members
 
     with open_target(output) as target:
-        for name, size in _write(target, paths[0].name.partition(".")[0] or "shard", samples(), shard_bytes):
+        for name, size in write_shards(target, paths[0].name.partition(".")[0] or "shard", samples(), shard_bytes):
             done.shards += 1
             done.bytes += size
             notice(f"wrote {name}")
@@ -160,30 +158,3 @@ def _fault(key: str, members: Members, format: str) -> str:  # noqa: A002
     except InputError as error:
         return error.detail
     return sample.rejection.detail if sample.rejection else ""
-
-
-def _write(target: Target, name: str, samples: Iterator[Members], shard_bytes: int) -> Iterator[tuple[str, int]]:
-    """Name and size of each finished shard. A shard ends before it is larger; a sample is never cut."""
-    path = target.scratch / "shard"
-    number = 0
-    archive: tarfile.TarFile | None = None
-    for members in samples:
-        size = sum(tarfile.BLOCKSIZE + -(-len(data) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE for _, data in members)
-        if archive is not None and archive.offset + size + tarfile.RECORDSIZE > shard_bytes:
-            yield _finish(target, archive, path, f"{name}-{number:06d}.tar")
-            archive, number = None, number + 1
-        archive = archive or tarfile.open(path, "w", format=tarfile.PAX_FORMAT)  # noqa: SIM115 - by _finish
-        for member, data in members:
-            info = tarfile.TarInfo(member)  # its owner is 0, its time 0
-            info.size = len(data)
-            archive.addfile(info, io.BytesIO(data))
-        archive.members.clear()  # type: ignore[attr-defined]  # 460 bytes a member, which would grow with the shard
-    if archive is not None:
-        yield _finish(target, archive, path, f"{name}-{number:06d}.tar")
-
-
-def _finish(target: Target, archive: tarfile.TarFile, path: Path, name: str) -> tuple[str, int]:
-    archive.close()
-    size = path.stat().st_size
-    target.put(name, path)
-    return name, size
