@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from math import floor
 
 from operators.slicing.qwen_video import num_frames
 
@@ -21,18 +22,16 @@ def qwen_frames(total_frames: int, video_fps: float, fps: float = 2.0) -> list[i
     return [round(Fraction(place * (total_frames - 1), count - 1)) for place in range(count)]
 
 
-def dynamic_vlm_frames(total_frames: int, video_fps: Fraction, most: int = MAX_FRAMES) -> list[int]:
+def dynamic_vlm_frames(times: Sequence[Fraction], most: int = MAX_FRAMES) -> list[int]:
     """Numbers of the first frame of each second; where these are more than `most`, evenly chosen ones of them.
 
-    ValueError for a video of no frame. Source: ByteVideoLLM's video_llm_data.py (sample_frames, `global`), which reads
-    videos that were cut to a frame a second.
+    times: of every frame of the video, in seconds. Source: ByteVideoLLM's video_llm_data.py (sample_frames, `global`),
+    which reads videos that were cut to a frame a second.
     """
-    if total_frames < 1 or video_fps <= 0:
-        raise ValueError(f"video of {total_frames} frames, {video_fps} a second; at least one frame expected")
-    num_seconds = -(-total_frames * video_fps.denominator // video_fps.numerator)
-    firsts = [-(-second * video_fps.numerator // video_fps.denominator) for second in range(num_seconds)]
-    seconds = dict.fromkeys(first for first in firsts if first < total_frames)
-    return evenly(list(seconds), most)
+    firsts: dict[int, int] = {}
+    for number, time in enumerate(times):
+        firsts.setdefault(floor(time), number)
+    return evenly(list(firsts.values()), most)
 
 
 def evenly(items: list[int], most: int) -> list[int]:

@@ -11,6 +11,11 @@ from hypothesis import strategies as st
 
 from operators.reduction.frames import dynamic_vlm_frames, evenly, qwen_frames, stamped
 
+
+def even_times(total, fps):
+    return [Fraction(number) / fps for number in range(total)]
+
+
 VIDEO_FPS = st.sampled_from([Fraction(24000, 1001), Fraction(25), Fraction(30000, 1001), Fraction(1, 2), Fraction(60)])
 
 
@@ -42,12 +47,12 @@ def test_ten_seconds_at_25_frames_a_second():
         236,
         249,
     ]
-    assert dynamic_vlm_frames(250, Fraction(25)) == list(range(0, 250, 25))
-    assert dynamic_vlm_frames(251, Fraction(25)) == list(range(0, 251, 25))
+    assert dynamic_vlm_frames(even_times(250, 25)) == list(range(0, 250, 25))
+    assert dynamic_vlm_frames(even_times(251, 25)) == list(range(0, 251, 25))
 
 
 def test_a_long_video_has_100_frames_of_which_earlier_ones_stand_wider_apart():
-    found = dynamic_vlm_frames(25 * 250, Fraction(25))
+    found = dynamic_vlm_frames(even_times(25 * 250, 25))
     assert len(found) == 100
     seconds = [frame // 25 for frame in found]
     assert seconds[:4] == [0, 3, 6, 9]
@@ -66,9 +71,9 @@ def test_qwens_frames_are_those_of_torch_but_for_halves(total, fps):
 
 
 @settings(max_examples=40)
-@given(st.integers(1, 20_000), VIDEO_FPS, st.integers(1, 120))
+@given(st.integers(1, 2_000), VIDEO_FPS, st.integers(1, 120))
 def test_dynamic_vlms_frames_are_distinct_ascend_and_are_the_first_of_their_seconds(total, fps, most):
-    found = dynamic_vlm_frames(total, fps, most)
+    found = dynamic_vlm_frames(even_times(total, fps), most)
     assert found[0] == 0
     assert found == sorted(set(found))
     assert found[-1] < total
@@ -85,8 +90,7 @@ def test_stretches_differ_by_one_at_most(count, most):
     assert not steps or max(steps) - min(steps) <= 1
 
 
-def test_no_frames_are_an_error():
-    with pytest.raises(ValueError, match="at least one frame expected"):
-        dynamic_vlm_frames(0, Fraction(25))
+def test_a_video_of_no_frames_gives_none_or_is_an_error():
+    assert dynamic_vlm_frames([]) == []
     with pytest.raises(ValueError, match="at least 2 expected"):
         qwen_frames(1, 25.0)
