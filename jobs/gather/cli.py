@@ -10,7 +10,6 @@ import typer
 
 from jobs.options import Json
 from jobs.terminal import printable
-from operators.reduction.frames import MAX_FRAMES
 
 EXAMPLES = (
     "Examples: `lodepack gather llava_v1_5_mix665k.json --format conversations --images data --output build/llava`; "
@@ -39,7 +38,9 @@ def gather(
         str, typer.Option(metavar="RULE", help="Of videos: qwen (--fps, 4 to 768) or dynamic_vlm (1 a second).")
     ] = "qwen",
     fps: Annotated[float, typer.Option(min=0.01, help="Of videos, qwen: frames to take a second.")] = 2.0,
-    max_frames: Annotated[int, typer.Option(min=1, help="Of videos, dynamic_vlm: the most to take.")] = MAX_FRAMES,
+    max_frames: Annotated[
+        int | None, typer.Option(min=1, help="Of videos, dynamic_vlm: the most to take; 100 by default.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Make strict WebDataset shards, once, of documents whose pictures lie loose in a folder.

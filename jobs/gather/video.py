@@ -38,11 +38,11 @@ class Frame:
     data: bytes
 
 
-def choice_of(rule: str, fps: float, most: int) -> Choice:
+def choice_of(rule: str, fps: float, most: int | None) -> Choice:
     """The choice that a user named. ConfigError where there is no such rule."""
     for known in RULES:
         if rule == known:
-            return Choice(known, fps, most)
+            return Choice(known, fps, most or MAX_FRAMES)
     raise ConfigError(f"--frames {rule}: choose {', '.join(RULES)}")
 
 

@@ -20,7 +20,7 @@ def refusal(grid: Grid, block: Grid) -> str | None:
 def block_tokens(grids: tuple[Grid, ...], block: Grid) -> Ints:
     """[blocks, high x wide] The tokens of each block in raster order, the blocks of a view in raster order.
 
-    InputError `reduction-grid` where a view has no whole blocks.
+    So the first tokens of all blocks ascend. InputError `reduction-grid` where a view has no whole blocks.
     """
     found = []
     start = 0

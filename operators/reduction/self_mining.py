@@ -35,7 +35,6 @@ class SelfMining(Method):
     def plan(self, tokens: ImageTokens) -> Reduction:
         """`groups` and `kept`. InputError `reduction-grid` where regions do not divide a view's grid."""
         regions = block_tokens(tokens.grids, (self.region, self.region))
-        regions = regions[regions[:, 0].argsort()]
         groups = np.empty(tokens.num_tokens, np.int64)
         groups[regions] = np.arange(len(regions))[:, None]
         return Reduction((self.method,), tokens.num_tokens, tokens.grids, kept=regions[:, 0], groups=groups)

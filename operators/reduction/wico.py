@@ -29,7 +29,6 @@ class Windowed(Method):
     def plan(self, tokens: ImageTokens) -> Reduction:
         """`window` and `kept`. InputError `reduction-grid` where the window does not divide a view's grid."""
         windows = block_tokens(tokens.grids, self.window)
-        windows = windows[windows[:, 0].argsort()]
         return Reduction((self.method,), tokens.num_tokens, tokens.grids, kept=windows[:, 0], window=windows)
 
 
@@ -39,7 +38,7 @@ class WiCo(Windowed):
     The features of a window are joined channel by channel (loading.reduction.windows); none is averaged. Source:
     arXiv 2504.04024 and JackYFL/WiCo @5d4009a, which names the output grid, 12 x 12 of 24 x 24; a window says the same
     of grids of any size. Its kernel is the window exactly where the output divides the grid; elsewhere it mixes up
-    features or fails, so we refuse such a grid.
+    features or fails, so we refuse such a grid. A window of 1 x 4 are the tokens that MiniGPT-v2 joins.
     """
 
     method: Literal["wico"] = "wico"

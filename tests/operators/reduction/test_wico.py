@@ -26,6 +26,10 @@ def test_golden_windows_of_24_x_24():
     assert plan.expand is None
 
 
+def test_a_window_of_four_in_a_row_is_the_baseline_of_four_raster_tokens():
+    assert (WiCo(window=(1, 4)).plan(image((24, 24))).window == np.arange(576).reshape(144, 4)).all()
+
+
 def test_wico_plus_spreads_144_over_576_at_layer_30():
     plan = WiCoPlus().plan(image((24, 24)))
     assert (plan.methods, plan.num_kept, plan.expand) == (("wico_plus",), 144, (30, 576))
