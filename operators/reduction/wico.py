@@ -38,7 +38,7 @@ class WiCo(Windowed):
     The features of a window are joined channel by channel (loading.reduction.windows); none is averaged. Source:
     arXiv 2504.04024 and JackYFL/WiCo @5d4009a, which names the output grid, 12 x 12 of 24 x 24; a window says the same
     of grids of any size. Its kernel is the window exactly where the output divides the grid; elsewhere it mixes up
-    features or fails, so we refuse such a grid. A window of 1 x 4 are the tokens that MiniGPT-v2 joins.
+    features or fails, so we refuse such a grid. A window of 1 x 4 has the tokens that MiniGPT-v2 joins (one by one).
     """
 
     method: Literal["wico"] = "wico"
