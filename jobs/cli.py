@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from jobs.diff import cli as diff
+from jobs.entity_grid import cli as entity_grid
 from jobs.gather import cli as gather
 from jobs.options import NUM_WHOLE, InputUrl, JobFile, Json, Overrides, VersionNumber, print_json
 from jobs.plan import cli as plan
@@ -274,6 +275,7 @@ def export(
 for file, command in (
     (plan, plan.plan),
     (gather, gather.gather),
+    (entity_grid, entity_grid.entity_grid),
     (report_cli, report_cli.report),
     (diff, diff.diff),
     (prune, prune.prune),

@@ -33,6 +33,8 @@ class ImageTokens:
     """[n, d] What each token shows (features.py), small integers: their products are exact."""
     identity: str = ""
     """Of the image, for seeded draws: shard, key, ordinal and number."""
+    document: str = ""
+    """Of its document, for draws that all its images share: shard, key and ordinal."""
     number: int = 0
     """Among its document's images, from 0."""
     count: int = 1

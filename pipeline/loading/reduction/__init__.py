@@ -1,1 +1,1 @@
-"""What stored plans of reduction ask of a model, as torch functions."""
+"""What a trainer does with the plans of reduction in a pack: small functions of torch, one file a kind of plan."""
