@@ -29,7 +29,7 @@ from tests.support import ROOT, SAMPLES
 FOLDER = ROOT / "infra" / "object-store"
 BUILD, TIDY = FOLDER / "aws-build.json", FOLDER / "aws-tidy.json"
 IN, OUT = "example-shards/manual", "example-packs/manual"
-LOCAL = ("--local", "--json", "--set", "resources.score.gpus=0", "--set", "limit=6", "--set", "unit.target_shards=1")
+LOCAL = ("--local", "--json", "--set", "resources.score.gpus=0", "--set", "limit=4", "--set", "unit.target_shards=1")
 MIB = 1 << 20
 
 
