@@ -106,28 +106,46 @@ def unused(policy: Path, rights: set[Right]) -> list[tuple[str, str]]:
 
 
 @contextmanager
-def recorded(server: str, monkeypatch: pytest.MonkeyPatch, fault_at: str = "") -> Iterator[set[Right]]:
+def recorded(server: str, fault_at: str | None = None) -> Iterator[set[Right]]:
     """The rights that requests need which are made meanwhile. fault_at: requests whose target has this are denied."""
     rights: set[Right] = set()
-    with proxy_before(server, lambda asked: "denied" if fault_at and fault_at in asked.target else None) as proxy:
+
+    def choose(asked: Asked) -> str | None:
+        return "denied" if fault_at is not None and fault_at in asked.target else None
+
+    with proxy_before(server, choose) as proxy, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(uploads, "PART_BYTES", 5 * MIB)
         for name, value in environment_of(proxy.address).items():
-            monkeypatch.setenv(name, value)
+            patch.setenv(name, value)
         yield rights
         rights |= {right_of(asked) for asked in proxy.asked}
 
 
-@pytest.fixture
-def filled(store: s3fs.S3FileSystem) -> s3fs.S3FileSystem:
-    """The store with the shipped job's shards and tokenizer, where that job looks for them."""
+@pytest.fixture(scope="module")
+def asked(store: s3fs.S3FileSystem, s3_server: str, tmp_path_factory: pytest.TempPathFactory) -> dict[Path, set[Right]]:
+    """What the shipped job's builds need, and then tidying after them, by policy."""
     for bucket in ("example-shards", "example-packs"):
-        if not store.exists(bucket):
-            store.mkdir(bucket)
-    if store.exists(OUT):
-        store.rm(OUT, recursive=True)
-    for shard in SAMPLES:
-        store.put_file(str(shard), f"{IN}/{shard.name}")
-    store.put_file(str(ROOT / "jobs" / "samples" / "tokenizer.model"), f"{IN}/tokenizer.model")
-    return store
+        store.mkdir(bucket)
+    for file in (*SAMPLES, ROOT / "jobs" / "samples" / "tokenizer.model"):
+        store.put_file(str(file), f"{IN}/{file.name}")
+    large = tmp_path_factory.mktemp("large") / "file"
+    with recorded(s3_server) as builds:
+        assert call("run", JOB, *LOCAL).code == 0
+        assert call("run", JOB, *LOCAL).code == 0  # nothing to do
+        changes = ("--set", "budget.max_tokens=100", "--set", "pack.closing=true")
+        assert call("run", JOB, *LOCAL, "--rebuild", *changes).code == 0
+        large.write_bytes(random.Random(0).randbytes(11 * MIB))
+        storage.put_file(f"s3://{OUT}", "data/large-0000-12345678.parquet", large)
+    large.write_bytes(random.Random(0).randbytes(11 * MIB))
+    with recorded(s3_server, fault_at="partNumber=2") as refusals, pytest.raises(StorageError):
+        storage.put_file(f"s3://{OUT}", "data/refused-0000-12345678.parquet", large)
+    for kind in ("index", "rejects"):
+        store.pipe_file(f"{OUT}/{kind}/gone-0000-12345678.parquet", b"12345")
+    store.call_s3("create_multipart_upload", Bucket="example-packs", Key="manual/data/half")
+    with recorded(s3_server) as tidying:
+        assert report_orphans(f"s3://{OUT}", remove=True, min_age_hours=0)["removed"]["number"] == 4
+        assert prune(f"s3://{OUT}", keep=1, dry_run=False)["versions"]["removed"] == [1]
+    return {BUILD: builds | refusals, TIDY: tidying}
 
 
 def test_the_policies_are_for_the_shipped_job() -> None:
@@ -137,41 +155,14 @@ def test_the_policies_are_for_the_shipped_job() -> None:
     assert job["output"] == f"s3://{OUT}"
 
 
-def test_a_build_needs_what_its_policy_grants(
-    filled: s3fs.S3FileSystem, s3_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    with recorded(s3_server, monkeypatch) as rights:
-        assert call("run", str(JOB), *LOCAL).code == 0
-        assert call("run", str(JOB), *LOCAL).code == 0  # nothing to do
-        again = call(
-            "run", str(JOB), *LOCAL, "--rebuild", "--set", "budget.max_tokens=100", "--set", "pack.closing=true"
-        )
-        assert again.code == 0
-    monkeypatch.setattr(uploads, "PART_BYTES", 5 * MIB)
-    large = tmp_path / "large"
-    with recorded(s3_server, monkeypatch) as more:
-        large.write_bytes(random.Random(0).randbytes(11 * MIB))
-        storage.put_file(f"s3://{OUT}", "data/large", large)
-    large.write_bytes(random.Random(0).randbytes(11 * MIB))
-    with recorded(s3_server, monkeypatch, "partNumber=2") as most, pytest.raises(StorageError):
-        storage.put_file(f"s3://{OUT}", "data/larger", large)
-    assert refused(BUILD, rights | more | most) == []
-    assert unused(BUILD, rights | more | most) == []
+@pytest.mark.parametrize("policy", [BUILD, TIDY], ids=lambda path: path.stem)
+def test_every_request_is_allowed(asked: dict[Path, set[Right]], policy: Path) -> None:
+    assert refused(policy, asked[policy]) == []
 
 
-def test_tidying_needs_what_its_policy_grants(
-    filled: s3fs.S3FileSystem, s3_server: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert call("run", str(JOB), *LOCAL).code == 0
-    assert call("run", str(JOB), *LOCAL, "--rebuild", "--set", "budget.max_tokens=100").code == 0
-    for kind in ("data", "index", "rejects"):
-        filled.pipe_file(f"{OUT}/{kind}/gone-0000-12345678.parquet", b"12345")
-    filled.call_s3("create_multipart_upload", Bucket="example-packs", Key="manual/data/half")
-    with recorded(s3_server, monkeypatch) as rights:
-        assert report_orphans(f"s3://{OUT}", remove=True, min_age_hours=0)["removed"]["number"] == 4
-        assert prune(f"s3://{OUT}", keep=1, dry_run=False)["versions"]["removed"] == [1]
-    assert refused(TIDY, rights) == []
-    assert unused(TIDY, rights) == []
+@pytest.mark.parametrize("policy", [BUILD, TIDY], ids=lambda path: path.stem)
+def test_nothing_is_allowed_that_no_request_needs(asked: dict[Path, set[Right]], policy: Path) -> None:
+    assert unused(policy, asked[policy]) == []
 
 
 def test_a_build_may_not_tidy_and_tidying_may_not_build() -> None:
