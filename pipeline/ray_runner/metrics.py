@@ -2,8 +2,8 @@
 
 All of it comes from the driver. What is committed is counted from manifests, so no retry counts twice; what operators
 do is heard from the run's monitor, so a thousand actors make no more series than one. Ray hands values to the node's
-agent every 10 s, and the last ones when the connection closes; the agent shows counters as long as it lives, a gauge
-for another 20 s. A driver that is killed takes the values of its last 10 s with it.
+agent every 10 s, and the last ones when the connection closes. The agent shows counters as long as it lives, and a
+gauge for 20 s after it was set: it is set again and again. A driver that is killed takes its last 10 s with it.
 """
 
 from __future__ import annotations
@@ -94,12 +94,12 @@ class Meter:
         self._shares: Mapping[str, float] = {}
         self._most_gpus = 0.0
         self._asked = -math.inf
+        self._gauges: dict[str, float] = {"gpus_reserved": 0.0}
         for metric in METRICS:
             if metric.kind is Counter:
                 for value in metric.values:
                     self._count(metric.name, ZERO, value)
         self.leave(left)
-        self._set("gpus_reserved", 0)
 
     def commit(self, manifest: Mapping[str, Any], traffic: Mapping[str, int]) -> None:
         """Counts a unit that has just been committed, and what writing it asked of the stores."""
@@ -123,7 +123,8 @@ class Meter:
     def leave(self, left: Iterable[int]) -> None:
         """Tells the units that are left, by number; those that are no longer among them have just been committed."""
         self._left = set(left)
-        self._set("units_left", len(self._left))
+        self._gauges["units_left"] = len(self._left)
+        self._set_gauges()
         now = time.monotonic()
         for unit in [unit for unit in self._began if unit not in self._left]:
             self._made["unit_seconds"].observe(now - self._began.pop(unit), self._tags)
@@ -134,12 +135,12 @@ class Meter:
     def publish(self) -> None:
         """A version has just been committed."""
         self._count("versions", 1)
-        self._set("last_version_seconds", time.time())
+        self._gauges["last_version_seconds"] = time.time()
+        self._set_gauges()
 
     def reserve(self, shares: Mapping[str, float], most_gpus: float) -> None:
         """The GPUs of an actor by operator, and those of all actors of the round at most."""
         self._shares, self._most_gpus = shares, most_gpus
-        self._set("units_left", len(self._left))  # a connection made anew knows nothing of it
 
     def hear(self, work: Work, ages: Mapping[int, float]) -> None:
         """Counts the news of a Monitor; ages: seconds ago that each unit was begun. A unit run again has an older."""
@@ -155,15 +156,17 @@ class Meter:
         if self._most_gpus and now - self._asked > GPU_SECONDS:
             self._asked = now
             # Other jobs of the cluster may hold some of them; more than the pools can grow to are not ours.
-            self._set("gpus_reserved", min(self._most_gpus, _gpus_in_use()))
+            self._gauges["gpus_reserved"] = min(self._most_gpus, _gpus_in_use())
+        self._set_gauges()
 
     def _count(self, name: str, number: float, value: str = "") -> None:
         tag = self._declared[name].tag
         if number > 0:
             self._made[name].inc(number, self._tags | ({tag: value} if tag else {}))
 
-    def _set(self, name: str, value: float) -> None:
-        self._made[name].set(value, self._tags)
+    def _set_gauges(self) -> None:
+        for name, value in self._gauges.items():
+            self._made[name].set(value, self._tags)
 
 
 def _make(metric: Metric) -> Any:
