@@ -155,7 +155,7 @@ def test_operators_are_the_record_s_own_and_gpus_are_busy_for_their_share(run: R
     assert set(rows.values()) == {run.summary["totals"]["samples"]["read"] + 4}  # and an end of each shard
     on_gpu = sum(operators[name]["seconds"] for name in ("decode", "slice", "tokenize"))
     assert run.value("ray_lodepack_gpu_seconds_total") == pytest.approx(on_gpu)
-    assert 1 <= run.value("ray_lodepack_gpus_reserved") <= GPUS
+    assert run.value("ray_lodepack_gpus_reserved") <= GPUS  # 0 where its actors had left before it was asked last
 
 
 def test_units_are_timed_and_none_is_left(run: Run) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-CHAIN = ("read", "replan", "decode", "filter", "derive", "slice", "tokenize", "score", "budget", "pack", "write")
+CHAIN = ("read", "replan", "decode", "filter", "derive", "slice", "tokenize", "score", "pack", "write")
 """The order of operators in every bar, so that bars can be compared; others stand behind them."""
 
 

@@ -28,8 +28,8 @@ JOB = "job_name"
 ZERO = math.ulp(0.0)
 """A counter takes only what is above 0, but one that is first seen at 500 has no increase that Prometheus could know
 of. So each begins with the least number there is, which changes no sum."""
-GPU_SECONDS = 10.0
-"""Between two questions for the GPUs that are in use: Ray hands values on no more often."""
+GPU_SECONDS = 5.0
+"""Between two questions for the GPUs that are in use: Ray hands values on every 10 s."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from jobs.inspect.output import open_output
 from jobs.report.gathering import collect
 from jobs.report.page import render
 from jobs.report.times import CHAIN, in_order, times
+from pipeline.errors import ConfigError
 from pipeline.monitor import Monitor, Telling
 from tests.support import build, write_small_shards
 
@@ -90,3 +92,13 @@ def test_seconds_are_taken_where_the_work_is_and_waits_are_none_of_them() -> Non
     assert ages[3] > 0.2
     assert monitor.news()[0] == {}
     assert monitor.news()[1].keys() == {3}
+
+
+def test_a_record_whose_times_are_none_is_told_as_damaged(output: Path, tmp_path: Path) -> None:
+    shutil.copytree(output, tmp_path / "out")
+    (path,) = (tmp_path / "out" / "runs").iterdir()
+    record = json.loads(path.read_text())
+    record["outcome"]["operators"]["read"]["seconds"] = "long"
+    path.write_text(json.dumps(record))
+    with pytest.raises(ConfigError, match=r"is damaged: outcome\.operators\.read\.seconds"):
+        collect(open_output(str(tmp_path / "out")), 0)

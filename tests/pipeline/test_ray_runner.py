@@ -42,7 +42,10 @@ def test_a_storage_error_in_an_actor_is_tried_again(ray_session: Cluster, tmp_pa
         kinds.extend(table["kind"].to_pylist())
         return set() if len(kinds) == 3 else {0}
 
-    assert ray_runner.run_ray(ray_session, chain, units, None, on_reports, notices.append, Meter("test", [0])) == 2
+    meter = Meter("test", [0])
+    assert ray_runner.run_ray(ray_session, chain, units, None, on_reports, notices.append, meter) == 2
+    assert meter.operators["failing"]["tables"] == 1
+    assert meter.operators["read"]["tables"] == 2  # once more in the second round
     assert sorted(kinds) == ["data", "index", "summary"]
     assert [text.partition(" (")[0] for text in notices] == ["round 1 left 1 unit(s) open"]
     assert "the network is down" in notices[0]
