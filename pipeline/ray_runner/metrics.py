@@ -141,6 +141,9 @@ class Meter:
     def reserve(self, shares: Mapping[str, float], most_gpus: float) -> None:
         """The GPUs of an actor by operator, and those of all actors of the round at most."""
         self._shares, self._most_gpus = shares, most_gpus
+        for operator in shares:
+            for name in ("seconds", "rows", "tables"):
+                self._count(f"operator_{name}", ZERO, operator)
 
     def hear(self, work: Work, ages: Mapping[int, float]) -> None:
         """Counts the news of a Monitor; ages: seconds ago that each unit was begun. A unit run again has an older."""

@@ -129,7 +129,7 @@ def write_ray(
 def _gpus(chain: Chain, pools: dict[str, Pool]) -> tuple[dict[str, float], float]:
     """The GPUs of an actor by operator, and of all actors at most."""
     shares = {stage.name: pools[stages[0].name].gpus for _, stages in chain.pools() for stage in stages}
-    shares |= {name: pool.gpus for name, pool in pools.items()}
+    shares |= {READ: 0.0} | {name: pool.gpus for name, pool in pools.items()}
     return shares, sum(pool.gpus * pool.max_actors for pool in pools.values())
 
 

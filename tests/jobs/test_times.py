@@ -97,7 +97,7 @@ def test_seconds_are_taken_where_the_work_is_and_waits_are_none_of_them() -> Non
 
 def test_a_record_whose_times_are_none_is_told_as_damaged(output: Path, tmp_path: Path) -> None:
     shutil.copytree(output, tmp_path / "out")
-    (path,) = (tmp_path / "out" / "runs").iterdir()
+    (path,) = (tmp_path / "out" / "runs").glob("*.json")
     record = json.loads(path.read_text())
     record["outcome"]["operators"]["read"]["seconds"] = "long"
     path.write_text(json.dumps(record))
