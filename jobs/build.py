@@ -179,6 +179,7 @@ class _Builder:
             for chain, units in self._parts:
                 self.rounds = max(self.rounds, ray_runner.run_ray(connection, chain, units, *hear))
             if tasks := self._closing_tasks():
+                meter.leave(self.sink.left)
                 ray_runner.write_ray(connection, self._chain, tasks, *hear)
             self.operators = meter.operators
             version = self._finish(lease)

@@ -112,6 +112,7 @@ def write_ray(
     for attempt in range(1, MAX_IDLE_ROUNDS + 1):
         try:
             pools = _sized_pools(chain, workers, CHANGE_SECONDS)
+            meter.reserve(*_gpus(chain, pools))
             start = partial(_write_round, chain, tables, pools)
             for reports in watched(connection, start, chain.stall_seconds, meter.hear):
                 on_reports(reports)
