@@ -6,7 +6,8 @@ from collections.abc import Generator, Iterable
 from contextlib import closing, suppress
 from dataclasses import asdict
 from functools import reduce
-from typing import Any, Protocol
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 
@@ -14,17 +15,22 @@ from jobs.card.card import keep_card
 from jobs.chain import Resolved, build_chain
 from jobs.replanning import may_replan, replan_chain
 from jobs.runs import RunRecord
+from jobs.secrets import redact
 from jobs.spec import absolute
 from jobs.stopping import ending_on_signals
 from pipeline import storage
 from pipeline.closing import Closing, closings, read_carried
 from pipeline.errors import LodepackError, StorageError
-from pipeline.leases import PRUNING, RUNNING, holding
+from pipeline.leases import PRUNING, RUNNING, Lease, holding
 from pipeline.ledger import add_counts
 from pipeline.local_runner import run_local, write_local
+from pipeline.monitor import Work
 from pipeline.planning import Plan, make_plan, remember_hashes
 from pipeline.sink import Sink
 from pipeline.types import Unit
+
+if TYPE_CHECKING:
+    from pipeline.ray_runner import Meter
 
 
 class Progress(Protocol):
@@ -86,6 +92,7 @@ def run_job(
         "replanned": {"units": len(builder.replanned), "views": {"copied": 0, "rendered": 0} | sink.views},
         "requests": _total(sink.traffic.values()),
         "rounds": builder.rounds,
+        "operators": builder.operators,
         "seconds": record.seconds,
         "sequence_length": job.sequence_length,
         "added_embeddings": resolved.vocabulary.num_added,
@@ -105,9 +112,7 @@ def _build(builder: _Builder, output: str, record: RunRecord, *, local: bool) ->
         record.begin()
         try:
             builder.check_kept()
-            (builder.build_local if local else builder.build_on_ray)()
-            lease.check()  # of a machine that slept meanwhile, what the run was to keep may have been pruned
-            version = builder.sink.finish()
+            version = (builder.build_local if local else builder.build_on_ray)(lease)
         except BaseException as error:  # of a signal too: what is whole is committed, the rest leaves no trace
             with suppress(LodepackError):
                 storage.sweep_temporaries(output, with_own=True)
@@ -119,7 +124,12 @@ def _build(builder: _Builder, output: str, record: RunRecord, *, local: bool) ->
 
 def _outcome(builder: _Builder) -> dict[str, Any]:
     """What a run did, for its record."""
-    return {"rounds": builder.rounds, "built": sorted(builder.sink.manifests), "traffic": builder.sink.traffic}
+    return {
+        "rounds": builder.rounds,
+        "built": sorted(builder.sink.manifests),
+        "traffic": builder.sink.traffic,
+        "operators": builder.operators,
+    }
 
 
 class _Builder:
@@ -137,6 +147,9 @@ class _Builder:
         self._parts = [(chain, units) for chain, units in parts if units]
         self.rounds = 0
         """That the units took, the most of those re-planned and of the others; 1 unless something was lost."""
+        self.operators: Work = {}
+        """What each operator did in this run, tries that were lost again too."""
+        self._meter: Meter | None = None
 
     def check_kept(self) -> None:
         """StorageError if a unit that the plan found committed is gone: pruned between the plan and the run's lease."""
@@ -145,24 +158,38 @@ class _Builder:
         if gone:
             raise StorageError(f"{len(gone)} units of {self._output} were pruned as the run began; run the job again")
 
-    def build_local(self) -> None:
+    def build_local(self, lease: Lease) -> tuple[int, dict[str, Any], bool]:
+        """Number and content of the version, and whether it is new."""
         for chain, units in self._parts:
             self.rounds = 1
-            self._take(run_local(chain, units, self._progress.advance, self._progress.notice))
+            self._take(run_local(chain, units, self._progress.advance, self._progress.notice, self._on_work))
         if tasks := self._closing_tasks():
-            self._take(write_local(self._chain, tasks, self._progress.advance, self._progress.notice))
+            self._take(write_local(self._chain, tasks, self._progress.advance, self._progress.notice, self._on_work))
+        return self._finish(lease)
 
-    def build_on_ray(self) -> None:
+    def build_on_ray(self, lease: Lease) -> tuple[int, dict[str, Any], bool]:
+        """As build_local."""
         if not self._plan.todo and not self._closings_left():
-            return
+            return self._finish(lease)
         from pipeline import ray_runner  # starting Ray costs seconds that a local run need not pay
 
-        hear = (self._workers, self._on_reports, self._progress.notice)
         with ray_runner.cluster(self._resolved.job.address, show_progress=True) as connection, ending_on_signals():
+            self._meter = meter = ray_runner.Meter(redact(self._resolved.job.name), self.sink.left)
+            hear = (self._workers, self._on_reports, self._progress.notice, meter)
             for chain, units in self._parts:
                 self.rounds = max(self.rounds, ray_runner.run_ray(connection, chain, units, *hear))
             if tasks := self._closing_tasks():
+                meter.leave(self.sink.left)
                 ray_runner.write_ray(connection, self._chain, tasks, *hear)
+            self.operators = meter.operators
+            version = self._finish(lease)
+            if version[-1]:
+                meter.publish()
+        return version
+
+    def _finish(self, lease: Lease) -> tuple[int, dict[str, Any], bool]:
+        lease.check()  # of a machine that slept meanwhile, what the run was to keep may have been pruned
+        return self.sink.finish()
 
     def _take(self, reports: Generator[pa.Table]) -> None:
         with closing(reports):
@@ -170,9 +197,17 @@ class _Builder:
                 self._on_reports(table)
 
     def _on_reports(self, table: pa.Table) -> set[int]:
+        before = len(self.sink.manifests)
         left = self.sink.add(table)
         self._progress.commit(len(left))
+        if self._meter is not None:
+            for unit, manifest in islice(self.sink.manifests.items(), before, None):
+                self._meter.commit(manifest, self.sink.traffic[unit])
+            self._meter.leave(left)
         return left
+
+    def _on_work(self, work: Work) -> None:
+        self.operators = add_counts(self.operators, work)
 
     def _closings_left(self) -> list[Closing]:
         """Closing units that are to be built; those that are committed already are kept."""

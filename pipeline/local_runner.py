@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from pipeline.chain import Chain
 from pipeline.errors import RefusedError, StorageError
-from pipeline.monitor import Monitor, place_of
+from pipeline.monitor import Monitor, Telling, Work, place_of
 from pipeline.operator import Operator
 from pipeline.types import Unit
 
@@ -28,20 +28,23 @@ def run_local(
     units: Sequence[Unit],
     on_progress: Callable[[str, int], None],
     on_notice: Callable[[str], None],
+    on_work: Callable[[Work], None],
 ) -> Generator[pa.Table]:
     """The reports of `write` for all units, in order. on_progress hears of each operator and its rows.
 
     A unit on which storage fails, or in which nothing moves any more, is tried again from its start, and on_notice
-    hears why; the reports that it gave before are given again.
+    hears why; the reports that it gave before are given again. on_work hears at the end, whichever it is, what each
+    operator did.
     """
     monitor = Monitor()
+    telling = Telling("this process", monitor.begin, monitor.end)
     operators = [(stage.name, stage.build(monitor.beat)) for stage in chain.stages]
     write = chain.write.build(monitor.beat)
-    with _watchdog(monitor, chain.stall_seconds):
+    with _working(monitor, chain.stall_seconds, on_work):
         for unit in units:
             for attempt in range(1, MAX_ATTEMPTS + 1):
                 try:
-                    yield from _run_unit(chain, unit, operators, write, monitor, on_progress)
+                    yield from _run_unit(chain, unit, operators, write, telling, on_progress)
                 except StorageError as error:
                     if attempt == MAX_ATTEMPTS or isinstance(error, RefusedError):
                         raise
@@ -55,15 +58,17 @@ def write_local(
     tables: Sequence[pa.Table],
     on_progress: Callable[[str, int], None],
     on_notice: Callable[[str], None],
+    on_work: Callable[[Work], None],
 ) -> Generator[pa.Table]:
     """The reports of `write` for tasks that are there already. StorageError after MAX_ATTEMPTS of one of them."""
     monitor = Monitor()
+    telling = Telling("this process", monitor.begin, monitor.end)
     write = chain.write.build(monitor.beat)
-    with _watchdog(monitor, chain.stall_seconds):
+    with _working(monitor, chain.stall_seconds, on_work):
         for tasks in tables:
             for attempt in range(1, MAX_ATTEMPTS + 1):
                 try:
-                    reports = _run(chain.write.name, write, tasks, monitor, on_progress)
+                    reports = _run(chain.write.name, write, tasks, telling, on_progress)
                 except StorageError as error:
                     if attempt == MAX_ATTEMPTS or isinstance(error, RefusedError):
                         raise
@@ -78,33 +83,47 @@ def _run_unit(
     unit: Unit,
     operators: Sequence[tuple[str, Operator]],
     write: Operator,
-    monitor: Monitor,
+    telling: Telling,
     on_progress: Callable[[str, int], None],
 ) -> Generator[pa.Table]:
     pack = chain.pack([unit])
     for number, shard in enumerate(unit.shards):
-        monitor.begin("read", "read", f"unit {unit.number}, {shard.name}")
+        telling.begin("read", f"unit {unit.number}, {shard.name}")
         for table in chain.read(unit, number):
-            monitor.end("read", table.num_rows)
+            telling.end(table.num_rows)
             rows = table
             on_progress("read", rows.num_rows)
             for name, operator in operators:
-                rows = _run(name, operator, rows, monitor, on_progress)
+                rows = _run(name, operator, rows, telling, on_progress)
+            telling.begin("pack", place_of(rows))
             for tasks in pack(rows):
+                telling.end(0)
                 on_progress("pack", tasks.num_rows)
-                yield _run(chain.write.name, write, tasks, monitor, on_progress)
-            monitor.begin("read", "read", f"unit {unit.number}, {shard.name} behind {place_of(table)}")
-        monitor.end("read", 0)
+                yield _run(chain.write.name, write, tasks, telling, on_progress)
+                telling.begin("pack", place_of(rows))
+            telling.end(rows.num_rows)
+            telling.begin("read", f"unit {unit.number}, {shard.name} behind {place_of(table)}")
+        telling.end(0)
 
 
 def _run(
-    name: str, operator: Operator, table: pa.Table, monitor: Monitor, on_progress: Callable[[str, int], None]
+    name: str, operator: Operator, table: pa.Table, telling: Telling, on_progress: Callable[[str, int], None]
 ) -> pa.Table:
-    monitor.begin(name, name, place_of(table))
+    telling.begin(name, place_of(table))
     found = operator(table)
-    monitor.end(name, found.num_rows)
+    telling.end(found.num_rows)
     on_progress(name, found.num_rows)
     return found
+
+
+@contextmanager
+def _working(monitor: Monitor, stall_seconds: float, on_work: Callable[[Work], None]) -> Iterator[None]:
+    """Work that a watchdog looks after, and of which on_work hears at the end."""
+    try:
+        with _watchdog(monitor, stall_seconds):
+            yield
+    finally:
+        on_work(monitor.news()[0])
 
 
 @contextmanager

@@ -16,6 +16,8 @@ import pyarrow as pa
 
 from pipeline.derived import original_of
 
+Work = dict[str, dict[str, float]]
+"""Of each operator by name: `seconds` that it worked, `rows` that left it, `tables` that had rows."""
 Beat = Callable[[], None]
 """To be called by whoever works long on one table: it is alive and getting on."""
 PLACE = ("unit", "kind", "number", "shard", "ordinal", "key")
@@ -31,6 +33,29 @@ class _Hold:
     since: float
 
 
+class Telling:
+    """Tells a monitor what one worker holds and, when it lets go, for how many seconds it worked on it.
+
+    Seconds are taken here, where the work is: messages to a monitor on another machine arrive late and in crowds.
+    """
+
+    def __init__(
+        self, worker: str, begin: Callable[[str, str, str], object], end: Callable[[str, int, float], object]
+    ) -> None:
+        """worker: a name that a restart keeps. begin and end: those of the Monitor, or messages to it."""
+        self._worker, self._begin, self._end = worker, begin, end
+        self._began = time.perf_counter()
+
+    def begin(self, operator: str, place: str) -> None:
+        """place: what the worker holds from here on, in words (place_of)."""
+        self._begin(self._worker, operator, place)
+        self._began = time.perf_counter()
+
+    def end(self, num_rows: int) -> None:
+        """The worker has let go of its rows: they left the operator."""
+        self._end(self._worker, num_rows, time.perf_counter() - self._began)
+
+
 class Monitor:
     """Told of every table that an operator begins and ends."""
 
@@ -38,23 +63,39 @@ class Monitor:
         self._holds: dict[str, _Hold] = {}
         self._ended: dict[str, str] = {}
         self._rows: Counter[str] = Counter()
+        self._work: Work = {}
+        self._opened: dict[int, float] = {}
         self._moved = time.monotonic()
 
     def begin(self, worker: str, operator: str, place: str) -> None:
         """worker: whoever holds the rows, by a name that a restart keeps. place: what they are (place_of)."""
         self._holds[worker] = _Hold(operator, place, time.monotonic())
 
-    def end(self, worker: str, num_rows: int) -> None:
-        """The worker has let go of its rows: they left the operator."""
+    def end(self, worker: str, num_rows: int, seconds: float) -> None:
+        """The worker has let go of its rows after so long: they left the operator."""
         hold = self._holds.pop(worker, None)
         if hold is not None:
             self._ended[hold.operator] = hold.place
             self._rows[hold.operator] += num_rows
+            done = self._work.setdefault(hold.operator, {"seconds": 0.0, "rows": 0, "tables": 0})
+            done["seconds"] += seconds
+            done["rows"] += num_rows
+            done["tables"] += num_rows > 0
         self._moved = time.monotonic()
 
     def beat(self) -> None:
         """Something moved within a table."""
         self._moved = time.monotonic()
+
+    def open(self, unit: int) -> None:
+        """The first shard of a unit, by its number, is about to be read."""
+        self._opened.setdefault(unit, time.monotonic())
+
+    def news(self) -> tuple[Work, dict[int, float]]:
+        """What was done since this was asked last, and how many seconds ago each unit was begun."""
+        work, self._work = self._work, {}
+        now = time.monotonic()
+        return work, {unit: now - opened for unit, opened in self._opened.items()}
 
     def rows(self) -> dict[str, int]:
         """Rows that have left each operator so far, those of tries that were lost again among them."""

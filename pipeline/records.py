@@ -78,6 +78,20 @@ class Version(Record):
     withheld_shards: list[str]
 
 
+class Done(BaseModel):
+    """What one operator did in a run."""
+
+    seconds: float
+    rows: int
+    tables: int
+
+
+class Outcome(BaseModel, extra="allow"):
+    """How a run ended."""
+
+    operators: dict[str, Done] = {}
+
+
 class Run(BaseModel):
     """Where a run read from, and what it was to do."""
 
@@ -86,7 +100,7 @@ class Run(BaseModel):
     started: str = ""
     host: str = ""
     job: dict[str, Any] = {}
-    outcome: dict[str, Any] | None = None
+    outcome: Outcome | None = None
 
 
 def read_manifest(url: str) -> dict[str, Any]:

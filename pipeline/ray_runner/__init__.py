@@ -6,7 +6,8 @@ import os
 os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
 
 from pipeline.ray_runner.connecting import Cluster, cluster
+from pipeline.ray_runner.metrics import Meter
 from pipeline.ray_runner.rounds import run_ray, write_ray
 from pipeline.ray_runner.watching import MONITOR
 
-__all__ = ["MONITOR", "Cluster", "cluster", "run_ray", "write_ray"]
+__all__ = ["MONITOR", "Cluster", "Meter", "cluster", "run_ray", "write_ray"]

@@ -10,7 +10,7 @@ import pyarrow as pa
 import ray
 
 from pipeline.chain import Chain, Stage
-from pipeline.monitor import place_of
+from pipeline.monitor import Telling, place_of
 from pipeline.operator import Operator
 from pipeline.types import Unit
 
@@ -19,19 +19,17 @@ BEAT_SECONDS = 1.0
 """A long table sends no more beats than one in so long."""
 
 
-class Told:
+class Told(Telling):
     """Tells the run's monitor what this process holds. Nobody waits for the monitor, and it may be gone."""
 
     def __init__(self, monitor: Any) -> None:
+        worker = ray.get_runtime_context().get_actor_id() or f"task {ray.get_runtime_context().get_task_id()}"
+        super().__init__(worker, monitor.begin.remote, monitor.end.remote)
         self._monitor = monitor
-        self._worker = ray.get_runtime_context().get_actor_id() or f"task {ray.get_runtime_context().get_task_id()}"
         self._beaten = time.monotonic()
 
-    def begin(self, operator: str, place: str) -> None:
-        self._monitor.begin.remote(self._worker, operator, place)
-
-    def end(self, num_rows: int) -> None:
-        self._monitor.end.remote(self._worker, num_rows)
+    def open(self, unit: int) -> None:
+        self._monitor.open.remote(unit)
 
     def beat(self) -> None:
         if time.monotonic() - self._beaten > BEAT_SECONDS:
@@ -63,5 +61,8 @@ class Packer:
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
         self._told.begin(PACK, place_of(table))
-        yield from self._pack(table)
+        for tasks in self._pack(table):
+            self._told.end(0)  # until the next is asked for, it waits for others
+            yield tasks
+            self._told.begin(PACK, place_of(table))
         self._told.end(table.num_rows)

@@ -24,6 +24,7 @@ from pipeline.monitor import place_of
 from pipeline.ray_runner.actors import PACK, READ, Operators, Packer, Told
 from pipeline.ray_runner.answering import StalledError, answered
 from pipeline.ray_runner.connecting import Cluster, last_line
+from pipeline.ray_runner.metrics import Meter
 from pipeline.ray_runner.watching import watched
 from pipeline.types import Unit
 
@@ -51,11 +52,12 @@ def run_ray(
     workers: int | None,
     on_reports: Callable[[pa.Table], set[int]],
     on_notice: Callable[[str], None],
+    meter: Meter,
 ) -> int:
     """Runs all units; returns the rounds it took: 1, and one more each time an actor lost what it had gathered.
 
     on_reports takes the reports of `write` and returns the numbers of the units still open. on_notice hears, in a
-    line, why units are run again.
+    line, why units are run again. meter exports what operators do.
 
     Raises StorageError after MAX_IDLE_ROUNDS rounds without a commit, or what an operator raised.
     """
@@ -71,7 +73,9 @@ def run_ray(
         why = "actors died with rows in their memory"
         try:
             pools = _sized_pools(chain, workers, CHANGE_SECONDS if rounds > 1 else 0)  # anew: a node may be gone
-            for table in watched(connection, partial(_round, chain, todo, pools), chain.stall_seconds):
+            meter.reserve(*_gpus(chain, pools))
+            start = partial(_round, chain, todo, pools)
+            for table in watched(connection, start, chain.stall_seconds, meter.hear):
                 left = on_reports(table) & {unit.number for unit in todo}
         except ray.exceptions.RayError as error:
             failure = _cause(error)
@@ -90,6 +94,7 @@ def run_ray(
         todo = [unit for unit in todo if unit.number in left]
         time.sleep(IDLE_SECONDS * idle_rounds)
         if todo:
+            meter.rerun()
             on_notice(f"round {rounds} left {len(todo)} unit(s) open ({why}); they run again")
     return rounds
 
@@ -101,21 +106,32 @@ def write_ray(
     workers: int | None,
     on_reports: Callable[[pa.Table], set[int]],
     on_notice: Callable[[str], None],
+    meter: Meter,
 ) -> None:
     """Writes tasks that are there already. StorageError, or what `write` raised, after MAX_IDLE_ROUNDS attempts."""
     for attempt in range(1, MAX_IDLE_ROUNDS + 1):
         try:
             pools = _sized_pools(chain, workers, CHANGE_SECONDS)
-            for reports in watched(connection, partial(_write_round, chain, tables, pools), chain.stall_seconds):
+            meter.reserve(*_gpus(chain, pools))
+            start = partial(_write_round, chain, tables, pools)
+            for reports in watched(connection, start, chain.stall_seconds, meter.hear):
                 on_reports(reports)
         except (ray.exceptions.RayError, StalledError) as error:
             failure = error if isinstance(error, StalledError) else _cause(error)
             is_over = attempt == MAX_IDLE_ROUNDS or isinstance(failure, FINAL)
             if is_over or (isinstance(error, StalledError) and not connection.restart()):
                 raise failure from None
+            meter.rerun()
             on_notice(f"the closing units run again ({failure})")
         else:
             return
+
+
+def _gpus(chain: Chain, pools: dict[str, Pool]) -> tuple[dict[str, float], float]:
+    """The GPUs of an actor by operator, and of all actors at most."""
+    shares = {stage.name: pools[stages[0].name].gpus for _, stages in chain.pools() for stage in stages}
+    shares |= {READ: 0.0} | {name: pool.gpus for name, pool in pools.items()}
+    return shares, sum(pool.gpus * pool.max_actors for pool in pools.values())
 
 
 def _write_round(chain: Chain, tables: Sequence[pa.Table], pools: dict[str, Pool], monitor: Any) -> Iterator[pa.Table]:
@@ -160,6 +176,7 @@ def _round(chain: Chain, units: Sequence[Unit], pools: dict[str, Pool], monitor:
         told = Told(monitor)
         for item in table.to_pylist():
             unit = units[item["unit"]]
+            told.open(unit.number)
             told.begin(READ, f"unit {unit.number}, {unit.shards[item['shard']].name}")
             for found in chain.read(unit, item["shard"]):
                 told.end(found.num_rows)

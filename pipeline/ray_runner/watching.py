@@ -14,22 +14,28 @@ import pyarrow as pa
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from pipeline.monitor import Monitor
+from pipeline.monitor import Monitor, Work
 from pipeline.ray_runner.answering import ANSWER_SECONDS, StalledError, answered
 from pipeline.ray_runner.connecting import Cluster
 
 MONITOR = "lodepack-monitor"
 POLL_SECONDS = 1.0
+NEWS_SECONDS = 10.0
+"""The monitor is given so long to say what was done: no run waits for figures, nor fails for want of them."""
 QUEUED_TABLES = 4
 """Reports that may wait for the commit of others."""
 
 
 def watched(
-    connection: Cluster, start: Callable[[Any], Iterator[pa.Table]], stall_seconds: float
+    connection: Cluster,
+    start: Callable[[Any], Iterator[pa.Table]],
+    stall_seconds: float,
+    on_news: Callable[[Work, dict[int, float]], None],
 ) -> Iterator[pa.Table]:
     """The tables of a round that is started with a monitor. StalledError once nothing has moved for so long.
 
-    Another thread waits for Ray, which may never answer.
+    Another thread waits for Ray, which may never answer. on_news hears the monitor's news, now and then, before each
+    table and at the end; what a lost monitor knew is lost.
     """
     monitor = answered(_start_monitor, stall_seconds)
     found: queue.Queue[pa.Table | BaseException | None] = queue.Queue(QUEUED_TABLES)
@@ -53,7 +59,9 @@ def watched(
                 item = found.get(timeout=min(POLL_SECONDS, stall_seconds))
             except queue.Empty:
                 _raise_if_stalled(monitor, stall_seconds)
+                _pass_on(monitor, on_news)
                 continue
+            _pass_on(monitor, on_news)
             if item is None:
                 return
             if isinstance(item, ray.exceptions.RayError):
@@ -94,6 +102,11 @@ def _raise_if_stalled(monitor: Any, stall_seconds: float) -> None:
         return
     if stall is not None:
         raise StalledError(f"{stall}; see limits.stall_seconds")
+
+
+def _pass_on(monitor: Any, on_news: Callable[[Work, dict[int, float]], None]) -> None:
+    with suppress(ray.exceptions.RayError, RuntimeError, StalledError):
+        on_news(*answered(partial(ray.get, monitor.news.remote(), timeout=NEWS_SECONDS)))
 
 
 def _note_holders(error: BaseException, monitor: Any) -> None:

@@ -14,7 +14,7 @@ from tests.failing import Failing, Hopeless, Stalling, Stuck, chain_with
 
 def run(kind: type[Failing], folder: Path, notices: list[str]) -> list[pa.Table]:
     chain, units = chain_with(kind, folder, stall_seconds=8)
-    return list(run_local(chain, units, lambda *_: None, notices.append))
+    return list(run_local(chain, units, lambda *_: None, notices.append, lambda _: None))
 
 
 @pytest.mark.parametrize(("kind", "why"), [(Failing, "the network is down"), (Stalling, "failing has held unit 0")])

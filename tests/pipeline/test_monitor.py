@@ -29,7 +29,7 @@ def test_nothing_is_said_before_the_time_is_over_and_the_longest_holder_is_named
     said = monitor.stall(0)
     assert said is not None
     assert said.index("decode has held unit 0") < said.index("score has held unit 1")
-    monitor.end("a", 2)
+    monitor.end("a", 2, 0.5)
     assert "decode" not in (monitor.stall(0) or "")
     assert monitor.rows() == {"decode": 2}
 
@@ -38,7 +38,7 @@ def test_where_nobody_holds_rows_it_is_told_who_had_them_last() -> None:
     monitor = Monitor()
     assert "none ever did" in (monitor.stall(0) or "")
     monitor.begin("a", "pack", "unit 0, 2 rows to s.tar, sample 4 (k)")
-    monitor.end("a", 2)
+    monitor.end("a", 2, 0.5)
     assert "no operator holds any rows (pack last let go of unit 0" in (monitor.stall(0) or "")
 
 

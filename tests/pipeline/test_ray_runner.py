@@ -20,7 +20,7 @@ import ray
 
 from pipeline import ray_runner
 from pipeline.errors import ConfigError, StorageError
-from pipeline.ray_runner import Cluster, answering, connecting, rounds
+from pipeline.ray_runner import Cluster, Meter, answering, connecting, rounds
 from pipeline.ray_runner.answering import answered
 from pipeline.ray_runner.watching import watched
 from tests.failing import Deadly, Failing, Hopeless, Unbuildable, chain_with
@@ -42,7 +42,10 @@ def test_a_storage_error_in_an_actor_is_tried_again(ray_session: Cluster, tmp_pa
         kinds.extend(table["kind"].to_pylist())
         return set() if len(kinds) == 3 else {0}
 
-    assert ray_runner.run_ray(ray_session, chain, units, None, on_reports, notices.append) == 2
+    meter = Meter("test", [0])
+    assert ray_runner.run_ray(ray_session, chain, units, None, on_reports, notices.append, meter) == 2
+    assert meter.operators["failing"]["tables"] == 1
+    assert meter.operators["read"]["tables"] == 2  # once more in the second round
     assert sorted(kinds) == ["data", "index", "summary"]
     assert [text.partition(" (")[0] for text in notices] == ["round 1 left 1 unit(s) open"]
     assert "the network is down" in notices[0]
@@ -52,13 +55,13 @@ def test_a_storage_error_that_stays_ends_the_run_in_its_own_words(ray_session: C
     chain, units = chain_with(Hopeless, tmp_path)
     with pytest.raises(StorageError, match=r"^s3://bucket/shard\.tar: access denied to \d+ columns; check the key$"):
         # 7: a unit that is none of these and stays open, of the units that are re-planned, say
-        ray_runner.run_ray(ray_session, chain, units, None, lambda _: {0, 7}, lambda _: None)
+        ray_runner.run_ray(ray_session, chain, units, None, lambda _: {0, 7}, lambda _: None, Meter("test", [0]))
 
 
 def test_a_config_error_in_an_actor_ends_the_run_at_once_in_its_own_words(ray_session: Cluster, tmp_path: Path) -> None:
     chain, units = chain_with(Unbuildable, tmp_path)
     with pytest.raises(ConfigError, match=r"^tokenizer gone.model cannot be read; train one$"):
-        ray_runner.run_ray(ray_session, chain, units, None, lambda _: {0}, lambda _: None)
+        ray_runner.run_ray(ray_session, chain, units, None, lambda _: {0}, lambda _: None, Meter("test", [0]))
 
 
 def test_a_round_in_which_nothing_moves_says_who_holds_what(ray_session: Cluster) -> None:
@@ -71,7 +74,7 @@ def test_a_round_in_which_nothing_moves_says_who_holds_what(ray_session: Cluster
 
     expected = r"^nothing has moved for \d+ s: score has held unit 0, 3 rows to a\.tar, .*; see limits\.stall_seconds$"
     with pytest.raises(StorageError, match=expected):
-        list(watched(ray_session, start, 2))
+        list(watched(ray_session, start, 2, lambda *_: None))
     ended.set()
 
 
@@ -82,7 +85,7 @@ def test_a_round_that_moves_may_last_longer_than_a_stall(ray_session: Cluster) -
             monitor.beat.remote()
         yield pa.table({"a": [1]})
 
-    assert [table.num_rows for table in watched(ray_session, start, 3)] == [1]
+    assert [table.num_rows for table in watched(ray_session, start, 3, lambda *_: None)] == [1]
 
 
 def test_a_round_ends_with_the_error_of_whoever_worked(ray_session: Cluster) -> None:
@@ -91,7 +94,7 @@ def test_a_round_ends_with_the_error_of_whoever_worked(ray_session: Cluster) -> 
         raise StorageError("s3://bucket/x: gone")
 
     with pytest.raises(StorageError, match="gone"):
-        list(watched(ray_session, start, 60))
+        list(watched(ray_session, start, 60, lambda *_: None))
 
 
 @pytest.mark.slow
@@ -100,7 +103,7 @@ def test_an_operator_that_always_dies_ends_the_run_by_name(ray_session: Cluster,
     with pytest.raises(
         StorageError, match=r"^Ray gave up: The actor is dead[^.]*; .*failing has held unit 0, .*; run again to resume$"
     ):
-        ray_runner.run_ray(ray_session, chain, units, None, lambda _: {0}, lambda _: None)
+        ray_runner.run_ray(ray_session, chain, units, None, lambda _: {0}, lambda _: None, Meter("test", [0]))
 
 
 def test_a_question_without_an_answer_ends_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,7 +156,8 @@ def on_reports(table):
     kinds.extend(table["kind"].to_pylist())
     return set() if len(kinds) == 3 else {0}
 with ray_runner.cluster(None, show_progress=False) as connection:
-    rounds = ray_runner.run_ray(connection, chain, units, None, on_reports, notices.append)
+    meter = ray_runner.Meter("test", [0])
+    rounds = ray_runner.run_ray(connection, chain, units, None, on_reports, notices.append, meter)
 print(json.dumps([rounds, sorted(kinds), notices]))
 """
 

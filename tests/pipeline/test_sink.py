@@ -26,7 +26,7 @@ def made(tmp_path: Path) -> tuple[Sink, list[pa.Table], Path]:
     resolved = resolve_job(job)
     options = {"target_shards": 1, "limit": None, "rebuild": False, "may_replan": lambda *_: False}
     plan = make_plan(str(tmp_path / "out"), resolved.inputs, resolved.recipe, **options)
-    reports = list(run_local(build_chain(resolved), plan.todo, lambda *_: None, lambda _: None))
+    reports = list(run_local(build_chain(resolved), plan.todo, lambda *_: None, lambda _: None, lambda _: None))
     return Sink(str(tmp_path / "out"), plan, 1.0), reports, tmp_path / "out"
 
 
