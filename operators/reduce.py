@@ -39,12 +39,14 @@ class Reduce:
 
     def _reduce(self, row: Row, number: int, place: int) -> Row:
         grids = token_grids(row["plans"][number], row["runs"][number])
+        document = f"{row['shard']}/{row['key']}#{row['ordinal']}"
         tokens = ImageTokens(
             grids.grids,
             grids.kinds,
             grids.places,
             **{need: look(row, number) for need, look in self._looks.items()},
-            identity=f"{row['shard']}/{row['key']}#{row['ordinal']}/{number}",
+            identity=f"{document}/{number}",
+            document=document,
             number=number,
             count=len(row["plans"]),
         )

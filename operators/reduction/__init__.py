@@ -6,8 +6,28 @@ from typing import Annotated
 
 from pydantic import Field
 
+from operators.reduction.dyrate import DyRate
+from operators.reduction.frame_pool import FramePool
+from operators.reduction.hires_restore import HiresRestore
+from operators.reduction.mustdrop import MustDrop
 from operators.reduction.rank import Rank
+from operators.reduction.self_mining import SelfMining
+from operators.reduction.sparsevlm import SparseVLM
+from operators.reduction.tokenflex import TokenFlex, TokenFlexByScores
 from operators.reduction.wico import WiCo, WiCoPlus
 
-AnyMethod = Annotated[Rank | WiCo | WiCoPlus, Field(discriminator="method")]
+AnyMethod = Annotated[
+    DyRate
+    | FramePool
+    | HiresRestore
+    | MustDrop
+    | Rank
+    | SelfMining
+    | SparseVLM
+    | TokenFlex
+    | TokenFlexByScores
+    | WiCo
+    | WiCoPlus,
+    Field(discriminator="method"),
+]
 """A method of a job, by its name."""

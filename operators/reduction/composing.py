@@ -32,8 +32,8 @@ def composition_fault(methods: Sequence[Method]) -> str | None:
                 f"{later.method} {MEANING[later.stage]}, which comes before what {earlier.method} does: it "
                 f"{MEANING[earlier.stage]}; name {later.method} first"
             )
-        if later.needs_grids and earlier.stage == "merge":
-            return f"{later.method} needs whole grids of tokens, and {earlier.method} leaves none; name one of them"
+        if earlier.method == "wico_plus":
+            return f"wico_plus adds tokens again in a deep layer, of which {later.method} knows nothing; name one of them"
     return None
 
 
