@@ -1,0 +1,1 @@
+"""What a trainer does with a stored reduction: small functions of torch."""
