@@ -27,9 +27,14 @@ def cosines(left: Ints, right: Ints) -> Ints:
 
 
 def tamed(features: Ints) -> Ints:
-    """The same divided by a power of two, if a row may be longer than LARGEST allows."""
-    if not features.size:
+    """The same times the power of two that makes rows as long as LARGEST allows.
+
+    Then a mean that is rounded to integers has still three digits, and no product is too large.
+    """
+    most = max(int(features.max(initial=0)), -int(features.min(initial=0)))
+    if not most:
         return features
-    most = max(int(features.max()), -int(features.min()))
     allowed = math.isqrt(LARGEST // features.shape[-1])
-    return features >> max(0, (most // (allowed + 1)).bit_length())
+    if most > allowed:
+        return features >> (most // (allowed + 1)).bit_length()
+    return features << ((allowed // most).bit_length() - 1)

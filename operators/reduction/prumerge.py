@@ -7,12 +7,14 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from operators.reduction.cosines import cosines, tamed
+from operators.reduction.cosines import ONE, cosines, tamed
 from operators.reduction.method import Method, Need, Stage
-from operators.reduction.plan import ImageTokens, Ints, Reduction, sorted_order
+from operators.reduction.plan import ImageTokens, Ints, Reduction
 
 CHUNK = 256
 """Centres whose neighbours are sought at a time: their cosines with 2,304 tokens take 5 MB."""
+NONE = -2 * ONE
+"""Below any cosine."""
 
 
 class PruMerge(Method):
@@ -67,14 +69,14 @@ class PruMerge(Method):
     def _nearest(self, features: Ints, centres: Ints) -> Ints:
         """The centre that each token goes into, itself if it is one; -1: none has it among its nearest."""
         target = np.full(len(features), -1)
-        best = np.full(len(features), np.iinfo(np.int64).min)
+        best = np.full(len(features), NONE)
         for start in range(0, len(centres), CHUNK):
             chunk = centres[start : start + CHUNK]
             found = cosines(features[chunk], features)
-            found[np.arange(len(chunk)), chunk] = np.iinfo(np.int64).min  # nobody is one's own neighbour
+            found[np.arange(len(chunk)), chunk] = NONE  # nobody is one's own neighbour
             nearest = np.argsort(-found, axis=1, kind="stable")[:, : self.neighbours]
             for centre, row, places in zip(chunk, found, nearest, strict=True):
-                closer = places[(row[places] > best[places]) & (places != centre)]
+                closer = places[row[places] > best[places]]
                 target[closer], best[closer] = centre, row[closer]
         target[centres] = centres
         return target

@@ -42,7 +42,7 @@ class ToMe(Method):
         assert tokens.features is not None
         num_tokens = tokens.num_tokens
         target = np.arange(num_tokens)
-        sums, sizes = tamed(tokens.features), np.ones(num_tokens, np.int64)
+        sums, sizes = tamed(tokens.features).copy(), np.ones(num_tokens, np.int64)
         left = np.arange(num_tokens)
         for merges in layer_merges(num_tokens, self.layers, self.merges, self.decreasing):
             # With CLS in front, the tokens at even places are ours at odd ones.
