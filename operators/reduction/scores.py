@@ -67,7 +67,7 @@ def spread(values: Ints, cells: tuple[int, int], boxes: Boxes) -> Ints:
 
 def ranked(relevance: Ints, salience: Ints) -> Ints:
     """One integer a token: by relevance, and of equals by salience."""
-    return relevance * BELOW + salience.clip(0, BELOW - 1)
+    return np.asarray(relevance * BELOW + salience.clip(0, BELOW - 1))
 
 
 def between(values: Ints, down: Floats, across: Floats, boxes: Boxes) -> Ints:
