@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageDraw
 
 from operators.reduction.features import token_boxes
@@ -73,7 +74,11 @@ def test_values_beyond_the_outermost_centres_stay():
 
 @pytest.fixture(scope="module")
 def encoder():
-    return open_encoder(None, "cpu")
+    """On one thread, as in an actor of a busy machine: there two take ten times as long."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield open_encoder(None, "cpu")
+    torch.set_num_threads(before)
 
 
 def shapes():

@@ -1,4 +1,4 @@
-"""Scores of tokens are read by document and image, from lines of JSON or Parquet; anything else is refused in a line."""
+"""Scores of tokens are read by document and image, from lines of JSON or Parquet; all else is refused in a line."""
 
 import json
 import os
