@@ -58,3 +58,15 @@ def image_indices(pack: Mapping[str, Any]) -> dict[str, Any]:
         "num_image_per_document": torch.from_numpy(np.bincount(owners, minlength=len(samples))),
         "image_views": [torch.tensor(own) for own in images.values()],
     }
+
+
+def attention_mask(indices: Mapping[str, Any], *, last_only: bool = True) -> torch.Tensor:
+    """Which of the I images each of the L tokens attends to, bool [L, I], from what `image_indices` gives.
+
+    last_only: Flamingo's rule, the last image before it alone; otherwise MM-Interleaved's, all of its document so far.
+    A row without any True is a token that sees no image: its cross attention must be zeroed, not normalised.
+    """
+    last = indices["image_attn_index"][:, None]
+    first = last if last_only else indices["first_image_index"][:, None]
+    images = torch.arange(int(indices["num_image_per_seq"]), device=last.device)
+    return (first <= images) & (images <= last)

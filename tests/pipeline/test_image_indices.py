@@ -7,7 +7,7 @@ import torch
 from support import build, write_small_shards
 
 from pipeline.loading import PackedDataset, collate
-from pipeline.loading.indices import image_indices
+from pipeline.loading.indices import attention_mask, image_indices
 from pipeline.types import Modality
 
 TEXT, IMAGE, MARKER, PADDING = Modality.TEXT, Modality.IMAGE, Modality.MARKER, Modality.PADDING
@@ -39,12 +39,34 @@ def test_pack_of_three_documents():
     assert [own.tolist() for own in found["image_views"]] == [[0], [1], [2, 3]]
 
 
+def seen(mask):
+    return [row.nonzero().flatten().tolist() for row in mask]
+
+
+def test_masks_are_flamingos_and_mm_interleaveds():
+    found = image_indices(pack_of_three())
+    last, all_so_far = attention_mask(found), attention_mask(found, last_only=False)
+    assert last.shape == all_so_far.shape == (17, 3)
+    assert [row.nonzero().flatten().tolist() for row in last[[0, 2, 5, 6, 8, 14, 16]]] == [
+        [],
+        [0],
+        [0],
+        [1],
+        [],
+        [2],
+        [],
+    ]
+    assert [row.nonzero().flatten().tolist() for row in all_so_far[[1, 5, 6, 9, 12]]] == [[], [0], [0, 1], [], [2]]
+    assert (last <= all_so_far).all()
+
+
 def test_a_pack_without_images_has_none():
     found = image_indices({"modality": [TEXT] * 3, "samples": [{"start": 0, "length": 3}], "views": []})
     assert found["image_attn_index"].tolist() == [-1] * 3
     assert found["num_image_per_seq"].tolist() == [0]
     assert found["image_starts"].dtype == torch.int64
     assert found["nearest_bos_idxs"].shape == (0,)
+    assert attention_mask(found).shape == (3, 0)
 
 
 def test_padding_inside_an_aligned_document_sees_nothing():
@@ -80,12 +102,12 @@ def test_of_a_real_build_every_image_is_whole_inside_one_sequence(output):
             num_images += 1
         # What each token may see: images of its own document that have begun, and no other.
         for token in range(0, len(modality), 7):
-            seen = [
+            begun = [
                 number
                 for number, start in enumerate(found["image_starts"].tolist())
                 if start <= token and documents[start] == documents[token] and modality[token] != PADDING
             ]
-            assert (first[token], last[token]) == ((seen[0], seen[-1]) if seen else (-1, -1))
+            assert (first[token], last[token]) == ((begun[0], begun[-1]) if begun else (-1, -1))
         assert found["num_image_per_document"].sum() == found["num_image_per_seq"] == len(found["image_views"])
     assert num_images > 2
 

@@ -55,9 +55,3 @@ def check_partition(image, plan):
         assert plan.shares.dtype == np.float32
         assert np.allclose(np.bincount(plan.groups, plan.shares), 1, atol=1e-6)
         assert (plan.shares > 0).all()
-
-
-def check_order_matters_not(method, image):
-    """The same plan from the same tokens, whatever came before; and from features of twice the length."""
-    once, twice = method.plan(image), method.plan(tokens(2 * image.features, image.grids, image.salience))
-    assert np.array_equal(once.groups, twice.groups)
