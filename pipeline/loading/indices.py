@@ -66,7 +66,7 @@ def attention_mask(indices: Mapping[str, Any], *, last_only: bool = True) -> tor
     last_only: Flamingo's rule, the last image before it alone; otherwise MM-Interleaved's, all of its document so far.
     A row without any True is a token that sees no image: its cross attention must be zeroed, not normalised.
     """
-    last = indices["image_attn_index"][:, None]
-    first = last if last_only else indices["first_image_index"][:, None]
+    last: torch.Tensor = indices["image_attn_index"][:, None]
+    first: torch.Tensor = last if last_only else indices["first_image_index"][:, None]
     images = torch.arange(int(indices["num_image_per_seq"]), device=last.device)
     return (first <= images) & (images <= last)
