@@ -15,6 +15,7 @@ from PIL import features
 
 from jobs.filtering import filter_stages, filters_recipe
 from jobs.inputs import sections_by_source, with_formats
+from jobs.reducing import SMALL, check_files, looks_at_pictures, reduce_recipe, reduce_stages
 from jobs.sections import PoolSection
 from jobs.sources import refuse_sidecars, settle_format
 from jobs.spec import NOT_RECIPE, Job, absolute, local_target
@@ -30,7 +31,6 @@ from operators.pack import Pack
 from operators.pack_rows import WriteConfig
 from operators.profiles import Profile, load_profile
 from operators.reduce import Reduce
-from operators.reduction.method import Method
 from operators.relevance.located import identity_of, located
 from operators.retile import Retile
 from operators.slice import Slice
@@ -109,6 +109,8 @@ def resolve_job(job: Job) -> Resolved:
     if job.score is not None and job.score.participatory:
         with _noted(mistakes):
             encoder = identity_of(located(_encoder(job.score)))
+    with _noted(mistakes):
+        check_files(job.reduce)
     if mistakes:
         raise ConfigError("\n".join(mistakes))
     job = job.model_copy(update={"input": with_formats(job.input, {one.label: one.format for one, _ in inputs})})
@@ -158,7 +160,7 @@ def build_chain(resolved: Resolved) -> Chain:
         *filter_stages(
             job.filters,
             None if resources.filter is None else _expanding(resources.filter, job),
-            keeps_smalls=job.score is not None,
+            keeps_smalls=job.score is not None or looks_at_pictures(job.reduce),
         ),
         *([Stage("derive", partial(_same, Derive(job.derive)), None)] if job.derive else []),
         Stage(
@@ -170,11 +172,12 @@ def build_chain(resolved: Resolved) -> Chain:
     ]
     if job.score is not None:
         scoring = job.score.model_copy(update={"encoder": _encoder(job.score)})
-        build = partial(_score, scoring, job.budget, profile, absolute(job.tokenizer), device)
+        keeps = looks_at_pictures(job.reduce)
+        build = partial(_score, scoring, job.budget, profile, absolute(job.tokenizer), device, keeps_looks=keeps)
         stages.append(Stage("score", build, _pool(resources.score)))
-    if job.reduce:
-        reduce_pool = _pool(resources.reduce)
-        stages.append(Stage(Reduce.name, partial(_reduce, job.reduce), reduce_pool))
+    asks = job.score is not None and job.score.steps()[2] > 0
+    encoder = ((_encoder(job.score) or SMALL) if job.score is not None and asks else None)
+    stages += reduce_stages(job.reduce, _pool(resources.reduce), encoder, device)
     config = WriteConfig(
         profile=profile,
         vocabulary=resolved.vocabulary,
@@ -206,7 +209,8 @@ def build_chain(resolved: Resolved) -> Chain:
 def _grey_pixels(job: Job, profile: Profile) -> int | None:
     """How much of a picture's luminance is looked at: more where scoring asks what is legible, which no tile does."""
     if job.score is None:
-        return COARSE_PIXELS if job.filters is not None and job.filters.needs() != "text" else None
+        is_filtered = job.filters is not None and job.filters.needs() != "text"
+        return COARSE_PIXELS if is_filtered or looks_at_pictures(job.reduce) else None
     is_legible = job.budget is not None and job.budget.spread == "legible"
     return FINE_PIXELS if is_legible and isinstance(profile.slicing, QwenConfig) else COARSE_PIXELS
 
@@ -233,6 +237,7 @@ def _recipe(job: Job, profile: Profile, model: bytes, tokenizer: Tokenizer) -> d
         operators |= {FILTER: FILTER_VERSION}
     if job.reduce:
         operators |= {Reduce.name: Reduce.version}
+        fields["reduce"] = reduce_recipe(job.reduce)
     return {
         "schema_version": SCHEMA_VERSION,
         "job": fields,
@@ -293,16 +298,19 @@ def _tokenize(url: str, profile: Profile, _: Beat) -> Operator:
 
 
 def _score(
-    scoring: ScoreConfig, budget: BudgetConfig | None, profile: Profile, url: str, device: str, _: Beat
+    scoring: ScoreConfig,
+    budget: BudgetConfig | None,
+    profile: Profile,
+    url: str,
+    device: str,
+    _: Beat,
+    *,
+    keeps_looks: bool,
 ) -> Operator:
     from operators.score import Score  # torch takes seconds to import: only the actors that score pay for it
 
     slicing = profile.slicing if isinstance(profile.slicing, QwenConfig) else None
-    return Score(scoring, budget, slicing, device, retiling(budget, profile, url))
-
-
-def _reduce(methods: Sequence[Method], _: Beat) -> Operator:
-    return Reduce(methods, {})
+    return Score(scoring, budget, slicing, device, retiling(budget, profile, url), keeps_looks=keeps_looks)
 
 
 def retiling(budget: BudgetConfig | None, profile: Profile, url: str) -> Retile | None:

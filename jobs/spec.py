@@ -144,9 +144,15 @@ class Job(Section):
                 f"profile {self.profile} shows a picture as one view, which no budget can shrink: say budget: none"
             )
         formats = {source.format for source, _ in sections_by_source(self.input)}
-        needs_scores = [one.method for one in self.reduce if "scores" in one.needs]
+        needs_scores = [one.method for one in self.reduce if "scores" in one.needs and not one.files()]
         if needs_scores and self.score is None:
-            wrong.append(f"reduce: {', '.join(needs_scores)} ranks tokens by scores: give score its weights")
+            wrong.append(
+                f"reduce: {', '.join(needs_scores)} ranks tokens by scores: give score its weights, or name a file of "
+                "scores"
+            )
+        files = sorted({path for one in self.reduce for path in one.files()})
+        if len(files) > 1:
+            wrong.append(f"reduce: {' and '.join(files)} both have scores: name one file for all methods")
         if "conversations" in formats and load_profile(self.profile).chat is None:
             wrong.append(f"profile {self.profile} has no chat template: choose another profile, or another format")
         tasks = [name for name in self.derive if name in TASKS]

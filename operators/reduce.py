@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import pyarrow as pa
 
@@ -15,8 +15,8 @@ from pipeline.operator import Row, map_rows
 from pipeline.schema import MEASURED
 from pipeline.types import SegmentKind
 
-Look = Callable[[Row, int], Ints]
-"""What a method needs of each token: from a row and the number of its image, int64 [n] or [n, d]."""
+Look = Callable[[Row, int], dict[Need, Ints]]
+"""What methods need of each token, of a row and the number of its image: int64 [n] or [n, d]."""
 
 
 class Reduce:
@@ -25,10 +25,10 @@ class Reduce:
     name = "reduce"
     version = 1
 
-    def __init__(self, methods: Sequence[Method], looks: Mapping[Need, Look]) -> None:
-        """looks: of each need of the methods, what fills it."""
+    def __init__(self, methods: Sequence[Method], look: Look) -> None:
+        """look: fills the methods' needs."""
         self._methods = methods
-        self._looks = looks
+        self._look = look
 
     def __call__(self, table: pa.Table) -> pa.Table:
         return map_rows(table, MEASURED, self.name, self._reduced)
@@ -40,17 +40,20 @@ class Reduce:
     def _reduce(self, row: Row, number: int, place: int) -> Row:
         grids = token_grids(row["plans"][number], row["runs"][number])
         document = f"{row['shard']}/{row['key']}#{row['ordinal']}"
-        tokens = ImageTokens(
-            grids.grids,
-            grids.kinds,
-            grids.places,
-            **{need: look(row, number) for need, look in self._looks.items()},
-            identity=f"{document}/{number}",
-            document=document,
-            number=number,
-            count=len(row["plans"]),
-        )
         try:
+            seen = self._look(row, number)
+            tokens = ImageTokens(
+                grids.grids,
+                grids.kinds,
+                grids.places,
+                scores=seen.get("scores"),
+                salience=seen.get("salience"),
+                features=seen.get("features"),
+                identity=f"{document}/{number}",
+                document=document,
+                number=number,
+                count=len(row["plans"]),
+            )
             return to_row(reduce_tokens(self._methods, tokens))
         except InputError as error:
             segment = row["segments"][place]

@@ -32,7 +32,7 @@ from operators.slicing.qwen import QwenConfig
 from operators.weights import SCORE_VERSION, ScoreConfig
 from pipeline.errors import ConfigError, InputError, Reason
 from pipeline.operator import Row, map_rows
-from pipeline.schema import MEASURED
+from pipeline.schema import MEASURED, SCORED
 from pipeline.types import SegmentKind
 
 BATCH_REGIONS = 64
@@ -70,10 +70,16 @@ class Score:
         slicing: QwenConfig | None,
         device: str,
         retile: Retile | None = None,
+        *,
+        keeps_looks: bool = False,
     ) -> None:
-        """slicing: of the family, where it has native resolution; retile: where it cuts tiles and there is a budget."""
+        """slicing: of the family, where it has native resolution; retile: where it cuts tiles and there is a budget.
+
+        keeps_looks: whether `reduce` behind it wants the small pictures and the queries.
+        """
         if device == "cuda" and not torch.cuda.is_available():
             raise ConfigError("resources.score.gpus asks for a GPU and torch finds none here; set it to 0")
+        self._schema = SCORED if keeps_looks else MEASURED
         self._config = config
         self._slicing = slicing if budget is not None else None
         self._is_legible = budget is not None and budget.spread == "legible"
@@ -84,7 +90,7 @@ class Score:
     def __call__(self, table: pa.Table) -> pa.Table:
         found = self._relevances(table)
         with _one_thread():
-            return map_rows(table, MEASURED, self.name, lambda row: self._budgeted(row, found))
+            return map_rows(table, self._schema, self.name, lambda row: self._budgeted(row, found))
 
     def _budgeted(self, row: Row, found: Iterator[Row]) -> Row:
         maps = list(islice(found, len(row["plans"])))

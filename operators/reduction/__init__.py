@@ -10,10 +10,14 @@ from operators.reduction.dyrate import DyRate
 from operators.reduction.frame_pool import FramePool
 from operators.reduction.hires_restore import HiresRestore
 from operators.reduction.mustdrop import MustDrop
+from operators.reduction.mustdrop_merge import MustDropMerge
+from operators.reduction.prumerge import PruMerge
 from operators.reduction.rank import Rank
 from operators.reduction.self_mining import SelfMining
 from operators.reduction.sparsevlm import SparseVLM
 from operators.reduction.tokenflex import TokenFlex, TokenFlexByScores
+from operators.reduction.tome import ToMe
+from operators.reduction.visionzip import VisionZip
 from operators.reduction.wico import WiCo, WiCoPlus
 
 AnyMethod = Annotated[
@@ -21,11 +25,15 @@ AnyMethod = Annotated[
     | FramePool
     | HiresRestore
     | MustDrop
+    | MustDropMerge
+    | PruMerge
     | Rank
     | SelfMining
     | SparseVLM
     | TokenFlex
     | TokenFlexByScores
+    | ToMe
+    | VisionZip
     | WiCo
     | WiCoPlus,
     Field(discriminator="method"),

@@ -9,13 +9,13 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from operators.reduction.exact import share_of
-from operators.reduction.method import Method, Need, Stage
+from operators.reduction.method import Ranked, Stage
 from operators.reduction.plan import ImageTokens, Reduction, sorted_order
 
 Count = Annotated[int, Field(ge=1, lt=2**31)]
 
 
-class DyRate(Method):
+class DyRate(Ranked):
     """From each answer token of the schedule on, visual tokens are reduced at the k-th of K rates, r_k = (k - 1) / K.
 
     DyRate (arXiv 2501.14204) learns the rate while it generates: at every step a classifier sees how attention is
@@ -29,7 +29,6 @@ class DyRate(Method):
     """
 
     stage: ClassVar[Stage] = "answer"
-    needs: ClassVar[frozenset[Need]] = frozenset({"scores"})
 
     method: Literal["dyrate"] = "dyrate"
     rates: Count = 4

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from operators.reduction.exact import decimal
-from operators.reduction.method import Method, Need, Stage
+from operators.reduction.method import Need, Ranked, Stage
 from operators.reduction.plan import ImageTokens, Ints, Reduction, sorted_order
 
 Mask = npt.NDArray[np.bool_]
@@ -19,7 +19,7 @@ THRESHOLDS: dict[int, tuple[float, float]] = {192: (0.001, 0.001), 128: (0.0012,
 """Global and individual threshold that the authors give for a mean of so many tokens of 576 (their README)."""
 
 
-class MustDrop(Method):
+class MustDrop(Ranked):
     """Stages 2 and 3 of MustDrop (arXiv 2411.10803): the dual attention filter and the output-aware cache.
 
     A token leaves before `layer` if its share of all text's attention is below `global_threshold` and no text token

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from operators.reduction.exact import decimal, share_of
-from operators.reduction.method import Method, Need, Stage
+from operators.reduction.method import Ranked, Stage
 from operators.reduction.plan import ImageTokens, Reduction, sorted_order
 
 Steps = list[tuple[int, int]]
@@ -21,7 +21,7 @@ PROGRESSIVE: tuple[tuple[int, int], ...] = ((0, 576), (7, 256), (16, 144), (24, 
 """Layer and tokens left of 576: 7, 9, 8 and 8 layers, 250 tokens in the mean of 32."""
 
 
-class Rank(Method):
+class Rank(Ranked):
     """Ranks tokens by their scores once; before each layer of the schedule only the first of that order stay.
 
     fastv: FastV (arXiv 2403.06764), K = 2, R = 0.5: before layer K a share of R is left out. pyramid: PyramidDrop
@@ -35,7 +35,6 @@ class Rank(Method):
     """
 
     stage: ClassVar[Stage] = "layers"
-    needs: ClassVar[frozenset[Need]] = frozenset({"scores"})
 
     method: Literal["rank"] = "rank"
     schedule: Literal["pyramid", "fastv", "progressive"] | tuple[tuple[Layer, Tokens | Share], ...] = "pyramid"

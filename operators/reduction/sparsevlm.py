@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from operators.reduction.clustering import density_peaks
 from operators.reduction.exact import decimal, share_of
-from operators.reduction.method import Method, Need, Stage
+from operators.reduction.method import Need, Ranked, Stage
 from operators.reduction.plan import Clusters, ImageTokens, Ints, Reduction, sorted_order
 
 RANK_LAYERS = (2, 6, 15, 19)
@@ -24,7 +24,7 @@ LISTS: dict[str, dict[int, tuple[int, int, int]]] = {
 PRIME = 2**31 - 1
 
 
-class SparseVLM(Method):
+class SparseVLM(Ranked):
     """SparseVLM (arXiv 2410.04417) in its three versions, with the ranking known before the model runs.
 
     1: a layer keeps int(rank x scale + bias) tokens, where rank is that of the attention from raters to visual tokens;
