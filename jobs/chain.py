@@ -176,7 +176,7 @@ def build_chain(resolved: Resolved) -> Chain:
         build = partial(_score, scoring, job.budget, profile, absolute(job.tokenizer), device, keeps_looks=keeps)
         stages.append(Stage("score", build, _pool(resources.score)))
     asks = job.score is not None and job.score.steps()[2] > 0
-    encoder = ((_encoder(job.score) or SMALL) if job.score is not None and asks else None)
+    encoder = (_encoder(job.score) or SMALL) if job.score is not None and asks else None
     stages += reduce_stages(job.reduce, _pool(resources.reduce), encoder, device)
     config = WriteConfig(
         profile=profile,

@@ -33,7 +33,9 @@ def composition_fault(methods: Sequence[Method]) -> str | None:
                 f"{MEANING[earlier.stage]}; name {later.method} first"
             )
         if earlier.method == "wico_plus":
-            return f"wico_plus adds tokens again in a deep layer, of which {later.method} knows nothing; name one of them"
+            return (
+                f"wico_plus adds tokens again in a deep layer, of which {later.method} knows nothing; name one of them"
+            )
     return None
 
 
