@@ -15,8 +15,8 @@ LOCAL = frozenset({"", "auto", "local", "localhost"})
 def refuse_open_cluster(address: str | None, environment: Mapping[str, str], home: Path) -> None:
     """ConfigError if `address` is another machine's and no token is there to be sent.
 
-    address: ray://host:port or host:port, or http(s)://host:port of a dashboard. environment: of this process. home: the folder in which Ray looks for a token by default. RAY_ADDRESS is not
-    looked at: inside a cluster Ray sets it itself.
+    address: ray://host:port or host:port, or http(s)://host:port of a dashboard. environment: of this process. home:
+    the folder in which Ray looks for a token by default. RAY_ADDRESS is not looked at: inside a cluster Ray sets it.
     """
     if address is None or _is_loopback(address) or _has_token(environment, home):
         return

@@ -125,7 +125,7 @@ def print_summary(summary: dict[str, Any]) -> None:
     if summary["withheld_shards"]:
         console.print(f"withheld by a limit: {len(summary['withheld_shards'])} further shards, not read")
     check = printable(f"check it: lodepack verify {summary['output']}")
-    console.print(check, markup=False, emoji=False, highlight=False)
+    console.print(check, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 def _replanned(found: dict[str, Any]) -> dict[str, str]:

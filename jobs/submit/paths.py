@@ -110,7 +110,7 @@ def _inside(field: str, file: Path) -> Path:
     inside = Path(os.path.normpath(file.absolute()))
     if not inside.is_relative_to(folder):
         raise ConfigError(
-            f"{field}: {file} lies outside {folder}, which travels with the job; say --working-dir FOLDER with a "
+            f"{field}: {inside} lies outside {folder}, which travels with the job; say --working-dir FOLDER with a "
             f"folder that holds both, and paths as from there, or {SHARED}"
         )
     return inside.relative_to(folder)
