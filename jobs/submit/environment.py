@@ -66,7 +66,7 @@ def merged(given: dict[str, Any], names: Sequence[str], *, install: bool) -> dic
 def own_dependencies() -> list[str]:
     """What lodepack needs, each as it is installed here. Without Ray, which must be the cluster's own."""
     names = [match[0] for line in _required() if (match := re.match(r"[A-Za-z0-9._-]+", line)) and match[0] != "ray"]
-    return [f"{name}=={version(name).partition('+')[0]}" for name in names]
+    return sorted(f"{name}=={version(name).partition('+')[0]}" for name in names)
 
 
 def _required() -> list[str]:

@@ -64,7 +64,10 @@ class Head:
             os.environ.pop(name, None)
         for name in ("ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.sdk"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
-        self._client = self._ask(lambda: JobSubmissionClient(address, verify=certificates or True))
+        try:
+            self._client = self._ask(lambda: JobSubmissionClient(address, verify=certificates or True))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:  # the answer is not about a version
+            raise self._stranger() from error
 
     def submissions(self) -> list[Submission]:
         """All that the head remembers."""
@@ -153,10 +156,6 @@ class Head:
             raise ConfigError(f"certificates: {_line(error)}") from error
         except OSError as error:  # requests' own errors are of this kind
             raise self._absent(error) from error
-        except (KeyError, TypeError, AttributeError) as error:
-            if hasattr(self, "_client"):
-                raise
-            raise self._stranger() from error
 
     def _absent(self, error: OSError) -> StorageError:
         text = f"{error!r} {error.__context__!r}"
@@ -182,7 +181,8 @@ class Head:
             return StorageError(f"{self.address}: {_line(error)}")
         # A traceback of the head's may follow; its last line says what happened.
         last = (text.strip().splitlines() or [""])[-1].rstrip(".")
-        return StorageError(f"{self.address} refuses: {last}")
+        kind = UnreachableError if "status code 5" in text else StorageError  # what is behind the dashboard is away
+        return kind(f"{self.address} refuses: {last}")
 
 
 def unignored_files(folder: Path, excludes: Sequence[str]) -> list[Path]:
