@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -30,9 +31,7 @@ from tests.clusters import TOKEN, RunningCluster, Shape, ray_cluster
 from tests.jobs.test_stopping import is_running
 from tests.support import QUICKSTART, ROOT, build, tree, write_small_shards
 
-SHARDS, MANY = "shards/small-{000000..000007}.tar", "shards/small-{000000..000023}.tar"
-LONG = ("--input", MANY, "--workers", "1")
-"""Options of a job that lasts for a while."""
+SHARDS = "shards/small-{000000..000007}.tar"
 FIELDS = {"unit": {"target_shards": 1}, "sequence_length": 2048, "score": None, "budget": None, "pixels": "none"}
 
 
@@ -47,7 +46,7 @@ def cluster() -> Iterator[RunningCluster]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A user's folder: a job, its tokenizer and its shards by relative paths, and what is not to travel."""
     folder = tmp_path_factory.mktemp("user")
-    write_small_shards(folder / "shards", 24, 3)
+    write_small_shards(folder / "shards", 8, 3)
     (folder / "text.model").write_bytes((ROOT / "jobs" / "samples" / "tokenizer.model").read_bytes())
     write_job(folder / "job.yaml")
     return folder
@@ -55,20 +54,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def expected(folder: Path) -> dict[str, str]:
-    return local_tree(folder, SHARDS, folder / "local")
-
-
-@pytest.fixture(scope="module")
-def expected_of_many(folder: Path) -> dict[str, str]:
-    return local_tree(folder, MANY, folder / "local-many")
-
-
-def local_tree(folder: Path, shards: str, output: Path) -> dict[str, str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         fields = [f"{name}={json.dumps(value)}" for name, value in FIELDS.items()]
-        build(output, shards, "tokenizer=text.model", *fields)
-    return tree(output)
+        build(folder / "local", SHARDS, "tokenizer=text.model", *fields)
+    return tree(folder / "local")
 
 
 def write_job(path: Path, **changes: Any) -> Path:
@@ -349,62 +339,60 @@ def test_a_token_alone_is_sent(tmp_path: Path) -> None:
         assert environment.get("RAY_AUTH_MODE") == mode
 
 
-def wait_for_line(process: subprocess.Popen[str], word: str) -> str:
+def wait_for_driver(process: subprocess.Popen[str], output: Path, word: str) -> str:
+    """What the submitter said that holds `word`, once the driver is at work."""
     assert process.stderr is not None
-    return next(line for line in process.stderr if word in line)
+    line = next(line for line in process.stderr if word in line)
+    while not drivers(output):
+        assert process.poll() is None
+        time.sleep(0.05)
+    return line
 
 
 @pytest.mark.slow
-def test_an_interrupted_submitter_leaves_the_job_or_stops_it_and_the_next_finishes(
-    cluster: RunningCluster, folder: Path, expected_of_many: dict[str, str], tmp_path: Path
+def test_a_job_is_left_followed_again_stopped_killed_and_finished_by_the_next_submission(
+    cluster: RunningCluster, folder: Path, expected: dict[str, str], tmp_path: Path
 ) -> None:
-    output = tmp_path / "out"
-    given = ("--output", output, *LONG)
+    output, tokenizer = tmp_path / "out", tmp_path / "text.model"
+    os.mkfifo(tokenizer)  # whoever opens it waits: a driver that works until it is ended
+    given = ("--output", output, "--set", f"tokenizer={tokenizer}")
+
     first = start(cluster, folder, *given)
-    wait_for_units(output, 1, first)
+    wait_for_driver(first, output, "is submitted")
     first.send_signal(signal.SIGINT)
     _, error = first.communicate(timeout=60)
     assert first.returncode == 130
-    (submission,) = known(cluster, output)
-    assert f"{submission} goes on; submit again to follow it, or stop it: ray job stop" in error.splitlines()[-1]
+    (one,) = known(cluster, output)
+    assert f"{one} goes on; submit again to follow it, or stop it: ray job stop" in error.splitlines()[-1]
+
+    code, _, lines = submit(cluster, folder, *given, "--rebuild")
+    assert code == 1
+    assert f"error: {one} runs at {cluster.dashboard} into the same output with another job" in lines[-1]
+
     second = start(cluster, folder, *given, "--cancel-on-interrupt")
-    assert submission in wait_for_line(second, "runs already: following it")
-    assert known(cluster, output) == {submission: "RUNNING"}
-    assert drivers(output)
+    assert one in wait_for_driver(second, output, "runs already: following it")
     second.send_signal(signal.SIGTERM)
     _, error = second.communicate(timeout=120)
     assert second.returncode == 143
-    assert f"{submission} has ended (STOPPED)" in error.splitlines()[-1]
+    assert f"{one} has ended (STOPPED)" in error.splitlines()[-1]
     assert drivers(output) == []
-    assert known(cluster, output) == {submission: "STOPPED"}
-    assert list((output / "runs" / "tmp").iterdir()) == []  # the driver had the time to clean up
-    code, out, _ = submit(cluster, folder, *given)
-    assert code == 0
-    assert "committed before" in out
-    assert known(cluster, output) == {submission: "STOPPED", f"{submission.removesuffix('1')}2": "SUCCEEDED"}
-    assert tree(output) == expected_of_many
 
-
-@pytest.mark.slow
-def test_a_driver_that_was_killed_is_told_in_one_line_and_the_next_submission_finishes(
-    cluster: RunningCluster, folder: Path, expected_of_many: dict[str, str], tmp_path: Path
-) -> None:
-    output = tmp_path / "out"
-    given = ("--output", output, *LONG)
-    first = start(cluster, folder, *given)
-    wait_for_units(output, 1, first)
-    code, _, error = submit(cluster, folder, *given, "--rebuild")
-    assert code == 1
-    assert "into the same output with another job" in error[-1]
+    third = start(cluster, folder, *given)
+    two = f"{one.removesuffix('1')}2"
+    assert two in wait_for_driver(third, output, "is submitted")
     for pid in drivers(output):
         os.kill(pid, signal.SIGKILL)
-    _, said = first.communicate(timeout=60)
-    assert first.returncode == 1
-    assert "was lost: its driver ended with" in said.splitlines()[-1]
-    code, out, _ = submit(cluster, folder, *given)
-    assert code == 0
-    assert "committed before" in out
-    assert tree(output) == expected_of_many
+    _, error = third.communicate(timeout=60)
+    assert third.returncode == 1
+    assert f"{two} was lost: its driver ended with" in error.splitlines()[-1]
+
+    shutil.copy(folder / "text.model", tmp_path / "real.model")
+    (tmp_path / "real.model").replace(tokenizer)
+    assert submit(cluster, folder, *given)[0] == 0
+    assert list(known(cluster, output).items()) == [
+        (one, "STOPPED"), (two, "FAILED"), (f"{one.removesuffix('1')}3", "SUCCEEDED")
+    ]  # fmt: skip
+    assert tree(output) == expected
 
 
 @pytest.mark.slow
