@@ -21,6 +21,7 @@ from jobs.prune import cli as prune
 from jobs.report import cli as report_cli
 from jobs.secrets import redact, refuse_secret_arguments
 from jobs.stopping import Stopped, ending_on_signals
+from jobs.submit import cli as submit
 from jobs.terminal import printable
 from jobs.training_cli import relevance_app, tokenizer_app
 from pipeline.errors import ConfigError, LodepackError
@@ -272,6 +273,7 @@ def export(
 
 # Commands that have a file of their own.
 for file, command in (
+    (submit, submit.submit),
     (plan, plan.plan),
     (gather, gather.gather),
     (report_cli, report_cli.report),
