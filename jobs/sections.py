@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, field_validator, model_validator
 
 from jobs.inputs import Section
@@ -38,6 +40,21 @@ class ScorePool(PoolSection):
     """Actors of `score`, or of `filter`: on CPUs; give gpus: 0.25 to run it on GPUs, four actors to each."""
 
     cpus: float = Field(0.25, ge=0)
+    device: Literal["cpu", "cuda"] | None = None
+    """What it computes on; by default cuda where an actor has a share of a GPU, otherwise the CPU."""
+
+    @model_validator(mode="after")
+    def _sees_a_gpu(self) -> ScorePool:
+        if self.device == "cuda" and not self.gpus:
+            raise ValueError("device is cuda and gpus is 0: such an actor is shown no GPU; give gpus: 0.25")
+        return self
+
+
+def computes_on(section: ScorePool | None) -> Literal["cpu", "cuda"]:
+    """The device of an operator by its section; without one it shares actors that have none."""
+    if section is None:
+        return "cpu"
+    return section.device or ("cuda" if section.gpus else "cpu")
 
 
 class PackPool(PoolSection):
