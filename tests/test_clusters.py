@@ -1,0 +1,112 @@
+"""Promises 4 and 5 on clusters of several nodes: every operator on a share of a GPU, nodes lost, the same bytes."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.harness import start
+from tests.clusters import RunningCluster, Shape, add_node, ray_cluster
+from tests.seeing import ALIVE, Head
+from tests.support import build, tree, write_small_shards
+
+SMALL = ("unit.target_shards=1", "sequence_length=2048")
+ON_GPUS = ("decode", "slice", "tokenize", "score", "pack")
+SHARES = (
+    "resources.read_cpus=0.2",
+    "resources.decode={cpus: 0.1, gpus: 0.2, actors: [1, 2], batch_size: 2}",
+    "resources.slice={cpus: 0.05, gpus: 0.2, actors: [1, 2], batch_size: 2}",
+    "resources.tokenize={cpus: 0.05, gpus: 0.2, actors: [1, 2], batch_size: 2}",
+    "resources.score={cpus: 0.1, gpus: 0.2, actors: [1, 2], batch_size: 2, device: cpu}",
+    "resources.pack={cpus: 0.05, gpus: 0.2, batch_size: 2}",
+    "resources.write={cpus: 0.2, actors: [1, 2]}",
+)
+"""Five pools on logical GPUs, which nothing checks; what is computed is computed on CPUs."""
+HEAD, PLAIN, WITH_GPUS = Shape(1), Shape(1), Shape(1, gpus=2)
+SECONDS = 300
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return write_small_shards(tmp_path_factory.mktemp("shards"), 6, 5)
+
+
+@pytest.fixture(scope="module")
+def expected(shards: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    output = tmp_path_factory.mktemp("expected") / "out"
+    assert build(output, shards, *SMALL)["units"]["built"] >= 3
+    return tree(output)
+
+
+@contextmanager
+def seen(cluster: RunningCluster) -> Iterator[Head]:
+    head = Head(cluster.address)
+    try:
+        yield head
+    finally:
+        head.close()
+
+
+def run_on(cluster: RunningCluster, shards: str, output: Path, *options: str) -> subprocess.Popen[bytes]:
+    return start(
+        shards, output, (*SMALL, *SHARES), "--address", cluster.address, *options, environment=cluster.environment
+    )
+
+
+def wait_until(is_so: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    """While the run goes on: it must not end before."""
+    latest = time.monotonic() + SECONDS
+    while not is_so():
+        assert process.poll() is None, said(process)
+        assert time.monotonic() < latest
+        time.sleep(0.05)
+
+
+def said(process: subprocess.Popen[bytes]) -> str:
+    return process.communicate(timeout=SECONDS)[1].decode(errors="replace")
+
+
+def has_committed(output: Path) -> bool:
+    return any((output / "manifests").glob("*.json"))
+
+
+def test_every_operator_runs_on_a_gpu_node_and_a_node_is_lost_and_the_bytes_are_those_of_a_local_run(
+    shards: str, expected: dict[str, str], tmp_path: Path
+) -> None:
+    with ray_cluster(HEAD, [PLAIN, WITH_GPUS]) as cluster, seen(cluster) as head:
+        with_gpus = [node for node, has in head.nodes().items() if has.get("GPU") == 2]
+        plain = cluster.nodes[1]
+        process = run_on(cluster, shards, tmp_path)
+        places: dict[str, set[str]] = {}
+
+        def are_all_seen() -> bool:
+            for actor in head.actors():
+                if actor.state == ALIVE:
+                    places.setdefault(actor.operator, set()).add(actor.node)
+            return places.keys() >= {*ON_GPUS, "write"} and has_committed(tmp_path)
+
+        wait_until(are_all_seen, process)
+        plain.kill()
+        assert "Traceback" not in said(process)
+        assert process.returncode == 0
+    assert {operator: places[operator] for operator in ON_GPUS} == dict.fromkeys(ON_GPUS, set(with_gpus))
+    assert tree(tmp_path) == expected
+
+
+@pytest.mark.slow
+def test_a_lost_gpu_node_is_waited_for_and_another_takes_its_place(
+    shards: str, expected: dict[str, str], tmp_path: Path
+) -> None:
+    with ray_cluster(HEAD, [PLAIN, WITH_GPUS]) as cluster:
+        process = run_on(cluster, shards, tmp_path)
+        wait_until(lambda: has_committed(tmp_path), process)
+        cluster.nodes[2].kill()
+        add_node(cluster, WITH_GPUS)
+        assert "Traceback" not in said(process)
+        assert process.returncode == 0
+    assert tree(tmp_path) == expected
