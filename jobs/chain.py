@@ -194,6 +194,8 @@ def build_chain(resolved: Resolved) -> Chain:
         close=partial(_close, job.pack, job.sequence_length, resolved.vocabulary),
         write=Stage("write", partial(_write, config, _guarded(Draw, drawing, job)), _required(resources.write)),
         stall_seconds=job.limits.stall_seconds,
+        grows_to=resources.largest,
+        wait_seconds=job.limits.wait_seconds,
     )
 
 
@@ -209,7 +211,7 @@ def _recipe(job: Job, profile: Profile, model: bytes, tokenizer: Tokenizer) -> d
     fields = job.model_dump(mode="json", exclude=NOT_RECIPE)
     if job.score is not None:
         fields["score"].pop("encoder")  # held by content
-    for name in ("max_reject_ratio", "stall_seconds"):  # decide whether and when a version appears, not what is in it
+    for name in ("max_reject_ratio", "stall_seconds", "wait_seconds"):  # whether and when a version appears
         fields["limits"].pop(name)
     if job.filters is not None:
         fields["filters"] = filters_recipe(job.filters, computes_on(job.resources.filter))

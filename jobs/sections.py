@@ -7,6 +7,8 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from jobs.inputs import Section
+from jobs.shapes import EXAMPLE, Shape, parse_shape
+from pipeline.errors import ConfigError
 from pipeline.types import ReadLimits
 
 
@@ -81,6 +83,9 @@ class WritePool(PoolSection):
 class ResourcesSection(Section):
     """What each operator asks of a cluster; no byte depends on it. Absent pools share that of the operator before."""
 
+    grows_to: str | None = None
+    """Where the cluster autoscales, all its nodes at its largest: "cpus=4 + 8x(cpus=16,gpus=1)". Pools are sized for
+    them, and those that are not there yet are waited for. Absent: the cluster stays what it is."""
     read_cpus: float = Field(0.25, gt=0)
     """CPUs of one read task; room for one is always kept."""
     decode: PoolSection = PoolSection()
@@ -90,6 +95,20 @@ class ResourcesSection(Section):
     score: ScorePool | None = ScorePool()
     pack: PackPool = PackPool()
     write: WritePool = WritePool()
+
+    @field_validator("grows_to")
+    @classmethod
+    def _nodes(cls, value: str | None) -> str | None:
+        try:
+            parse_shape(value or EXAMPLE, "grows_to")
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        return value
+
+    @property
+    def largest(self) -> Shape:
+        """The nodes that grows_to names."""
+        return parse_shape(self.grows_to, "grows_to") if self.grows_to is not None else ()
 
 
 class LimitsSection(Section):
@@ -112,6 +131,8 @@ class LimitsSection(Section):
     """A picture that takes longer is tried once more by itself, and then rejected."""
     stall_seconds: float = Field(900.0, gt=0)
     """A run in which nothing has moved for so long says which operator holds which rows, and starts over with them."""
+    wait_seconds: float = Field(1800.0, ge=0)
+    """Nodes that the cluster may grow to and does not have yet are waited for so long (resources.grows_to)."""
 
     @property
     def reading(self) -> ReadLimits:

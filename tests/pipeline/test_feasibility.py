@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.chain import Pool
+from pipeline.chain import Node, Pool
 from pipeline.errors import ConfigError
-from pipeline.feasibility import SLACK, Node, fit_pools, share_out
+from pipeline.feasibility import SLACK, fit_pools, share_out
 
 READ = 0.25
 
