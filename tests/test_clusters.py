@@ -110,3 +110,18 @@ def test_a_lost_gpu_node_is_waited_for_and_another_takes_its_place(
         assert "Traceback" not in said(process)
         assert process.returncode == 0
     assert tree(tmp_path) == expected
+
+
+def test_a_gpu_that_an_autoscaling_cluster_may_grow_to_is_waited_for_with_a_line(
+    shards: str, expected: dict[str, str], tmp_path: Path
+) -> None:
+    fields = ("resources.score={gpus: 1, device: cpu}", "resources.grows_to=cpus=2 + 1x(cpus=1,gpus=1)")
+    with ray_cluster(Shape(2), grows_by=Shape(1, gpus=1)) as cluster:
+        process = start(
+            shards, tmp_path, (*SMALL, *fields), "--address", cluster.address, environment=cluster.environment
+        )
+        heard = said(process)
+        assert process.returncode == 0, heard
+    line = "waiting for a node with 1 GPU for score: the cluster has 2 CPU now and may grow to 2 CPU, 1 CPU + 1 GPU"
+    assert heard.count(line) == 1
+    assert tree(tmp_path) == expected

@@ -22,9 +22,9 @@ LEAST_CPUS = 0.01
 CHANGE_SECONDS = 120.0
 """Another node takes the place of a lost one within that on most clusters."""
 POLL_SECONDS = 1.0
-QUIET_SECONDS = 3.0
-"""A wait is told of once it takes longer: nodes that are there answer within one."""
+"""Room that is there is given within that."""
 REPEAT_SECONDS = 60.0
+"""Between two words of one wait."""
 
 
 def sized_pools(
@@ -35,47 +35,56 @@ def sized_pools(
     Returns when the fewest actors find their places. has_run: they did before, so a lost node may come back to a
     cluster that does not autoscale. ConfigError if they never fit, StorageError after chain.wait_seconds.
     """
-    if not chain.grows_to:
-        return _waited_for(chain, workers, CHANGE_SECONDS if has_run else 0.0, on_notice)
-    pools = _fitting_pools(chain, workers, chain.grows_to)
-    with _asked_for(pools, chain) as group:
-        for is_long in _patiently(chain.wait_seconds):
-            if answered(partial(group.wait, POLL_SECONDS), chain.stall_seconds):
-                return pools
-            if is_long:
-                on_notice(f"waiting for {_lacks(pools, chain)}")
-        raise StorageError(
-            f"waited for {chain.wait_seconds:.0f} s for {_lacks(pools, chain)}; see why no node starts, or raise "
-            "limits.wait_seconds, and run again"
+    if chain.grows_to:
+        pools = _fitting_pools(chain, workers, chain.grows_to)
+        _wait_for_nodes(pools, chain, on_notice)
+        return pools
+    if has_run:
+        lost = "a node in place of one that was lost"
+        _wait(lambda: _fit(chain, workers), CHANGE_SECONDS, lambda: lost, on_notice)
+    return _fitting_pools(chain, workers, _nodes(chain))
+
+
+def _fit(chain: Chain, workers: int | None) -> bool:
+    try:
+        _fitting_pools(chain, workers, _nodes(chain))
+    except ConfigError:
+        time.sleep(POLL_SECONDS)
+        return False
+    return True
+
+
+def _wait_for_nodes(pools: Mapping[str, Pool], chain: Chain, on_notice: Callable[[str], None]) -> None:
+    def what() -> str:
+        nodes = _nodes(chain)
+        return (
+            f"{lacking(pools, nodes)}: the cluster has {offered(nodes)} now and may grow to {offered(chain.grows_to)} "
+            "(resources.grows_to)"
         )
 
-
-def _waited_for(
-    chain: Chain, workers: int | None, patience_seconds: float, on_notice: Callable[[str], None]
-) -> dict[str, Pool]:
-    for is_long in _patiently(patience_seconds):
-        try:
-            return _fitting_pools(chain, workers, _nodes(chain))
-        except ConfigError as error:
-            last = error
-            if is_long:
-                on_notice(f"waiting for a node in place of one that was lost ({error})")
-            time.sleep(min(POLL_SECONDS, patience_seconds))
-    raise last
+    with _asked_for(pools, chain) as group:
+        placed = partial(answered, partial(group.wait, POLL_SECONDS), chain.stall_seconds)
+        if not _wait(placed, chain.wait_seconds, what, on_notice):
+            raise StorageError(
+                f"waited {chain.wait_seconds:.0f} s (limits.wait_seconds) for {what()}; see why no node starts, and "
+                "run again"
+            )
 
 
-def _patiently(limit_seconds: float) -> Iterator[bool]:
-    """Once, and again until the time is over: whether the user is to hear of the wait."""
+def _wait(
+    is_there: Callable[[], bool], limit_seconds: float, what: Callable[[], str], on_notice: Callable[[str], None]
+) -> bool:
+    """Asks until it is there or the time is over; whether it is. on_notice hears of it after the first no."""
     began = time.monotonic()
-    next_word = QUIET_SECONDS
-    passed = 0.0
-    while True:
-        yield passed >= next_word
-        if passed >= limit_seconds:
-            return
-        if passed >= next_word:
-            next_word = passed + REPEAT_SECONDS
+    next_word = 0.0
+    while not is_there():
         passed = time.monotonic() - began
+        if passed >= limit_seconds:
+            return False
+        if passed >= next_word:
+            on_notice(f"waiting for {what()}")
+            next_word = passed + REPEAT_SECONDS
+    return True
 
 
 @contextmanager
@@ -96,14 +105,6 @@ def _asked_for(pools: Mapping[str, Pool], chain: Chain) -> Iterator[PlacementGro
     finally:
         with suppress(ray.exceptions.RayError, RuntimeError, StalledError):
             answered(partial(remove_placement_group, group))
-
-
-def _lacks(pools: Mapping[str, Pool], chain: Chain) -> str:
-    nodes = _nodes(chain)
-    return (
-        f"{lacking(pools, nodes)}: the cluster has {offered(nodes)} now and may grow to {offered(chain.grows_to)} "
-        "(resources.grows_to)"
-    )
 
 
 def _nodes(chain: Chain) -> list[Node]:
