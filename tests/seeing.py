@@ -44,6 +44,19 @@ class Head:
         """How many actors of an operator there are."""
         return sum(actor.state == ALIVE for actor in self.actors() if actor.operator == operator)
 
+    def pid(self, operator: str) -> int:
+        """The process of the one living actor of an operator."""
+        (found,) = [
+            actor["Pid"]
+            for actor in self._state.actor_table(None).values()
+            if f"({operator.capitalize()})" in actor["ActorClassName"] and actor["State"] == ALIVE
+        ]
+        return int(found)
+
+    def free_gpus(self) -> float:
+        """GPUs that nobody has."""
+        return sum(free.get("GPU", 0.0) for free in self._state.available_resources_per_node().values())
+
     def nodes(self) -> dict[str, dict[str, float]]:
         """What each living node offers, by id."""
         return {node["NodeID"]: node["Resources"] for node in self._state.node_table() if node["Alive"]}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -75,13 +77,14 @@ def has_committed(output: Path) -> bool:
     return any((output / "manifests").glob("*.json"))
 
 
-def test_every_operator_runs_on_a_gpu_node_and_a_node_is_lost_and_the_bytes_are_those_of_a_local_run(
+def test_every_operator_waits_for_a_gpu_node_and_runs_there_and_a_lost_node_costs_no_byte(
     shards: str, expected: dict[str, str], tmp_path: Path
 ) -> None:
-    with ray_cluster(HEAD, [PLAIN, WITH_GPUS]) as cluster, seen(cluster) as head:
-        with_gpus = [node for node, has in head.nodes().items() if has.get("GPU") == 2]
-        plain = cluster.nodes[1]
-        process = run_on(cluster, shards, tmp_path)
+    grows = "--set=resources.grows_to=2x(cpus=1) + cpus=1,gpus=2"
+    with ray_cluster(HEAD, [PLAIN]) as cluster, seen(cluster) as head:
+        process = run_on(cluster, shards, tmp_path, grows)
+        add_node(cluster, WITH_GPUS)
+        (with_gpus,) = [node for node, has in head.nodes().items() if has.get("GPU") == 2]
         places: dict[str, set[str]] = {}
 
         def are_all_seen() -> bool:
@@ -91,10 +94,11 @@ def test_every_operator_runs_on_a_gpu_node_and_a_node_is_lost_and_the_bytes_are_
             return places.keys() >= {*ON_GPUS, "write"} and has_committed(tmp_path)
 
         wait_until(are_all_seen, process)
-        plain.kill()
-        assert "Traceback" not in said(process)
-        assert process.returncode == 0
-    assert all(places[operator] == set(with_gpus) for operator in ON_GPUS)
+        cluster.nodes[1].kill()
+        heard = said(process)
+        assert process.returncode == 0, heard
+    assert "Traceback" not in heard
+    assert all(places[operator] == {with_gpus} for operator in ON_GPUS)
     assert tree(tmp_path) == expected
 
 
@@ -112,6 +116,7 @@ def test_a_lost_gpu_node_is_waited_for_and_another_takes_its_place(
     assert tree(tmp_path) == expected
 
 
+@pytest.mark.slow
 def test_a_gpu_that_an_autoscaling_cluster_may_grow_to_is_waited_for_with_a_line(
     shards: str, expected: dict[str, str], tmp_path: Path
 ) -> None:
@@ -124,4 +129,39 @@ def test_a_gpu_that_an_autoscaling_cluster_may_grow_to_is_waited_for_with_a_line
         assert process.returncode == 0, heard
     line = "waiting for a node with 1 GPU for score: the cluster has 2 CPU now and may grow to 2 CPU, 1 CPU + 1 GPU"
     assert heard.count(line) == 1
+    assert tree(tmp_path) == expected
+
+
+@pytest.mark.slow
+def test_a_pool_grows_while_rows_wait_and_its_gpu_is_free_while_write_goes_on(
+    expected: dict[str, str], shards: str, tmp_path: Path
+) -> None:
+    """`write` is stopped from outside, for as long as that takes: how fast anything is decides nothing."""
+    score = "resources.score={cpus: 0.2, gpus: 0.25, device: cpu, actors: [1, 4], batch_size: 1}"
+    fields = (
+        *SMALL,
+        "resources.decode={cpus: 0.2, batch_size: 2}",
+        score,
+        "resources.write={cpus: 0.2, actors: [1, 1]}",
+    )
+    with ray_cluster(Shape(4, gpus=1)) as cluster, seen(cluster) as head:
+        process = start(shards, tmp_path, fields, "--address", cluster.address, environment=cluster.environment)
+        wait_until(lambda: head.alive("write") == 1, process)
+        writer = head.pid("write")
+        os.kill(writer, signal.SIGSTOP)
+        most = 0
+
+        def is_over() -> bool:
+            nonlocal most
+            now = head.alive("score")
+            most = max(most, now)
+            return most > 0 and now == 0
+
+        wait_until(is_over, process)
+        wait_until(lambda: head.free_gpus() == 1, process)
+        assert not has_committed(tmp_path)
+        os.kill(writer, signal.SIGCONT)
+        heard = said(process)
+        assert process.returncode == 0, heard
+    assert most > 1
     assert tree(tmp_path) == expected
