@@ -73,6 +73,17 @@ def said(process: subprocess.Popen[bytes]) -> str:
     return process.communicate(timeout=SECONDS)[1].decode(errors="replace")
 
 
+def hear(words: str, process: subprocess.Popen[bytes]) -> str:
+    """What the run says up to a line with these words."""
+    assert process.stderr is not None
+    lines = []
+    for line in process.stderr:
+        lines.append(line.decode(errors="replace"))
+        if words in lines[-1]:
+            return "".join(lines)
+    raise AssertionError("".join(lines))
+
+
 def has_committed(output: Path) -> bool:
     return any((output / "manifests").glob("*.json"))
 
@@ -83,6 +94,7 @@ def test_every_operator_waits_for_a_gpu_node_and_runs_there_and_a_lost_node_cost
     grows = "--set=resources.grows_to=2x(cpus=1) + cpus=1,gpus=2"
     with ray_cluster(HEAD, [PLAIN]) as cluster, seen(cluster) as head:
         process = run_on(cluster, shards, tmp_path, grows)
+        heard = hear("waiting for a node with 0.2 GPU for decode: the cluster has 1 CPU, 1 CPU now", process)
         add_node(cluster, WITH_GPUS)
         (with_gpus,) = [node for node, has in head.nodes().items() if has.get("GPU") == 2]
         places: dict[str, set[str]] = {}
@@ -95,7 +107,7 @@ def test_every_operator_waits_for_a_gpu_node_and_runs_there_and_a_lost_node_cost
 
         wait_until(are_all_seen, process)
         cluster.nodes[1].kill()
-        heard = said(process)
+        heard += said(process)
         assert process.returncode == 0, heard
     assert "Traceback" not in heard
     assert all(places[operator] == {with_gpus} for operator in ON_GPUS)
