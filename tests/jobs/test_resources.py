@@ -1,4 +1,4 @@
-"""The device of an operator is one choice, and part of a recipe only where it may change a byte."""
+"""What a job says of the cluster that it runs on is part of its recipe only where it may change a byte."""
 
 from __future__ import annotations
 
@@ -40,3 +40,9 @@ def test_where_nothing_floats_the_device_is_no_part_of_the_recipe(nothing_floats
 def test_cuda_without_a_share_of_a_gpu_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"device is cuda and gpus is 0.*give gpus: 0\.25"):
         recipe("resources.score={device: cuda}")
+
+
+def test_what_a_cluster_may_grow_to_changes_no_byte_and_is_read_with_the_job() -> None:
+    assert recipe("resources.grows_to=cpus=4 + 8x(cpus=16,gpus=1)", "limits.wait_seconds=5") == recipe()
+    with pytest.raises(ConfigError, match=r"grows_to many: nodes are expected, for example.*4x\(cpus=16,gpus=1\)"):
+        recipe("resources.grows_to=many")
