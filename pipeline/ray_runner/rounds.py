@@ -7,7 +7,6 @@ anything.
 
 from __future__ import annotations
 
-import gc
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -84,7 +83,6 @@ def run_ray(
         if idle_rounds == MAX_IDLE_ROUNDS or isinstance(failure, FINAL):
             raise failure
         todo = [unit for unit in todo if unit.number in left]
-        gc.collect()  # the error of a round holds its frames, and they its actors, which come back and keep their GPUs
         time.sleep(IDLE_SECONDS * idle_rounds)
         if todo:
             on_notice(f"round {rounds} left {len(todo)} unit(s) open ({why}); they run again")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -35,6 +36,8 @@ def sized_pools(
     Returns when the fewest actors find their places. has_run: they did before, so a lost node may come back to a
     cluster that does not autoscale. ConfigError if they never fit, StorageError after chain.wait_seconds.
     """
+    if has_run:
+        gc.collect()  # the error of a round holds its frames, and they its actors, which come back and keep their GPUs
     if chain.grows_to:
         pools = _fitting_pools(chain, workers, chain.grows_to)
         _wait_for_nodes(pools, chain, on_notice)
