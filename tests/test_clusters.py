@@ -35,7 +35,7 @@ SECONDS = 300
 
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return write_small_shards(tmp_path_factory.mktemp("shards"), 6, 5)
+    return write_small_shards(tmp_path_factory.mktemp("shards"), 4, 4)
 
 
 @pytest.fixture(scope="module")

@@ -81,7 +81,7 @@ def test_a_gpu_that_the_cluster_may_grow_to_is_waited_for_so_long(ray_session: C
     notices: list[str] = []
     what = r"for a node with 1 GPU for decode: the cluster has \d+ CPU now and may grow to 4 CPU, 4 CPU \+ 1 GPU \(res"
     with pytest.raises(StorageError, match=rf"^waited 2 s \(limits\.wait_seconds\) {what}[^\n]*; see why"):
-        ray_runner.run_ray(ray_session, chain, units, None, lambda _: {0}, notices.append)
+        ray_runner.run_ray(ray_session, chain, units, None, lambda _: {0}, notices.append, Meter("test", [0]))
     assert [text.partition(":")[0] for text in notices] == ["waiting for a node with 1 GPU for decode"]
     assert all(state["state"] == "REMOVED" for state in ray.util.placement_group_table().values())
 
@@ -89,8 +89,9 @@ def test_a_gpu_that_the_cluster_may_grow_to_is_waited_for_so_long(ray_session: C
 def test_a_gpu_that_the_cluster_will_never_have_is_refused_at_once(ray_session: Cluster, tmp_path: Path) -> None:
     chain, units = on_a_gpu(tmp_path)
     for grows_to in ((), (Node(64, 0),)):
+        fixed = replace(chain, grows_to=grows_to)
         with pytest.raises(ConfigError, match=r"do not fit the cluster: decode 1 x \(.* 1 GPU\).*resources\.grows_to"):
-            ray_runner.run_ray(ray_session, replace(chain, grows_to=grows_to), units, None, lambda _: {0}, print)
+            ray_runner.run_ray(ray_session, fixed, units, None, lambda _: {0}, print, Meter("test", [0]))
 
 
 def test_a_round_in_which_nothing_moves_says_who_holds_what(ray_session: Cluster) -> None:
