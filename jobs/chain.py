@@ -16,7 +16,7 @@ from PIL import features
 from jobs.filtering import filter_stages, filters_recipe
 from jobs.inputs import sections_by_source, with_formats
 from jobs.reducing import SMALL, check_files, looks_at_pictures, reduce_recipe, reduce_stages
-from jobs.sections import PoolSection
+from jobs.sections import PoolSection, computes_on
 from jobs.sources import refuse_sidecars, settle_format
 from jobs.spec import NOT_RECIPE, Job, absolute, local_target
 from operators.budget import BudgetConfig
@@ -31,7 +31,7 @@ from operators.pack import Pack
 from operators.pack_rows import WriteConfig
 from operators.profiles import Profile, load_profile
 from operators.reduce import Reduce
-from operators.relevance.located import identity_of, located
+from operators.relevance.located import dtype_of, identity_of, located
 from operators.retile import Retile
 from operators.slice import Slice
 from operators.slicing import Tiled
@@ -149,7 +149,6 @@ def build_chain(resolved: Resolved) -> Chain:
     """The chain of a resolved job. Its parts are small and can be sent to any node."""
     job, profile = resolved.job, resolved.profile
     resources = job.resources
-    device = "cuda" if resources.score is not None and resources.score.gpus else "cpu"
     measuring = {
         "max_image_pixels": job.limits.max_image_pixels,
         "grey_pixels": _grey_pixels(job, profile),
@@ -160,6 +159,7 @@ def build_chain(resolved: Resolved) -> Chain:
         *filter_stages(
             job.filters,
             None if resources.filter is None else _expanding(resources.filter, job),
+            computes_on(resources.filter),
             keeps_smalls=job.score is not None or looks_at_pictures(job.reduce),
         ),
         *([Stage("derive", partial(_same, Derive(job.derive)), None)] if job.derive else []),
@@ -172,12 +172,12 @@ def build_chain(resolved: Resolved) -> Chain:
     ]
     if job.score is not None:
         scoring = job.score.model_copy(update={"encoder": _encoder(job.score)})
-        keeps = looks_at_pictures(job.reduce)
+        device, keeps = computes_on(resources.score), looks_at_pictures(job.reduce)
         build = partial(_score, scoring, job.budget, profile, absolute(job.tokenizer), device, keeps_looks=keeps)
         stages.append(Stage("score", build, _pool(resources.score)))
     asks = job.score is not None and job.score.steps()[2] > 0
     encoder = (_encoder(job.score) or SMALL) if job.score is not None and asks else None
-    stages += reduce_stages(job.reduce, _pool(resources.reduce), encoder, device)
+    stages += reduce_stages(job.reduce, _pool(resources.reduce), encoder)
     config = WriteConfig(
         profile=profile,
         vocabulary=resolved.vocabulary,
@@ -203,6 +203,8 @@ def build_chain(resolved: Resolved) -> Chain:
         close=partial(_close, job.pack, job.sequence_length, resolved.vocabulary),
         write=Stage("write", partial(_write, config, _guarded(Draw, drawing, job)), _required(resources.write)),
         stall_seconds=job.limits.stall_seconds,
+        grows_to=resources.largest,
+        wait_seconds=job.limits.wait_seconds,
     )
 
 
@@ -219,19 +221,15 @@ def _recipe(job: Job, profile: Profile, model: bytes, tokenizer: Tokenizer) -> d
     fields = job.model_dump(mode="json", exclude=NOT_RECIPE)
     if job.score is not None:
         fields["score"].pop("encoder")  # held by content
-    for name in ("max_reject_ratio", "stall_seconds"):  # decide whether and when a version appears, not what is in it
+    for name in ("max_reject_ratio", "stall_seconds", "wait_seconds"):  # whether and when a version appears
         fields["limits"].pop(name)
     if job.filters is not None:
-        fields["filters"] = filters_recipe(job.filters)
+        fields["filters"] = filters_recipe(job.filters, computes_on(job.resources.filter))
     numeric: dict[str, Any] = {name: version(name) for name in (*NUMERIC_LIBRARIES, tokenizer.library)}
     numeric |= {f"pillow.{name}": features.version(name) for name in ("jpg", "webp", "zlib")}
     if job.score is not None:
-        gpus = job.resources.score.gpus if job.resources.score else 0
-        numeric |= {
-            "torch": version("torch").partition("+")[0],
-            "device": "cuda" if gpus else "cpu",
-            "dtype": _dtype(job.score, gpus),
-        }
+        numeric |= {"torch": version("torch").partition("+")[0]}
+        numeric |= _encoder_class(job.score, computes_on(job.resources.score))
     operators = {kind.name: kind.version for kind in (Decode, Derive, Slice, Tokenize, Pack, Write)}
     if job.filters is not None:
         operators |= {FILTER: FILTER_VERSION}
@@ -253,12 +251,11 @@ def _encoder(config: ScoreConfig) -> str | None:
     return None if config.encoder is None else str(local_target(config.encoder))
 
 
-def _dtype(config: ScoreConfig, gpus: float) -> str:
-    """What the encoder computes in; the other maps are integers."""
+def _encoder_class(config: ScoreConfig, device: str) -> dict[str, str]:
+    """What the encoder computes on and in; the other maps are integers, which no device changes."""
     if not config.participatory:
-        return "integer"
-    is_folder = config.encoder is not None and located(_encoder(config)).is_dir()
-    return "bfloat16" if gpus and is_folder else "float32"
+        return {"dtype": "integer"}
+    return {"device": device, "dtype": dtype_of(_encoder(config), device)}
 
 
 def _read_tokenizer(url: str) -> bytes:

@@ -22,6 +22,7 @@ from jobs.prune import cli as prune
 from jobs.report import cli as report_cli
 from jobs.secrets import redact, refuse_secret_arguments
 from jobs.stopping import Stopped, ending_on_signals
+from jobs.submit import cli as submit
 from jobs.terminal import printable
 from jobs.training_cli import relevance_app, tokenizer_app
 from pipeline.errors import ConfigError, LodepackError
@@ -273,6 +274,7 @@ def export(
 
 # Commands that have a file of their own.
 for file, command in (
+    (submit, submit.submit),
     (plan, plan.plan),
     (gather, gather.gather),
     (entity_grid, entity_grid.entity_grid),

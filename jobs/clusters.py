@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -13,10 +13,10 @@ LOCAL = frozenset({"", "auto", "local", "localhost"})
 
 
 def refuse_open_cluster(address: str | None, environment: Mapping[str, str], home: Path) -> None:
-    """ConfigError if `address` (ray://host:port, host:port) is another machine's and no token is there to be sent.
+    """ConfigError if `address` is another machine's and no token is there to be sent.
 
-    environment: of this process. home: the folder in which Ray looks for a token by default. RAY_ADDRESS is not
-    looked at: inside a cluster Ray sets it itself.
+    address: ray://host:port or host:port, or http(s)://host:port of a dashboard. environment: of this process. home:
+    the folder in which Ray looks for a token by default. RAY_ADDRESS is not looked at: inside a cluster Ray sets it.
     """
     if address is None or _is_loopback(address) or _has_token(environment, home):
         return
@@ -25,6 +25,12 @@ def refuse_open_cluster(address: str | None, environment: Mapping[str, str], hom
         "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH, or write ~/.ray/auth_token), or say "
         "--open-cluster to run on a cluster that asks nobody for a token"
     )
+
+
+def give_token(environment: MutableMapping[str, str], home: Path) -> None:
+    """Has Ray send the token that `environment` holds: it sends none without RAY_AUTH_MODE. Before Ray is imported."""
+    if _has_token(environment, home):
+        environment["RAY_AUTH_MODE"] = "token"
 
 
 def _is_loopback(address: str) -> bool:

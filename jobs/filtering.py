@@ -11,7 +11,7 @@ from typing import Any
 from jobs.spec import absolute, local_target
 from operators.filters import FilterConfig
 from operators.filters.document import Rule
-from operators.relevance.located import identity_of, located
+from operators.relevance.located import dtype_of, identity_of, located
 from pipeline import storage
 from pipeline.chain import Pool, Stage
 from pipeline.ledger import FILTER
@@ -19,22 +19,21 @@ from pipeline.monitor import Beat
 from pipeline.operator import Operator
 
 
-def filter_stages(config: FilterConfig | None, pool: Pool | None, *, keeps_smalls: bool) -> list[Stage]:
+def filter_stages(config: FilterConfig | None, pool: Pool | None, device: str, *, keeps_smalls: bool) -> list[Stage]:
     """The stage of a job's rules, in a pool of their own or with the operator before; none without rules.
 
-    keeps_smalls: whether anybody behind it wants the small copies of pictures.
+    device: of their encoder, `cpu` or `cuda`. keeps_smalls: whether anybody behind it wants pictures' small copies.
     """
     if config is None or not config.rules():
         return []
-    device = "cuda" if pool is not None and pool.gpus else "cpu"
     rules = [_placed(rule) for rule in config.rules()]
     encoder = _encoder(config) if config.needs() == "encoder" else None
     build = partial(_build, rules, encoder, needs=config.needs(), device=device, keeps_smalls=keeps_smalls)
     return [Stage(FILTER, build, pool)]
 
 
-def filters_recipe(config: FilterConfig) -> dict[str, Any]:
-    """What changes their verdicts: rules with their thresholds, files by their content, libraries that judge."""
+def filters_recipe(config: FilterConfig, device: str) -> dict[str, Any]:
+    """What changes their verdicts: rules with their thresholds, files by their content, libraries and device."""
     rules = {
         name: {field: _content(value, rule) for field, value in rule.model_dump(mode="json").items()}
         for name, rule in config.named_rules().items()
@@ -43,6 +42,7 @@ def filters_recipe(config: FilterConfig) -> dict[str, Any]:
     if config.needs() == "encoder":
         found["encoder"] = identity_of(located(_encoder(config)))
         found["torch"] = version("torch").partition("+")[0]
+        found |= {"device": device, "dtype": dtype_of(_encoder(config), device)}
     if any(rule.needs == "text" for rule in config.rules()):
         found["py3langid"] = version("py3langid")
     return found
@@ -65,8 +65,9 @@ def _encoder(config: FilterConfig) -> str | None:
 def _build(
     rules: Sequence[Rule], encoder: str | None, _: Beat, *, needs: str, device: str, keeps_smalls: bool
 ) -> Operator:
+    from operators.devices import found_device
     from operators.filter import Filter  # torch takes seconds to import: only the actors that filter pay for it
     from operators.relevance.participatory import open_encoder
 
-    found = open_encoder(encoder, device) if needs == "encoder" else None
+    found = open_encoder(encoder, found_device(device, FILTER)) if needs == "encoder" else None
     return Filter(rules, found, keeps_smalls=keeps_smalls)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -18,10 +19,15 @@ from pipeline.types import ONLY_SOURCE
 SAMPLE_COUNTS = ("read", "derived", "repeated", "packed", "rejected", "withheld")
 WHERE_ANY = ("derived", "repeated")
 """Counts that are told of where there are any."""
+LINE_SECONDS = 10.0
+"""In the log of a cluster's job a line for each unit would bury all others."""
 
 
 class Screen:
-    """What is to be built and, on a terminal, bars; nothing at all where `quiet`. `bars` off leaves them to Ray."""
+    """What is to be built and, on a terminal, bars; otherwise a line every now and then. Nothing at all where `quiet`.
+
+    `bars` off leaves them to Ray.
+    """
 
     def __init__(self, *, quiet: bool, bars: bool = True) -> None:
         self._console = Console(stderr=True, quiet=quiet)
@@ -36,6 +42,8 @@ class Screen:
         )
         self._tasks: dict[str, TaskID] = {}
         self._units = 0
+        self._told = time.monotonic()
+        """When the last line was printed; there is none where bars are."""
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -52,6 +60,7 @@ class Screen:
             older = sum(unit.older is not None for unit in plan.todo)
             replanned = f", {older} re-planned from their indexes" if older else ""
             self._console.print(f"to build: {len(plan.todo)} unit(s) of {shards} shard(s){replanned}{kept}")
+            self._told = time.monotonic()
             self._tasks["units"] = self._bars.add_task("units", total=self._units)
 
     def close(self, documents: int) -> None:
@@ -71,6 +80,9 @@ class Screen:
 
     def commit(self, left: int) -> None:
         self._bars.update(self._tasks["units"], completed=self._units - left)
+        if not self._console.is_terminal and time.monotonic() - self._told >= LINE_SECONDS:
+            self._told = time.monotonic()
+            self._console.print(f"{self._units - left:,} of {self._units:,} unit(s) committed")
 
 
 def print_summary(summary: dict[str, Any]) -> None:

@@ -32,7 +32,7 @@ def scores_file(methods: Sequence[Method]) -> str | None:
     return next((path for method in methods for path in method.files()), None)
 
 
-def reduce_stages(methods: Sequence[Method], pool: Pool | None, encoder: str | None, device: str) -> list[Stage]:
+def reduce_stages(methods: Sequence[Method], pool: Pool | None, encoder: str | None) -> list[Stage]:
     """The stage of a job's methods, in a pool of their own or with the operator before; none without methods.
 
     encoder: path of what scores the participatory map; None: nothing does, or the small one: `small`.
@@ -71,11 +71,11 @@ SMALL = ""
 
 
 def _build(
-    methods: Sequence[Method], needs: Collection[Need], given: str | None, encoder: str | None, device: str, _: Beat
+    methods: Sequence[Method], needs: Collection[Need], given: str | None, encoder: str | None, _: Beat
 ) -> Operator:
     from operators.reduction.looks import Looks  # torch takes seconds to import: only the actors that look pay for it
     from operators.reduction.supplied import supplied_scores
     from operators.relevance.participatory import open_encoder
 
-    found = None if encoder is None or "scores" not in needs or given else open_encoder(encoder or None, device)
+    found = None if encoder is None or "scores" not in needs or given else open_encoder(encoder or None, "cpu")
     return Reduce(methods, Looks(needs, found, None if given is None else supplied_scores(given)))

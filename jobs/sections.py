@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, field_validator, model_validator
 
 from jobs.inputs import Section
+from jobs.shapes import EXAMPLE, Shape, parse_shape
+from pipeline.errors import ConfigError
 from pipeline.types import ReadLimits
 
 
@@ -38,6 +42,21 @@ class ScorePool(PoolSection):
     """Actors of `score`, or of `filter`: on CPUs; give gpus: 0.25 to run it on GPUs, four actors to each."""
 
     cpus: float = Field(0.25, ge=0)
+    device: Literal["cpu", "cuda"] | None = None
+    """What it computes on; by default cuda where an actor has a share of a GPU, otherwise the CPU."""
+
+    @model_validator(mode="after")
+    def _sees_a_gpu(self) -> ScorePool:
+        if self.device == "cuda" and not self.gpus:
+            raise ValueError("device is cuda and gpus is 0: such an actor is shown no GPU; give gpus: 0.25")
+        return self
+
+
+def computes_on(section: ScorePool | None) -> Literal["cpu", "cuda"]:
+    """The device of an operator by its section; without one it shares actors that have none."""
+    if section is None:
+        return "cpu"
+    return section.device or ("cuda" if section.gpus else "cpu")
 
 
 class PackPool(PoolSection):
@@ -64,6 +83,9 @@ class WritePool(PoolSection):
 class ResourcesSection(Section):
     """What each operator asks of a cluster; no byte depends on it. Absent pools share that of the operator before."""
 
+    grows_to: str | None = None
+    """Where the cluster autoscales, all its nodes at its largest: "cpus=4 + 8x(cpus=16,gpus=1)". Pools are sized for
+    them, and those that are not there yet are waited for. Absent: the cluster stays what it is."""
     read_cpus: float = Field(0.25, gt=0)
     """CPUs of one read task; room for one is always kept."""
     decode: PoolSection = PoolSection()
@@ -74,6 +96,20 @@ class ResourcesSection(Section):
     reduce: PoolSection | None = None
     pack: PackPool = PackPool()
     write: WritePool = WritePool()
+
+    @field_validator("grows_to")
+    @classmethod
+    def _nodes(cls, value: str | None) -> str | None:
+        try:
+            parse_shape(value or EXAMPLE, "grows_to")
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        return value
+
+    @property
+    def largest(self) -> Shape:
+        """The nodes that grows_to names."""
+        return parse_shape(self.grows_to, "grows_to") if self.grows_to is not None else ()
 
 
 class LimitsSection(Section):
@@ -96,6 +132,8 @@ class LimitsSection(Section):
     """A picture that takes longer is tried once more by itself, and then rejected."""
     stall_seconds: float = Field(900.0, gt=0)
     """A run in which nothing has moved for so long says which operator holds which rows, and starts over with them."""
+    wait_seconds: float = Field(1800.0, ge=0)
+    """Nodes that the cluster may grow to and does not have yet are waited for so long (resources.grows_to)."""
 
     @property
     def reading(self) -> ReadLimits:

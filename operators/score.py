@@ -18,6 +18,7 @@ from PIL import Image
 
 from operators.apportion import Apportion
 from operators.budget import BudgetConfig
+from operators.devices import found_device
 from operators.relevance import REGION, TILE
 from operators.relevance.crop import crop
 from operators.relevance.legibility import legibility
@@ -30,7 +31,7 @@ from operators.relevance.text import text_map
 from operators.retile import Retile
 from operators.slicing.qwen import QwenConfig
 from operators.weights import SCORE_VERSION, ScoreConfig
-from pipeline.errors import ConfigError, InputError, Reason
+from pipeline.errors import InputError, Reason
 from pipeline.operator import Row, map_rows
 from pipeline.schema import MEASURED, SCORED
 from pipeline.types import SegmentKind
@@ -77,13 +78,11 @@ class Score:
 
         keeps_looks: whether `reduce` behind it wants the small pictures and the queries.
         """
-        if device == "cuda" and not torch.cuda.is_available():
-            raise ConfigError("resources.score.gpus asks for a GPU and torch finds none here; set it to 0")
         self._schema = SCORED if keeps_looks else MEASURED
         self._config = config
         self._slicing = slicing if budget is not None else None
         self._is_legible = budget is not None and budget.spread == "legible"
-        self._device = torch.device(device)
+        self._device = torch.device(found_device(device, self.name))
         self._encoder = open_encoder(config.encoder, device) if config.steps()[2] else None
         self._apportion = Apportion(config, budget, slicing, retile)
 

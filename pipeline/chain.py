@@ -32,6 +32,14 @@ class Pool:
 
 
 @dataclass(frozen=True, slots=True)
+class Node:
+    """What one machine offers."""
+
+    cpus: float
+    gpus: float
+
+
+@dataclass(frozen=True, slots=True)
 class Stage:
     """One operator: its name, how an actor makes it (small arguments, models loaded there), and its pool.
 
@@ -60,6 +68,10 @@ class Chain:
     write: Stage
     stall_seconds: float
     """A run in which nothing has moved for so long is stuck."""
+    grows_to: tuple[Node, ...] = ()
+    """The nodes of a cluster that autoscales, at its largest; none: it is what it is."""
+    wait_seconds: float = 0.0
+    """Nodes of such a cluster that are not there yet are waited for so long."""
 
     def pools(self) -> list[tuple[Pool, tuple[Stage, ...]]]:
         """Stages grouped by the actors that run them."""

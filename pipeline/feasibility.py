@@ -6,21 +6,13 @@ Ray waits for ever, and says nothing, when actors hold every CPU and no read tas
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from pipeline.chain import Pool
+from pipeline.chain import Node, Pool
 from pipeline.errors import ConfigError
 
 SLACK = 1e-9
 """Sums of fractions of a CPU are not exact."""
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """What one machine offers."""
-
-    cpus: float
-    gpus: float
 
 
 def fit_pools(pools: Mapping[str, Pool], nodes: Sequence[Node], read_cpus: float) -> dict[str, Pool]:
@@ -35,12 +27,10 @@ def fit_pools(pools: Mapping[str, Pool], nodes: Sequence[Node], read_cpus: float
             f"{name} {pool.min_actors} x ({pool.cpus:g} CPU{f', {pool.gpus:g} GPU' if pool.gpus else ''})"
             for name, pool in pools.items()
         )
-        offered = (
-            ", ".join(f"{node.cpus:g} CPU{f' + {node.gpus:g} GPU' if node.gpus else ''}" for node in nodes) or "none"
-        )
         raise ConfigError(
-            f"resources do not fit the cluster: {asked} and {read_cpus:g} CPU for reading; the nodes have {offered}; "
-            "lower resources.*.cpus or the first number of actors, or run with --local"
+            f"resources do not fit the cluster: {asked} and {read_cpus:g} CPU for reading; the nodes have "
+            f"{offered(nodes)}; lower resources.*.cpus or the first number of actors, say resources.grows_to where the "
+            "cluster autoscales, or run with --local"
         )
     growing = True
     while growing:
@@ -50,6 +40,19 @@ def fit_pools(pools: Mapping[str, Pool], nodes: Sequence[Node], read_cpus: float
                 sizes[name] += 1
                 growing = True
     return {name: replace(pool, max_actors=sizes[name]) for name, pool in pools.items()}
+
+
+def offered(nodes: Sequence[Node]) -> str:
+    """What nodes have, in words."""
+    return ", ".join(f"{node.cpus:g} CPU{f' + {node.gpus:g} GPU' if node.gpus else ''}" for node in nodes) or "none"
+
+
+def lacking(pools: Mapping[str, Pool], nodes: Sequence[Node]) -> str:
+    """What pools wait for, in words: a node on which one of them could start, or room for all of them."""
+    for name, pool in pools.items():
+        if not any(pool.cpus <= node.cpus + SLACK and pool.gpus <= node.gpus + SLACK for node in nodes):
+            return f"a node with {f'{pool.gpus:g} GPU' if pool.gpus else f'{pool.cpus:g} CPU'} for {name}"
+    return "room for the fewest actors of every pool"
 
 
 def share_out(

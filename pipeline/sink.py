@@ -166,10 +166,16 @@ class Sink:
             self._check_rejects(sorted(self.manifests), self._totals, self._reasons)
 
     def _check_there(self, files: Iterable[Row]) -> None:
-        """StorageError if a file is gone: somebody may have taken it for what a dead run had left."""
+        """StorageError if a file is gone: somebody may have taken it for what a dead run had left.
+
+        Or it never was here: an actor on another machine wrote it to a path of its own.
+        """
         for file in files:
             if not storage.exists(storage.join(self._output, file["path"])):
-                raise StorageError(f"{file['path']} of {self._output} is gone before its commit; run again to resume")
+                hint = "; every node must see that path" if storage.is_local(self._output) else ""
+                raise StorageError(
+                    f"{file['path']} of {self._output} is gone before its commit; run again to resume{hint}"
+                )
 
     def _check_unchanged(self, number: int) -> None:
         """StorageError if a shard is not what it was before the run: `read` and `write` may have seen two of it."""

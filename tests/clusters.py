@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -69,8 +70,12 @@ def ray_cluster(
     dashboard: bool = False,
     token: str | None = None,
     environment: Mapping[str, str] | None = None,
+    grows_by: Shape | None = None,
 ) -> Iterator[RunningCluster]:
-    """A head node and one node a worker, up and joined. dashboard: with the Jobs API. token: asked for by all of it."""
+    """A head node and one node a worker, up and joined. dashboard: with the Jobs API. token: asked for by all of it.
+
+    grows_by: of one node more, which Ray's autoscaler starts on this machine where it is asked for.
+    """
     own = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")} | dict(environment or {})
     own |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token} if token else {"RAY_AUTH_MODE": "disabled"}
     own |= {"RAY_ENABLE_AUTO_CONNECT": "0", "RAY_DISABLE_IMPORT_WARNING": "1"}
@@ -80,6 +85,11 @@ def ray_cluster(
     cluster = RunningCluster(f"{HOST}:{port}", f"http://{HOST}:{web}", own)
     first = ["--head", f"--port={port}", f"--temp-dir={folder}", f"--include-dashboard={str(dashboard).lower()}"]
     first += [f"--dashboard-host={HOST}", f"--dashboard-port={web}", f"--ray-client-server-port={free_port()}"]
+    if grows_by is not None:
+        config = folder / "autoscaling.json"
+        config.write_text(json.dumps(_autoscaling(cluster.address, head, grows_by)))
+        first.append(f"--autoscaling-config={config}")
+        own |= {"RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1"}
     try:
         add_node(cluster, head, first)
         for shape in workers:
@@ -118,6 +128,33 @@ def add_node(cluster: RunningCluster, shape: Shape, options: Sequence[str] = ())
     node = Node(process, metrics_port)
     cluster.nodes.append(node)
     return node
+
+
+def _autoscaling(address: str, head: Shape, grows_by: Shape) -> dict[str, object]:
+    """The autoscaler's configuration, with Ray's own provider of nodes that are processes of one machine."""
+    module = "ray.autoscaler._private.fake_multi_node.node_provider.FakeMultiNodeProvider"
+    more = {"CPU": grows_by.cpus, "GPU": grows_by.gpus, "object_store_memory": STORE_BYTES}
+    types = {
+        "ray.head.default": {"resources": {"CPU": head.cpus}, "node_config": {}, "max_workers": 0},
+        "more": {"resources": more, "node_config": {}, "min_workers": 0, "max_workers": 1},
+    }
+    provider = {"type": "external", "module": module, "gcs_address": address}
+    provider |= {"disable_launch_config_check": True, "disable_node_updaters": True}
+    commands = ("initialization", "setup", "head_setup", "worker_setup", "head_start_ray", "worker_start_ray")
+    return {
+        "cluster_name": "tests",
+        "max_workers": 1,
+        "upscaling_speed": 1.0,
+        "idle_timeout_minutes": 10,
+        "provider": provider,
+        "auth": {},
+        "docker": {},
+        "head_node_type": "ray.head.default",
+        "available_node_types": types,
+        "file_mounts": {},
+        "cluster_synced_files": [],
+        **{f"{name}_commands": [] for name in commands},
+    }
 
 
 def _wait_for(url: str, environment: Mapping[str, str]) -> None:

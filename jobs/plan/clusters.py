@@ -3,32 +3,18 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipeline.chain import Chain, Pool
+from jobs.shapes import EXAMPLE, Shape, parse_shape
+from pipeline.chain import Chain, Node, Pool
 from pipeline.errors import ConfigError
-from pipeline.feasibility import Node, fit_pools
+from pipeline.feasibility import fit_pools
 
-EXAMPLE = '--cluster "4x(cpus=16,gpus=1)"'
 RAY_SECONDS = 12.0
 """What Ray takes to start, place its actors and end, beside their own starts."""
 OVERHEAD = 1.15
 """Wall seconds over those that the busiest pool computes: rows wait for each other."""
-
-Shape = tuple[Node, ...]
-
-
-def parse_cluster(text: str) -> Shape:
-    """The nodes that `4x(cpus=16,gpus=1)` names; further kinds follow behind a plus. ConfigError for other texts."""
-    nodes: list[Node] = []
-    for kind in text.replace(" ", "").split("+"):
-        found = re.fullmatch(r"(?:(\d+)x)?(\()?cpus=(\d+(?:\.\d+)?)(?:,gpus=(\d+(?:\.\d+)?))?(?(2)\))", kind)
-        if found is None or not int(found[1] or 1) or not float(found[3]):
-            raise ConfigError(f"--cluster {text}: nodes are expected, for example {EXAMPLE}; say it like that")
-        nodes += [Node(float(found[3]), float(found[4] or 0))] * int(found[1] or 1)
-    return tuple(nodes)
 
 
 def shape_of(cluster: str | None, nodes: int | None, cpus: float | None, gpus: float, *, local: bool) -> Shape:
@@ -40,8 +26,10 @@ def shape_of(cluster: str | None, nodes: int | None, cpus: float | None, gpus: f
         )
     if cluster is not None:
         if nodes is not None or cpus is not None or gpus:
-            raise ConfigError(f"--cluster names nodes whole, as in {EXAMPLE}; leave out --nodes, --cpus and --gpus")
-        return parse_cluster(cluster)
+            raise ConfigError(
+                f'--cluster names nodes whole, as in --cluster "{EXAMPLE}"; leave out --nodes, --cpus and --gpus'
+            )
+        return parse_shape(cluster, "--cluster")
     if not named:
         return this_machine()
     if cpus is None:
@@ -52,12 +40,6 @@ def shape_of(cluster: str | None, nodes: int | None, cpus: float | None, gpus: f
 def this_machine() -> Shape:
     """One node with the CPUs that this process may use. GPUs have to be named: nothing is started to count them."""
     return (Node(float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1), 0),)
-
-
-def describe(shape: Shape) -> str:
-    """The shape as `parse_cluster` reads it."""
-    kinds = list(dict.fromkeys(shape))
-    return " + ".join(f"{shape.count(node)}x(cpus={node.cpus:g},gpus={node.gpus:g})" for node in kinds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from jobs.chain import Resolved, build_chain
 from jobs.plan import cautions
 from jobs.plan.cautions import Caution
 from jobs.plan.choosing import Stratum, choose
-from jobs.plan.clusters import Placed, Shape, describe, place
+from jobs.plan.clusters import Placed, place
 from jobs.plan.costing import cost_of
 from jobs.plan.estimating import NOTHING, Estimate, Moments
 from jobs.plan.filling import forecast_fill
@@ -20,6 +20,7 @@ from jobs.plan.measuring import Sampling, lacking_gpus, measure
 from jobs.plan.packed import REJECTED
 from jobs.plan.units import reasons
 from jobs.replanning import may_replan
+from jobs.shapes import Shape, describe
 from jobs.spec import Job, absolute
 from operators.fitting import Fitter
 from pipeline.errors import ConfigError

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jobs.plan.choosing import Stratum
-from jobs.plan.clusters import Placed, Shape, wall_seconds
+from jobs.plan.clusters import Placed, wall_seconds
 from jobs.plan.estimating import Estimate
 from jobs.plan.forecasting import forecast_seconds, shifted
 from jobs.plan.measuring import Sampling
+from jobs.shapes import Shape
 
 HOUR = 3600.0
 WALL_SPREAD = (0.75, 1.8)

@@ -16,6 +16,7 @@ from jobs.plan.choosing import Part, Stratum
 from jobs.plan.headers import BYTES, MEASURES, PICTURES, SAMPLES, TEXT
 from jobs.plan.packed import Packed, read_packed
 from jobs.plan.timing import BUILDING, Clock, timed
+from jobs.sections import computes_on
 from jobs.spec import Job
 from pipeline.local_runner import run_local
 from pipeline.planning import Plan
@@ -111,7 +112,7 @@ def _apart(resolved: Resolved, folder: str) -> Resolved:
     """The job as it is built for a forecast: somewhere else, no document left for a closing unit, on what is here."""
     job = resolved.job
     pack = job.pack.model_copy(update={"closing": False})
-    sections = {name: getattr(job.resources, name).model_copy(update={"gpus": 0.0}) for name in lacking_gpus(job)}
+    sections = {name: getattr(job.resources, name).model_copy(update={"device": "cpu"}) for name in lacking_gpus(job)}
     resources = job.resources.model_copy(update=sections)
     return replace(resolved, job=job.model_copy(update={"output": folder, "pack": pack, "resources": resources}))
 
@@ -119,7 +120,7 @@ def _apart(resolved: Resolved, folder: str) -> Resolved:
 def lacking_gpus(job: Job) -> list[str]:
     """Operators that the job runs on GPUs, where this machine has none."""
     sections = {"score": job.resources.score if job.score else None, "filter": job.resources.filter}
-    wanted = [name for name, section in sections.items() if section is not None and section.gpus]
+    wanted = [name for name, section in sections.items() if computes_on(section) == "cuda"]
     if not wanted:
         return []
     from torch import cuda  # takes seconds to import

@@ -11,12 +11,15 @@ from operators.reduction.features import Boxes, Floats
 from operators.reduction.plan import Ints
 from operators.relevance.crop import crop, grid
 from operators.relevance.participatory import DualEncoder, stretched
+from operators.slicing.regions import REGION_SIDE, cuts
 from pipeline.operator import Row
 
 FINEST = 1 << 10
 """Parts of the way from one region's centre to the next; a value is rounded to 0..255 after that."""
 BELOW = 1 << 20
 """Of two tokens with the same relevance the more salient one has the higher score; saliences are below this."""
+NATIVE = "qwen"
+"""The scheme of native resolution."""
 CELLS = (6, 6)
 """Regions that a picture of one view is cut into where a query must rank its tokens."""
 
@@ -31,6 +34,9 @@ def token_scores(plan: Row, relevance: Row, boxes: Boxes, salience: Ints) -> Int
     views = plan["views"]
     values = np.array(relevance["participatory"] or relevance["combined"], np.int64)
     counts = [view["rows"] * view["cols"] for view in views]
+    if plan["scheme"] == NATIVE and len(values) > 1:  # regions of the native grid, whatever views a budget made of them
+        down, across = (_centres(plan[side]) for side in ("grid_h", "grid_w"))
+        return ranked(between(values.reshape(len(down), len(across)), down, across, boxes), salience)
     if len(views) == 1 or views[0]["kind"] == "frame":
         return ranked(np.repeat(values, counts), salience)
     finest = [i for i, view in enumerate(views) if view["kind"] != "whole"] or [0]
@@ -40,6 +46,12 @@ def token_scores(plan: Row, relevance: Row, boxes: Boxes, salience: Ints) -> Int
     down = (edges[:, 0, 1] + edges[:, 0, 3]) / (2 * plan["height"])
     across = (edges[0, :, 0] + edges[0, :, 2]) / (2 * plan["width"])
     return ranked(between(values[finest].reshape(rows, cols), down, across, boxes), salience)
+
+
+def _centres(side: int) -> Floats:
+    """Of the regions of a native grid, as shares of its side."""
+    edges = np.array(cuts(side, REGION_SIDE))
+    return np.asarray((edges[:-1] + edges[1:]) / (2 * side))
 
 
 def cell_scores(encoder: DualEncoder, colour: Image.Image, texts: Sequence[str], cells: tuple[int, int]) -> Ints:

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from torch.nn import functional
 
 from operators.relevance.batching import check_regions, in_batches, padded
-from operators.relevance.located import MODELS, identity_of, read_config, read_json
+from operators.relevance.located import MODELS, dtype_of, identity_of, read_config, read_json
 from pipeline.errors import ConfigError
 
 REGIONS = {"cuda": 128, "cpu": 16}
@@ -41,7 +41,7 @@ class FolderEncoder:
             )
         import transformers
 
-        self.dtype = dtype or ("bfloat16" if device == "cuda" else "float32")
+        self.dtype = dtype or dtype_of(str(folder), device)
         self._dtype = getattr(torch, self.dtype)
         self._device = torch.device(device)
         self._kind = config["model_type"]

@@ -33,6 +33,11 @@ def located(path: str | None) -> Path:
     return where
 
 
+def dtype_of(path: str | None, device: str) -> str:
+    """What the encoder at a path computes in on `cpu` or `cuda`."""
+    return "bfloat16" if device == "cuda" and located(path).is_dir() else "float32"
+
+
 def identity_of(where: Path) -> str:
     """sha256 of a file; of a folder that of the names and contents of all files that are read."""
     if where.is_file():

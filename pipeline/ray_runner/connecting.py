@@ -67,6 +67,9 @@ def cluster(address: str | None, *, show_progress: bool) -> Iterator[Cluster]:
     # Ray's bars through rich, which we have; its default needs tqdm, which we have not, and shows nothing without it.
     context.enable_rich_progress_bars, context.use_ray_tqdm = True, False
     context.print_on_execution_start = False
+    # Ray Data 2.60's own choice asks its coordinator for sums of actors, is given whole CPUs and GPUs beside them, and
+    # forgets the rest: of one GPU four actors of 0.25 had 0.25, and the other three never started. V2 asks for nodes.
+    os.environ.setdefault("RAY_DATA_CLUSTER_AUTOSCALER", "V2")
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # errors come to the user from us, in one line
     # max_restarts and max_task_retries have no other way in; the dependency is held below the release without it.
     warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")

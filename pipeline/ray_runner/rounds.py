@@ -19,27 +19,22 @@ from ray.data import ActorPoolStrategy
 
 from pipeline.chain import Chain, Pool
 from pipeline.errors import ConfigError, LodepackError, RefusedError, StorageError
-from pipeline.feasibility import Node, fit_pools, share_out
 from pipeline.monitor import place_of
 from pipeline.ray_runner.actors import PACK, READ, Operators, Packer, Told
-from pipeline.ray_runner.answering import StalledError, answered
+from pipeline.ray_runner.answering import StalledError
 from pipeline.ray_runner.connecting import Cluster, last_line
 from pipeline.ray_runner.metrics import Meter
+from pipeline.ray_runner.sizing import WRITE, sized_pools
 from pipeline.ray_runner.watching import watched
 from pipeline.types import Unit
 
 MAX_DEATHS = 4
 """Times that an actor is restarted and its task tried again; what kills it more often fails the job."""
-LEAST_CPUS = 0.01
-"""Smallest share that --workers may leave: a hundred processes on one core do nothing but wait for one another."""
 MAX_IDLE_ROUNDS = 3
 """Rounds in a row that may end without a unit committed: storage failed, or an actor forgot what it had gathered."""
 IDLE_SECONDS = 5.0
 """Waited after a round without a commit, twice as long after the second: what was lost may come back."""
-CHANGE_SECONDS = 120.0
-"""Another node takes the place of a lost one within that on most clusters."""
 RESUME = "; run again to resume"
-WRITE = "write"
 KINDS = {kind.__name__: kind for kind in (ConfigError, StorageError, RefusedError)}
 FINAL = (ConfigError, RefusedError)
 """Errors after which no further round is tried."""
@@ -57,7 +52,7 @@ def run_ray(
     """Runs all units; returns the rounds it took: 1, and one more each time an actor lost what it had gathered.
 
     on_reports takes the reports of `write` and returns the numbers of the units still open. on_notice hears, in a
-    line, why units are run again. meter exports what operators do.
+    line, why units are run again, and which nodes are waited for. meter exports what operators do.
 
     Raises StorageError after MAX_IDLE_ROUNDS rounds without a commit, or what an operator raised.
     """
@@ -72,7 +67,7 @@ def run_ray(
         )
         why = "actors died with rows in their memory"
         try:
-            pools = _sized_pools(chain, workers, CHANGE_SECONDS if rounds > 1 else 0)  # anew: a node may be gone
+            pools = sized_pools(chain, workers, on_notice, has_run=rounds > 1)  # anew: a node may be gone
             meter.reserve(*_gpus(chain, pools))
             start = partial(_round, chain, todo, pools)
             for table in watched(connection, start, chain.stall_seconds, meter.hear):
@@ -111,7 +106,7 @@ def write_ray(
     """Writes tasks that are there already. StorageError, or what `write` raised, after MAX_IDLE_ROUNDS attempts."""
     for attempt in range(1, MAX_IDLE_ROUNDS + 1):
         try:
-            pools = _sized_pools(chain, workers, CHANGE_SECONDS)
+            pools = sized_pools(chain, workers, on_notice, has_run=True)
             meter.reserve(*_gpus(chain, pools))
             start = partial(_write_round, chain, tables, pools)
             for reports in watched(connection, start, chain.stall_seconds, meter.hear):
@@ -137,36 +132,6 @@ def _gpus(chain: Chain, pools: dict[str, Pool]) -> tuple[dict[str, float], float
 def _write_round(chain: Chain, tables: Sequence[pa.Table], pools: dict[str, Pool], monitor: Any) -> Iterator[pa.Table]:
     dataset = ray.data.from_arrow([table.combine_chunks() for table in tables])
     yield from _batches(_map(dataset, Operators, (monitor, (chain.write,)), WRITE, pools[WRITE]))
-
-
-def _sized_pools(chain: Chain, workers: int | None, patience_seconds: float) -> dict[str, Pool]:
-    """The pools by name, within what the cluster offers; where they do not fit, a lost node is waited for so long."""
-    latest = time.monotonic() + patience_seconds
-    while True:
-        try:
-            return _fitting_pools(chain, workers)
-        except ConfigError:
-            if time.monotonic() > latest:
-                raise
-        time.sleep(1)
-
-
-def _fitting_pools(chain: Chain, workers: int | None) -> dict[str, Pool]:
-    """ConfigError if they do not fit what there is now."""
-    nodes = [
-        Node(node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0))
-        for node in answered(ray.nodes, chain.stall_seconds)
-        if node["Alive"]
-    ]
-    pools = {stages[0].name: pool for pool, stages in chain.pools()}
-    pools |= {PACK: chain.pack_pool}
-    if chain.write.pool is not None:
-        pools |= {WRITE: chain.write.pool}
-    if workers is not None:
-        pools = share_out(pools, workers, [PACK], sum(node.cpus for node in nodes), chain.read_cpus)
-        if any(0 < pool.cpus < LEAST_CPUS for pool in pools.values()):
-            raise ConfigError(f"--workers {workers} leaves each actor under {LEAST_CPUS} CPU; ask for fewer")
-    return fit_pools(pools, nodes, chain.read_cpus)
 
 
 def _round(chain: Chain, units: Sequence[Unit], pools: dict[str, Pool], monitor: Any) -> Iterator[pa.Table]:

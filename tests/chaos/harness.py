@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -133,11 +133,15 @@ def run_under(nodes: TwoNodes, kills: Sequence[Kill], shards: str, output: Path,
     return outcome
 
 
-def start(shards: str, output: Path, fields: Sequence[str], *options: str) -> subprocess.Popen[bytes]:
-    """The quickstart job on these shards as a process of its own."""
+def start(
+    shards: str, output: Path, fields: Sequence[str], *options: str, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """The quickstart job on these shards as a process of its own. environment: in place of this process's."""
     command = [sys.executable, "-m", "jobs", "run", str(QUICKSTART), "--input", shards, "--output", str(output)]
     sets = [f"--set={field}" for field in (*fields, f"tokenizer={ROOT}/jobs/samples/tokenizer.model")]
-    return subprocess.Popen([*command, *sets, *options], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        [*command, *sets, *options], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment
+    )
 
 
 def _is_due(kill: Kill, nodes: TwoNodes, last: float) -> bool:

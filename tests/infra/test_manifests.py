@@ -119,8 +119,6 @@ def test_commands_are_commands_of_ours(words: list[str]) -> None:
     program, name, *arguments = words
     assert program == "lodepack"
     assert arguments[0] == "/etc/lodepack/job.yaml"
-    if name not in COMMANDS.commands:
-        pytest.skip(f"this version has no lodepack {name}")
     COMMANDS.commands[name].make_context(name, list(arguments))
 
 

@@ -35,10 +35,10 @@ def node(template: dict[str, Any]) -> Node:
     return Node(quantity(limits["cpu"]), float(limits.get("nvidia.com/gpu", 0)))
 
 
-def nodes(cluster: dict[str, Any], bound: str) -> list[Node]:
-    """What Ray sees of a cluster with as many workers; the head offers nothing."""
+def nodes(cluster: dict[str, Any]) -> list[Node]:
+    """What Ray sees of a cluster with all its workers; the head offers nothing."""
     assert cluster["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
-    return [node(group["template"]) for group in cluster["workerGroupSpecs"] for _ in range(group[bound])]
+    return [node(group["template"]) for group in cluster["workerGroupSpecs"] for _ in range(group["maxReplicas"])]
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
@@ -69,8 +69,8 @@ def test_workers_have_memory_for_the_largest_pictures_on_all_their_cpus() -> Non
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_the_jobs_pools_fit_the_cluster_at_its_smallest_and_fill_it_at_its_largest(name: str) -> None:
+def test_the_jobs_pools_fill_the_cluster_at_its_largest_which_the_job_names(name: str) -> None:
     for cluster in clusters(name):
-        read_cpus = job().resources.read_cpus
-        fit_pools(pools(), nodes(cluster, "minReplicas"), read_cpus)
-        assert fit_pools(pools(), nodes(cluster, "maxReplicas"), read_cpus) == pools()
+        largest = nodes(cluster)
+        assert list(job().resources.largest) == largest
+        assert fit_pools(pools(), largest, job().resources.read_cpus) == pools()

@@ -15,11 +15,12 @@ from jobs.chain import build_chain, resolve_job
 from jobs.cli import main
 from jobs.plan import cautions
 from jobs.plan.choosing import Part, Stratum, choose
-from jobs.plan.clusters import describe, parse_cluster, place
+from jobs.plan.clusters import place
 from jobs.plan.estimating import Estimate, ratio
 from jobs.plan.headers import BYTES, MEASURES, SAMPLES
 from jobs.plan.packed import is_under_floor
 from jobs.replanning import may_replan
+from jobs.shapes import describe, parse_shape
 from jobs.spec import load_job
 from operators.budget import BudgetConfig
 from pipeline.errors import ConfigError
@@ -216,10 +217,10 @@ def test_a_person_gets_tables_and_one_line_errors(tmp_path: Path, call: Call) ->
 
 
 def test_clusters_are_read_and_named_alike() -> None:
-    assert describe(parse_cluster("4x(cpus=16,gpus=1) + cpus=8")) == "4x(cpus=16,gpus=1) + 1x(cpus=8,gpus=0)"
+    assert describe(parse_shape("4x(cpus=16,gpus=1) + cpus=8", "--cluster")) == "4x(cpus=16,gpus=1) + 1x(cpus=8,gpus=0)"
     for wrong in ("", "0x(cpus=4)", "4x(gpus=1)", "cpus=0", "2x(cpus=4"):
         with pytest.raises(ConfigError, match="--cluster"):
-            parse_cluster(wrong)
+            parse_shape(wrong, "--cluster")
 
 
 def part(name: str, num_bytes: int) -> Part:
@@ -247,4 +248,4 @@ def test_each_thing_that_will_hurt_is_warned_of(tmp_path: Path) -> None:
     fields = [f"tokenizer={ROOT}/jobs/samples/tokenizer.model", "resources.decode={cpus: 8}"]
     job = load_job(str(QUICKSTART), fields, output=str(tmp_path / "out"))
     with pytest.raises(ConfigError, match="do not fit"):
-        place(build_chain(resolve_job(job)), parse_cluster("2x(cpus=4)"))
+        place(build_chain(resolve_job(job)), parse_shape("2x(cpus=4)", "--cluster"))

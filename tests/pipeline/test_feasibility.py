@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.chain import Pool
+from pipeline.chain import Node, Pool
 from pipeline.errors import ConfigError
-from pipeline.feasibility import SLACK, Node, fit_pools, share_out
+from pipeline.feasibility import SLACK, fit_pools, lacking, share_out
 
 READ = 0.25
 
@@ -63,6 +63,13 @@ def test_gpus_count_like_cpus():
         fit_pools({"score": pool(0.5, gpus=1)}, nodes[:1], READ)
     with pytest.raises(ConfigError):
         fit_pools({"score": pool(1, 2, 2, gpus=0.6)}, nodes, READ)
+
+
+def test_what_pools_wait_for_is_said_in_words():
+    pools = {"decode": pool(2), "score": pool(0.5, gpus=0.25)}
+    assert lacking(pools, [Node(1, 1)]) == "a node with 2 CPU for decode"
+    assert lacking(pools, [Node(2, 0)]) == "a node with 0.25 GPU for score"
+    assert lacking(pools, [Node(2, 1)]) == "room for the fewest actors of every pool"
 
 
 def test_cluster_without_nodes_is_told():

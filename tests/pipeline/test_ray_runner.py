@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -19,10 +20,12 @@ import pytest
 import ray
 
 from pipeline import ray_runner
+from pipeline.chain import Chain, Node
 from pipeline.errors import ConfigError, StorageError
 from pipeline.ray_runner import Cluster, Meter, answering, connecting, rounds
 from pipeline.ray_runner.answering import answered
 from pipeline.ray_runner.watching import watched
+from pipeline.types import Unit
 from tests.failing import Deadly, Failing, Hopeless, Unbuildable, chain_with
 from tests.support import ROOT
 
@@ -62,6 +65,33 @@ def test_a_config_error_in_an_actor_ends_the_run_at_once_in_its_own_words(ray_se
     chain, units = chain_with(Unbuildable, tmp_path)
     with pytest.raises(ConfigError, match=r"^tokenizer gone.model cannot be read; train one$"):
         ray_runner.run_ray(ray_session, chain, units, None, lambda _: {0}, lambda _: None, Meter("test", [0]))
+
+
+def on_a_gpu(folder: Path) -> tuple[Chain, list[Unit]]:
+    """A chain whose actors ask for a GPU, which the tests' cluster has not."""
+    chain, units = chain_with(Failing, folder)
+    first = chain.stages[0]
+    assert first.pool is not None
+    return replace(chain, stages=(replace(first, pool=replace(first.pool, gpus=1.0)), *chain.stages[1:])), units
+
+
+def test_a_gpu_that_the_cluster_may_grow_to_is_waited_for_so_long(ray_session: Cluster, tmp_path: Path) -> None:
+    chain, units = on_a_gpu(tmp_path)
+    chain = replace(chain, grows_to=(Node(4, 0), Node(4, 1)), wait_seconds=2)
+    notices: list[str] = []
+    what = r"for a node with 1 GPU for decode: the cluster has \d+ CPU now and may grow to 4 CPU, 4 CPU \+ 1 GPU \(res"
+    with pytest.raises(StorageError, match=rf"^waited 2 s \(limits\.wait_seconds\) {what}[^\n]*; see why"):
+        ray_runner.run_ray(ray_session, chain, units, None, lambda _: {0}, notices.append, Meter("test", [0]))
+    assert [text.partition(":")[0] for text in notices] == ["waiting for a node with 1 GPU for decode"]
+    assert all(state["state"] == "REMOVED" for state in ray.util.placement_group_table().values())
+
+
+def test_a_gpu_that_the_cluster_will_never_have_is_refused_at_once(ray_session: Cluster, tmp_path: Path) -> None:
+    chain, units = on_a_gpu(tmp_path)
+    for grows_to in ((), (Node(64, 0),)):
+        fixed = replace(chain, grows_to=grows_to)
+        with pytest.raises(ConfigError, match=r"do not fit the cluster: decode 1 x \(.* 1 GPU\).*resources\.grows_to"):
+            ray_runner.run_ray(ray_session, fixed, units, None, lambda _: {0}, print, Meter("test", [0]))
 
 
 def test_a_round_in_which_nothing_moves_says_who_holds_what(ray_session: Cluster) -> None:
