@@ -40,7 +40,7 @@ def reduce_stages(methods: Sequence[Method], pool: Pool | None, encoder: str | N
     if not methods:
         return []
     given = scores_file(methods)
-    build = partial(_build, methods, looks_needed(methods), None if given is None else absolute(given), encoder, device)
+    build = partial(_build, methods, looks_needed(methods), None if given is None else absolute(given), encoder)
     return [Stage(Reduce.name, build, pool)]
 
 
