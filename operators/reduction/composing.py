@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from operators.reduction.method import STAGES, Method
-from operators.reduction.plan import Grid, ImageTokens, Ints, Reduction
+from operators.reduction.plan import Clusters, Grid, ImageTokens, Ints, Reduction
 from pipeline.operator import Row
 
 MEANING = {
@@ -101,6 +101,36 @@ def to_row(reduction: Reduction) -> Row:
         "expand": None if expand is None else {"layer": expand[0], "tokens": expand[1]},
         "decay": _steps("answer_token", reduction.decay),
     }
+
+
+def from_row(row: Row) -> Reduction:
+    """The Reduction that a row of REDUCTION holds."""
+    lists = {name: row[name] for name in ("restore", "kept", "groups", "window", "order")}
+    arrays = {name: None if values is None else np.array(values, np.int64) for name, values in lists.items()}
+    grids, pools = (
+        None if row[name] is None else tuple((one["rows"], one["cols"]) for one in row[name])
+        for name in ("grids", "pools")
+    )
+    schedule, decay = (
+        None if row[name] is None else tuple((step[at], step["tokens"]) for step in row[name])
+        for name, at in (("schedule", "layer"), ("decay", "answer_token"))
+    )
+    expand = row["expand"]
+    return Reduction(
+        tuple(row["methods"]),
+        row["num_tokens"],
+        grids or (),
+        shares=None if row["shares"] is None else np.array(row["shares"], np.float32),
+        pools=pools,
+        schedule=schedule,
+        clusters=tuple(
+            Clusters(one["layer"], np.array(one["members"], np.int64), np.array(one["groups"], np.int64))
+            for one in row["clusters"] or ()
+        ),
+        expand=None if expand is None else (expand["layer"], expand["tokens"]),
+        decay=decay,
+        **arrays,
+    )
 
 
 def _grids(grids: Sequence[Grid]) -> list[Row]:

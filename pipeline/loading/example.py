@@ -14,7 +14,10 @@ from pipeline.loading.indices import image_indices
 from pipeline.loading.inputs import Family
 from pipeline.operator import Row
 
-COLUMNS = ("pack_id", "input_ids", "labels", "loss_weights", "position_ids", "cu_seqlens", "cu_seqlens_unpadded")
+COLUMNS = (
+    *("pack_id", "input_ids", "labels", "loss_weights", "position_ids", "cu_seqlens", "cu_seqlens_unpadded"),
+    "plans",
+)
 VIEWS = "views"
 BORDERS = ("cu_seqlens", "cu_seqlens_unpadded")
 
@@ -33,6 +36,8 @@ def make_example(pack: Row, family: Family, *, indices: bool = False) -> dict[st
     `cu_seqlens_unpadded`   int32, where packs are aligned: the borders without the padding inside documents
     `loss_weights`          float32 [1, L], where the packs have them
     `indices`               if asked for: which images each token may see, `image_indices` in indices.py
+    `plans`                 where a job reduces tokens: what becomes of those of each image. Placeholders may then be
+                            fewer than the model has features, which reduce_features in reduction/ makes fit
     `pack_id`               str
     PackedDataset adds `row`, int, the pack's number in the data set, and `repeated`, bool.
 
@@ -53,6 +58,8 @@ def make_example(pack: Row, family: Family, *, indices: bool = False) -> dict[st
     example |= {"model": model, "max_seqlen": int(np.diff(cu_seqlens).max()), "pack_id": pack["pack_id"].as_py()}
     if "loss_weights" in pack:
         example["loss_weights"] = torch.from_numpy(_array(pack["loss_weights"])[np.newaxis].copy())
+    if "plans" in pack:
+        example["plans"] = pack["plans"].as_py()
     if indices:
         example["indices"] = image_indices({name: pack[name].as_py() for name in INDEXED})
     return example
@@ -78,7 +85,7 @@ def collate(examples: Sequence[dict[str, Any]]) -> dict[str, Any]:
         batch[name] = torch.cat([examples[0][name][:1], *parts])
     if "loss_weights" in examples[0]:
         batch["loss_weights"] = torch.cat([example["loss_weights"] for example in examples])
-    listed = ("pack_id", "row", "repeated", *(("indices",) if "indices" in examples[0] else ()))
+    listed = ("pack_id", "row", "repeated", *(name for name in ("plans", "indices") if name in examples[0]))
     return batch | {name: [example[name] for example in examples] for name in listed}
 
 
