@@ -25,7 +25,7 @@ class Looks:
 
     needs: Collection[Need]
     encoder: DualEncoder | None = None
-    """Of the participatory map, where there is one: a picture of one view is ranked by cells of its own."""
+    """Of the participatory map, where there is one: a picture of one region is ranked by cells of its own."""
     given: Given | None = None
     """Scores of the user's, which take the place of ours."""
 
@@ -51,11 +51,11 @@ class Looks:
         return found
 
     def _scores(self, row: Row, number: int, boxes: Boxes, colour: np.ndarray, stands_out: Ints) -> Ints:
-        plan, text = row["plans"][number], row["queries"][number]["text"]
-        if self.encoder is not None and text and len(plan["views"]) == 1:
+        plan, text, relevance = row["plans"][number], row["queries"][number]["text"], row["relevances"][number]
+        if self.encoder is not None and text and len(relevance["combined"]) == 1:
             (cells,) = cell_scores(self.encoder, Image.fromarray(colour), [text], CELLS)
             return ranked(spread(cells, CELLS, boxes), stands_out)
-        return token_scores(plan, row["relevances"][number], boxes, stands_out)
+        return token_scores(plan, relevance, boxes, stands_out)
 
     def _given(self, key: str, number: int, num_tokens: int) -> Ints:
         scores = (self.given or {}).get((key, number))

@@ -34,10 +34,12 @@ def token_scores(plan: Row, relevance: Row, boxes: Boxes, salience: Ints) -> Int
     views = plan["views"]
     values = np.array(relevance["participatory"] or relevance["combined"], np.int64)
     counts = [view["rows"] * view["cols"] for view in views]
-    if plan["scheme"] == NATIVE and len(values) > 1:  # regions of the native grid, whatever views a budget made of them
+    if len(values) == 1:
+        return ranked(np.full(len(boxes), values[0]), salience)
+    if plan["scheme"] == NATIVE:  # regions of the native grid, whatever views a budget made of them
         down, across = (_centres(plan[side]) for side in ("grid_h", "grid_w"))
         return ranked(between(values.reshape(len(down), len(across)), down, across, boxes), salience)
-    if len(views) == 1 or views[0]["kind"] == "frame":
+    if views[0]["kind"] == "frame":
         return ranked(np.repeat(values, counts), salience)
     finest = [i for i, view in enumerate(views) if view["kind"] != "whole"] or [0]
     rows, cols = (1 + max(views[i][side] for i in finest) for side in ("row", "col"))
