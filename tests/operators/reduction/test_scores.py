@@ -10,14 +10,16 @@ from operators.reduction.plan import sorted_order
 from operators.reduction.scores import BELOW, CELLS, between, cell_scores, ranked, spread, token_scores
 from operators.relevance.crop import grid
 from operators.relevance.participatory import open_encoder
+from operators.slicing.regions import REGION_SIDE
 
 
 def view(kind, row, col, box, rows, cols):
     return {"kind": kind, "row": row, "col": col, "box": box, "rows": rows, "cols": cols, "height": 28, "width": 28}
 
 
-def plan_of(*views):
-    return {"scheme": "qwen", "width": 80, "height": 60, "canvas": None, "views": list(views)}
+def plan_of(*views, scheme="internvl"):
+    grid = {"grid_h": 2 * REGION_SIDE, "grid_w": 2 * REGION_SIDE}
+    return {"scheme": scheme, "width": 80, "height": 60, "canvas": None, "views": list(views)} | grid
 
 
 def scores(plan, participatory, combined=()):
@@ -31,6 +33,7 @@ REGIONS = plan_of(
     view("region", 0, 1, [40, 0, 80, 30], 2, 4),
     view("region", 1, 0, [0, 30, 40, 60], 1, 1),
     view("region", 1, 1, [40, 30, 80, 60], 1, 2),
+    scheme="qwen",
 )
 
 
@@ -39,6 +42,13 @@ def test_between_the_centres_of_regions_values_change_evenly():
     assert found.tolist() == [0, 20, 0, 20, 50, 70, 80, 80, 50, 70, 80, 80, 0, 60, 80]
     down = scores(REGIONS, [100, 100, 0, 0])
     assert down.tolist() == [100, 100, 75, 75, *[100] * 4, *[75] * 4, 0, 0, 0]
+
+
+def test_a_region_of_several_views_has_the_value_of_the_region():
+    first = [view("region", 0, 0, [0, 0, 40, 15], 1, 2), view("region", 0, 0, [0, 15, 40, 30], 2, 2)]
+    plan = plan_of(*first, *REGIONS["views"][1:], scheme="qwen")
+    assert scores(plan, [0, 80, 0, 80]).tolist() == [0, 20, 0, 20, 0, 20, 50, 70, 80, 80, 50, 70, 80, 80, 0, 60, 80]
+    assert scores(plan_of(*first, scheme="qwen"), [7]).tolist() == [7] * 6
 
 
 def test_without_a_query_the_combined_map_ranks():
