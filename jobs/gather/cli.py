@@ -41,6 +41,9 @@ def gather(
     max_frames: Annotated[
         int | None, typer.Option(min=1, help="Of videos, dynamic_vlm: the most to take; 100 by default.")
     ] = None,
+    stamps: Annotated[
+        bool, typer.Option("--stamps", help="Of videos: each frame behind its second, as Dynamic-VLM's (interleaved).")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Make strict WebDataset shards, once, of documents whose pictures lie loose in a folder.
@@ -48,8 +51,9 @@ def gather(
     A record becomes `NNNNNNNNN.json` and `NNNNNNNNN.0.jpg` …, under its number in SOURCE, and is read with the same
     format. Records that a build would reject are left out, and each is told with its file and line or byte. Pictures
     outside DIR are refused. Of a record {"video": "a.mp4", "caption": "…"} the chosen frames are taken, which needs
-    `pip install 'lodepack[video]'`; the sample reads as `frames`, and its JSON gets `timestamps`, in seconds, and
-    `frame_numbers`. Exit 1 if one was left out, unless only pictures lacked and --skip-missing is said.
+    `pip install 'lodepack[video]'`; the sample reads as `frames`, or with --stamps as `interleaved`, and its
+    JSON gets `timestamps`, in seconds, and `frame_numbers`. Exit 1 if one was left out, unless only pictures
+    lacked and --skip-missing is said.
     """
     from jobs.gather.command import gather as run
     from jobs.gather.video import choice_of
@@ -64,7 +68,7 @@ def gather(
             shard_bytes=shard_size << 20,
             skip_missing=skip_missing,
             notice=screen.notice,
-            choice=choice_of(frames, fps, max_frames),
+            choice=choice_of(frames, fps, max_frames, stamps=stamps),
         )
     if as_json:
         typer.echo(json.dumps(asdict(done), indent=1, sort_keys=True))

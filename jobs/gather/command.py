@@ -12,7 +12,7 @@ from jobs.gather.finding import find_file, read_file
 from jobs.gather.layouts import LAYOUTS
 from jobs.gather.records import Record, read_records
 from jobs.gather.shards import Members, write_shards
-from jobs.gather.video import VIDEO_FIELDS, Choice, read_frames, require_av
+from jobs.gather.video import VIDEO_FIELDS, Choice, interleaved, read_frames, require_av
 from jobs.spec import local_target
 from pipeline.errors import ConfigError, InputError
 from pipeline.formats import FORMATS
@@ -24,7 +24,8 @@ MAX_SEGMENTS = 10_000
 MAX_TOLD = 1000
 """Faults that the result lists; all are counted."""
 VIDEO = "video"
-"""The layout of records that name a video file each; they become samples of the format `frames`."""
+"""The layout of records that name a video file each; their samples are `frames`, or, with times in the text,
+`interleaved`."""
 Tell = Callable[[str, str], None]
 
 
@@ -150,7 +151,14 @@ def _video_members(key: str, record: Record, choice: Choice, root: Path, done: G
         done.invalid += 1
         tell(record.where, f"names the video {path!r:.200}: {error.detail}")
         return []
-    told = {"timestamps": [round(one.seconds, 3) for one in frames], "frame_numbers": [one.number for one in frames]}
+    told: dict[str, Any] = {
+        "timestamps": [round(one.seconds, 3) for one in frames],
+        "frame_numbers": [one.number for one in frames],
+    }
+    if choice.stamps:
+        told |= interleaved(frames, value["caption"] if isinstance(value.get("caption"), str) else "")
+        pictures = [(f"{key}.{place}.{one.extension}", one.data) for place, one in enumerate(frames)]
+        return _checked(key, value | told, pictures, "interleaved", record, done, tell)
     pictures = [(f"{key}.{place:03d}.{one.extension}", one.data) for place, one in enumerate(frames)]
     return _checked(key, value | told, pictures, "frames", record, done, tell)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from operators.encode import encode_view
-from operators.reduction.frames import MAX_FRAMES, dynamic_vlm_frames, qwen_frames
+from operators.reduction.frames import MAX_FRAMES, dynamic_vlm_frames, qwen_frames, stamp_texts
 from pipeline.errors import ConfigError, InputError, Reason
 
 Rule = Literal["qwen", "dynamic_vlm"]
@@ -26,6 +27,8 @@ class Choice:
     """Of qwen: frames a second, within 4 to 768 in all."""
     most: int = MAX_FRAMES
     """Of dynamic_vlm, which takes one a second: at most so many, evenly."""
+    stamps: bool = False
+    """Whether each frame stands behind its second, as Dynamic-VLM's do: the sample is then `interleaved`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +41,11 @@ class Frame:
     data: bytes
 
 
-def choice_of(rule: str, fps: float, most: int | None) -> Choice:
+def choice_of(rule: str, fps: float, most: int | None, *, stamps: bool = False) -> Choice:
     """The choice that a user named. ConfigError where there is no such rule."""
     for known in RULES:
         if rule == known:
-            return Choice(known, fps, most or MAX_FRAMES)
+            return Choice(known, fps, most or MAX_FRAMES, stamps)
     raise ConfigError(f"--frames {rule}: choose {', '.join(RULES)}")
 
 
@@ -82,6 +85,17 @@ def read_frames(path: Path, choice: Choice) -> list[Frame]:
     if wanted:
         raise InputError(Reason.DECODE_ERROR, f"breaks off: {len(wanted)} of {len(numbers)} chosen frames are missing")
     return [found[number] for number in numbers]
+
+
+def interleaved(frames: Sequence[Frame], caption: str) -> dict[str, list[str | None]]:
+    """The texts and images of a sample of these frames, each behind its second, and the caption behind all of them."""
+    texts = stamp_texts([int(frame.seconds) for frame in frames])
+    found: list[tuple[str | None, str | None]] = []
+    for place, (text, frame) in enumerate(zip(texts, frames, strict=False)):
+        found += [(text, None)] if text else []
+        found.append((None, f"{place}.{frame.extension}"))
+    found += [(texts[-1] + caption, None)] if texts[-1] + caption else []
+    return {"texts": [text for text, _ in found], "images": [image for _, image in found]}
 
 
 def chosen(times: list[Fraction], choice: Choice) -> list[int]:

@@ -42,12 +42,12 @@ def evenly(items: list[int], most: int) -> list[int]:
     return [items[place * stride + min(place, longer)] for place in range(most)]
 
 
-def stamped(seconds: Sequence[int], mark: str = "<image>") -> str:
-    """Frames behind their times, as `1s: <image>; 2s: <image>; ` and a line end; one frame alone has no time.
+def stamp_texts(seconds: Sequence[int]) -> list[str]:
+    """The texts before each frame and behind the last: `1s: `, `; 2s: ` …, and `; ` with a line end.
 
-    Source: add_timestamp of ByteVideoLLM's video_llm_data.py, which counts frames from 1 and calls that seconds, also
-    where it left some out; here the caller says the times.
+    One frame alone has no time: both are empty. Source: add_timestamp of ByteVideoLLM's video_llm_data.py, which counts
+    frames from 1 and calls that seconds, also where it left some out; here the caller says the times.
     """
     if len(seconds) == 1:
-        return mark
-    return "".join(f"{second}s: {mark}; " for second in seconds) + "\n"
+        return ["", ""]
+    return [*(f"{'; ' if i else ''}{second}s: " for i, second in enumerate(seconds)), "; \n"]

@@ -123,6 +123,21 @@ def test_videos_become_frames_with_their_times_that_build_and_verify(clips, tmp_
     assert verify(str(tmp_path / "built")).findings == []
 
 
+def test_frames_behind_their_seconds_are_interleaved_documents(clips, tmp_path):
+    result, _ = call(tmp_path, [{"video": "uneven.mp4", "caption": "A ramp."}], "--images", clips, "--stamps")
+    assert result.exit_code == 0, result.output
+    (shard,) = (tmp_path / "out").glob("*.tar")
+    members = members_of(shard)
+    told = json.loads(members["000000000.json"])
+    shown_texts = [text for text in told["texts"] if text is not None]
+    assert shown_texts[0] == f"{int(told['timestamps'][0])}s: "
+    assert shown_texts[1] == f"; {int(told['timestamps'][1])}s: "
+    assert shown_texts[-1] == "; \nA ramp."
+    assert all(f"000000000.{image}" in members for image in told["images"] if image is not None)
+    summary = build(tmp_path / "packs", str(shard), "budget=none", "score=none")
+    assert summary["totals"]["segments"]["packed"] == len(told["texts"])
+
+
 def test_records_that_are_no_document_are_told_and_left_out(clips, tmp_path):
     records = [
         {"video": "gone.mp4", "caption": "a"},

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.reduction.frames import dynamic_vlm_frames, evenly, qwen_frames, stamped
+from operators.reduction.frames import dynamic_vlm_frames, evenly, qwen_frames, stamp_texts
 
 
 def even_times(total, fps):
@@ -20,8 +20,8 @@ VIDEO_FPS = st.sampled_from([Fraction(24000, 1001), Fraction(25), Fraction(30000
 
 
 def test_golden_times_as_text():
-    assert stamped([1, 2, 3]) == "1s: <image>; 2s: <image>; 3s: <image>; \n"
-    assert stamped([1]) == "<image>"
+    assert "<image>".join(stamp_texts([1, 2, 3])) == "1s: <image>; 2s: <image>; 3s: <image>; \n"
+    assert "<image>".join(stamp_texts([1])) == "<image>"
 
 
 def test_ten_seconds_at_25_frames_a_second():
