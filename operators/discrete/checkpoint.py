@@ -1,0 +1,114 @@
+"""The VQ encoders of Chameleon and Emu3 from a local folder: config.json and safetensors, nothing from the network.
+
+The folder is that of the VQ model alone (save_pretrained), or of the whole model, of which its part is read.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+
+from operators.discrete.quantise import LEVELS, Codes
+from operators.relevance.located import read_json
+from pipeline.errors import ConfigError
+
+KINDS = {
+    "chameleon_vqgan": ("ChameleonVQVAE", "ChameleonVQVAEConfig"),
+    "emu3_vqgan": ("Emu3VQVAE", "Emu3VQVAEConfig"),
+}
+"""Classes of transformers by model_type of the VQ part."""
+WHOLE = {"chameleon": "chameleon_vqgan", "emu3": "emu3_vqgan"}
+"""The same by model_type of the whole model, whose config has it as `vq_config`."""
+PART = "vqmodel."
+"""What the names of its weights have before theirs in a whole model."""
+EMU3_MIDDLE = 0.5
+"""Emu3's processor has this mean and deviation; Chameleon's maps 0..255 to -1..1 by the same formula."""
+
+
+def read_vq_config(folder: Path) -> tuple[str, dict[str, Any]]:
+    """The kind of KINDS and the config of its VQ model; ConfigError says what a folder lacks."""
+    path = folder / "config.json"
+    if not path.is_file():
+        raise ConfigError(f"codebook {folder} has no config.json; give the folder of a Chameleon or Emu3 model")
+    config = read_json(path)
+    kind = config.get("model_type")
+    if kind in WHOLE and isinstance(config.get("vq_config"), dict):
+        kind, config = WHOLE[kind], config["vq_config"]
+    if kind not in KINDS:
+        known = ", ".join([*KINDS, *WHOLE])
+        raise ConfigError(f"codebook {folder} has model_type {kind!r}; one of {known} is expected")
+    if not any(folder.glob("*.safetensors")):
+        held = "weights as pickles alone" if any(folder.glob("*.bin")) else "no weights"
+        raise ConfigError(f"codebook {folder} holds {held}; safetensors are expected: save it with save_pretrained")
+    return kind, config
+
+
+def size_of(kind: str, config: dict[str, Any]) -> tuple[int, int]:
+    """(number of codes, pixels of a code's side) as a config has them, or its class by default."""
+    default = (8192, 5) if kind == "chameleon_vqgan" else (32768, 4)
+    num_codes = config.get("num_embeddings" if kind == "chameleon_vqgan" else "codebook_size", default[0])
+    levels = len(config["channel_multiplier"]) if "channel_multiplier" in config else default[1]
+    return int(num_codes), 1 << (levels - 1)
+
+
+class VQCoder:
+    """Codes pictures by the encoder of a folder, in float32 on one device.
+
+    Convolutions differ in their last bits from device to device, so codes may, too: the recipe names the device.
+    """
+
+    def __init__(self, folder: Path, device: str) -> None:
+        self._kind, config = read_vq_config(folder)
+        if find_spec("transformers") is None:
+            raise ConfigError(
+                f"codebook {folder} needs transformers, which is not installed; pip install 'lodepack[encoders]'"
+            )
+        import transformers
+
+        self._device = torch.device(device)
+        model, settings = (getattr(transformers, name) for name in KINDS[self._kind])
+        try:
+            self._model = model(settings(**{k: v for k, v in config.items() if k != "model_type"}))
+            lacking, unknown = self._model.load_state_dict(_weights(folder), strict=False)
+        except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
+            said = " ".join(str(error).split())[:200]
+            raise ConfigError(f"codebook {folder} does not open: {said}; download the whole folder again") from error
+        if lacking or unknown:
+            wrong = f"lacks {lacking[0]}" if lacking else f"has {unknown[0]}, which its config does not know"
+            raise ConfigError(f"codebook {folder} {wrong}; download the whole folder again")
+        self._model.to(self._device).eval()
+
+    @torch.inference_mode()
+    def __call__(self, picture: np.ndarray) -> Codes:
+        """int32 [rows, cols] of a picture uint8 [h, w, 3] whose sides are multiples of the encoder's downsampling."""
+        levels = torch.from_numpy(picture.copy()).to(self._device).permute(2, 0, 1)[None].float()
+        pixels = (levels / LEVELS - EMU3_MIDDLE) / EMU3_MIDDLE
+        rows, cols = (side // self._downsample for side in picture.shape[:2])
+        if self._kind == "emu3_vqgan":
+            tokens = self._model.encode(pixels, torch.tensor([picture.shape[:2]])).image_tokens[0]
+        else:
+            tokens = self._model.encode(pixels).image_tokens
+        found: Codes = tokens.reshape(rows, cols).cpu().numpy().astype(np.int32)
+        return found
+
+    @property
+    def _downsample(self) -> int:
+        return int(1 << (len(self._model.config.channel_multiplier) - 1))
+
+
+def _weights(folder: Path) -> dict[str, torch.Tensor]:
+    """The VQ model's weights by its own names."""
+    found: dict[str, torch.Tensor] = {}
+    rest: dict[str, torch.Tensor] = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, "pt") as file:
+            for name in file.keys():  # noqa: SIM118 - no mapping
+                before, part, own = name.rpartition(PART)
+                if part or not before:
+                    (found if part else rest)[own or name] = file.get_tensor(name)
+    return found or rest
