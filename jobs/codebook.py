@@ -14,7 +14,8 @@ from jobs.spec import Job, local_target, writing
 from operators.discrete.codebook import PatchCodebook, save_codebook
 from operators.discrete.kmeans import Patches, fit
 from operators.discrete.layouts import LAYOUTS, LayoutName
-from operators.discrete.quantise import Nearest, cut, psnr
+from operators.discrete.patches import cut, psnr
+from operators.discrete.quantise import Nearest
 from operators.pictures import load_upright, open_picture, to_rgb
 from pipeline.chain import read
 from pipeline.errors import ConfigError, InputError

@@ -7,53 +7,19 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
-from operators.discrete.quantise import LEVELS, Codes
-from operators.relevance.located import read_json
+from operators.discrete.located import KINDS, read_vq_config
+from operators.discrete.patches import LEVELS, Codes
 from pipeline.errors import ConfigError
 
-KINDS = {
-    "chameleon_vqgan": ("ChameleonVQVAE", "ChameleonVQVAEConfig"),
-    "emu3_vqgan": ("Emu3VQVAE", "Emu3VQVAEConfig"),
-}
-"""Classes of transformers by model_type of the VQ part."""
-WHOLE = {"chameleon": "chameleon_vqgan", "emu3": "emu3_vqgan"}
-"""The same by model_type of the whole model, whose config has it as `vq_config`."""
 PART = "vqmodel."
 """What the names of its weights have before theirs in a whole model."""
 EMU3_MIDDLE = 0.5
 """Emu3's processor has this mean and deviation; Chameleon's maps 0..255 to -1..1 by the same formula."""
-
-
-def read_vq_config(folder: Path) -> tuple[str, dict[str, Any]]:
-    """The kind of KINDS and the config of its VQ model; ConfigError says what a folder lacks."""
-    path = folder / "config.json"
-    if not path.is_file():
-        raise ConfigError(f"codebook {folder} has no config.json; give the folder of a Chameleon or Emu3 model")
-    config = read_json(path)
-    kind = config.get("model_type")
-    if kind in WHOLE and isinstance(config.get("vq_config"), dict):
-        kind, config = WHOLE[kind], config["vq_config"]
-    if kind not in KINDS:
-        known = ", ".join([*KINDS, *WHOLE])
-        raise ConfigError(f"codebook {folder} has model_type {kind!r}; one of {known} is expected")
-    if not any(folder.glob("*.safetensors")):
-        held = "weights as pickles alone" if any(folder.glob("*.bin")) else "no weights"
-        raise ConfigError(f"codebook {folder} holds {held}; safetensors are expected: save it with save_pretrained")
-    return kind, config
-
-
-def size_of(kind: str, config: dict[str, Any]) -> tuple[int, int]:
-    """(number of codes, pixels of a code's side) as a config has them, or its class by default."""
-    default = (8192, 5) if kind == "chameleon_vqgan" else (32768, 4)
-    num_codes = config.get("num_embeddings" if kind == "chameleon_vqgan" else "codebook_size", default[0])
-    levels = len(config["channel_multiplier"]) if "channel_multiplier" in config else default[1]
-    return int(num_codes), 1 << (levels - 1)
 
 
 class VQCoder:

@@ -10,7 +10,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from operators.discrete.quantise import LEVELS, Codes, Nearest, cut, joined
+from operators.discrete.patches import LEVELS, Codes, joined
 from pipeline.errors import ConfigError
 
 KIND = "patches"
@@ -35,32 +35,17 @@ class PatchCodebook:
     def num_codes(self) -> int:
         return len(self.codes)
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether its codes are 8-bit levels: then every device finds the same ones."""
+        return (self.low, self.high) == (0.0, LEVELS) and bool((self.codes == np.rint(self.codes)).all())
+
     def decode(self, codes: Codes) -> np.ndarray:
         """The picture of codes [rows, cols]: uint8 [rows * downsample, cols * downsample, 3]."""
         values = (self.codes[codes.ravel()].astype(np.float64) - self.low) * (LEVELS / (self.high - self.low))
         levels = np.rint(values).clip(0, LEVELS).astype(np.uint8)
         rows, cols = codes.shape
         return joined(levels, rows, cols, self.downsample)
-
-
-class PatchCoder:
-    """Codes pictures by a codebook of patches on one device."""
-
-    def __init__(self, book: PatchCodebook, device: str) -> None:
-        self._book = book
-        self._nearest = Nearest(book.codes, device)
-
-    def __call__(self, picture: np.ndarray) -> Codes:
-        """int32 [h / downsample, w / downsample] of a picture uint8 [h, w, 3] whose sides are multiples of it.
-
-        decode(this(decode(codes))) is decode(codes): a code's own patch is nearest to itself.
-        """
-        book = self._book
-        values = cut(picture, book.downsample)
-        if (book.low, book.high) != (0.0, LEVELS):  # else levels as they are: integers
-            values = book.low + values * ((book.high - book.low) / LEVELS)
-        rows, cols = (side // book.downsample for side in picture.shape[:2])
-        return self._nearest(values).reshape(rows, cols)
 
 
 def save_codebook(book: PatchCodebook, path: Path) -> None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from operators.discrete.quantise import Codes, Nearest
+from operators.discrete.patches import Codes
+from operators.discrete.quantise import Nearest
 from pipeline.errors import ConfigError
 
 

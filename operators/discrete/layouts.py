@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from operators.discrete.quantise import Codes
+from operators.discrete.patches import Codes
 from operators.slicing.qwen import MAX_ASPECT, smart_resize
 from pipeline.errors import InputError, Reason
 from pipeline.types import Modality

@@ -6,18 +6,14 @@ device and library finds the same codes. Vectors of other values are compared as
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from operators.discrete.patches import Codes
+
 CHUNK = 1 << 23
 """Distances held at once, 64 MB of them."""
-LEVELS = 255
-"""Of a colour, in 8 bits."""
-
-Codes = npt.NDArray[np.int32]
 
 
 class Nearest:
@@ -49,24 +45,3 @@ class Nearest:
             codes.append(found.cpu().numpy().astype(np.int32))
             gaps.append(least.cpu().numpy())
         return np.concatenate(codes), np.concatenate(gaps)
-
-
-def cut(picture: np.ndarray, side: int) -> np.ndarray:
-    """Patches of a picture [h, w, 3] in raster order, each row by row: [h/side * w/side, side * side * 3]."""
-    height, width, channels = picture.shape
-    rows = picture.reshape(height // side, side, width // side, side, channels).swapaxes(1, 2)
-    return np.ascontiguousarray(rows).reshape(-1, side * side * channels)
-
-
-def joined(patches: np.ndarray, rows: int, cols: int, side: int) -> np.ndarray:
-    """The picture that `cut` made these patches of: [rows * side, cols * side, 3]."""
-    grid = patches.reshape(rows, cols, side, side, -1).swapaxes(1, 2)
-    return np.ascontiguousarray(grid).reshape(rows * side, cols * side, -1)
-
-
-def psnr(squares: float, num_values: int) -> float:
-    """Peak signal to noise of 8-bit values in decibels, from the sum of their squared errors; inf where there is none.
-
-    PSNR = 10 log10(255² n / Σ(x - y)²).
-    """
-    return math.inf if not squares else 10 * math.log10(LEVELS**2 * num_values / squares)

@@ -6,7 +6,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import ChameleonVQVAE, ChameleonVQVAEConfig, Emu3VQVAE, Emu3VQVAEConfig
 
-from operators.discrete.checkpoint import VQCoder, read_vq_config, size_of
+from operators.discrete.checkpoint import VQCoder
+from operators.discrete.located import read_vq_config, size_of
 from operators.discrete.quantise import Nearest
 from pipeline.errors import ConfigError
 

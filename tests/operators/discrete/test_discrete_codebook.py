@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
-from operators.discrete.codebook import PatchCodebook, PatchCoder, load_codebook, save_codebook
+from operators.discrete.codebook import PatchCodebook, load_codebook, save_codebook
+from operators.discrete.coding import PatchCoder
 from pipeline.errors import ConfigError
 
 

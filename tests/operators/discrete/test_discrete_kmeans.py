@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators.discrete.kmeans import Patches, fit
-from operators.discrete.quantise import Nearest, psnr
+from operators.discrete.patches import psnr
+from operators.discrete.quantise import Nearest
 from pipeline.errors import ConfigError
 
 

@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from operators.discrete.quantise import Nearest, cut, joined, psnr
+from operators.discrete.patches import cut, joined, psnr
+from operators.discrete.quantise import Nearest
 
 
 def brute_force(vectors: np.ndarray, codes: np.ndarray) -> list[int]:
