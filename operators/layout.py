@@ -88,7 +88,26 @@ def num_trained(row: Row, vocabulary: Vocabulary) -> int:
     """Tokens of the whole sample that have a label, as long as it is not split."""
     labels = text_labels(row, vocabulary)
     ends = 0 if is_chat(row) else int(vocabulary.document_start is not None or any(row["tokens"]) or bool(row["runs"]))
-    return ends + sum(label != IGNORE for segment in labels for label in segment)
+    discrete = _num_discrete_trained(row, vocabulary)
+    return ends + discrete + sum(label != IGNORE for segment in labels for label in segment)
+
+
+def trains_image(segment: Row, vocabulary: Vocabulary) -> bool:
+    """Whether an image that is written as ids has labels: of a conversation where the assistant shows it."""
+    return vocabulary.trains_discrete and segment["role"] in (None, "assistant")
+
+
+def _num_discrete_trained(row: Row, vocabulary: Vocabulary) -> int:
+    """Labelled ids of the sample's images; the first token of a sample never has a label."""
+    count = 0
+    is_start = vocabulary.document_start is None or is_chat(row)
+    for i, number in enumerate(image_numbers(row)):
+        runs = [] if number is None else row["runs"][number]
+        if trains_image(row["segments"][i], vocabulary):
+            found = [run["count"] for run in runs if run["modality"] == Modality.DISCRETE]
+            count += sum(found) - int(is_start and bool(found) and runs[0]["modality"] == Modality.DISCRETE)
+        is_start = is_start and not runs and not row["tokens"][i]
+    return count
 
 
 def image_numbers(row: Row) -> list[int | None]:
@@ -121,9 +140,9 @@ def pad_to(laid: LaidOut, align: int, padding: int) -> LaidOut:
 def lay_out(row: Row, part: Part, vocabulary: Vocabulary, rule: PositionRule) -> LaidOut:
     """The tokens of `part` of a measured row.
 
-    Labels are the ids of text that is trained and of the end token; -100 on everything visual, on markers, on what a
-    conversation does not train, and on the first token of the part, whose predecessor in a packed row belongs to
-    another document.
+    Labels are the ids of text that is trained and of the end token, and of images that are written as ids if the job
+    trains them; -100 on everything else that is visual, on markers, on what a conversation does not train, and on the
+    first token of the part, whose predecessor in a packed row belongs to another document.
     """
     tokens: list[tuple[int, int, int, int]] = []
     """(id, label, modality, count) of each run of equal tokens; a text is one run a token."""
@@ -151,9 +170,11 @@ def lay_out(row: Row, part: Part, vocabulary: Vocabulary, rule: PositionRule) ->
             continue
         plan, runs = row["plans"][number], row["runs"][number]
         first_of_view: dict[int, int] = {}
+        trains = trains_image(row["segments"][i], vocabulary)
         for run in runs:
             first_of_view.setdefault(run["view"], length)
-            tokens.append((run["id"], IGNORE, run["modality"], run["count"]))
+            label = run["id"] if trains and run["modality"] == Modality.DISCRETE else IGNORE
+            tokens.append((run["id"], label, run["modality"], run["count"]))
             length += run["count"]
         starts.append(tuple(first_of_view.get(view, length) for view in range(len(plan["views"]))))
         pieces.append(Image(plan["views"], runs))

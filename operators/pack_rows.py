@@ -66,7 +66,7 @@ def pack_row(
         alignment=used - sum(sizes),
         padding=tail,
         text=int((modality == Modality.TEXT).sum()),
-        visual=int((modality == Modality.IMAGE).sum()),
+        visual=int(np.isin(modality, (Modality.IMAGE, Modality.DISCRETE)).sum()),
         trained=int((labels != IGNORE).sum()),
         views=len(views),
     )

@@ -9,6 +9,7 @@ from typing import Any
 from jobs.verify.check import Check
 from jobs.verify.copies import Copies
 from jobs.verify.derived import original_of
+from jobs.verify.discrete import choice_faults, discrete_faults, is_discrete
 from jobs.verify.documents import Document, read_document
 from jobs.verify.findings import Report
 from jobs.verify.packs import aligned
@@ -16,6 +17,7 @@ from jobs.verify.plans import plan_faults, run_faults
 from jobs.verify.records import Recipe
 from jobs.verify.replan import Planner
 from jobs.verify.units import LATE, Contents, name_of
+from pipeline.derived import view_of
 from pipeline.types import Place, SegmentKind
 
 Row = dict[str, Any]
@@ -36,7 +38,7 @@ def check_index(unit: Contents, check: Check, report: Report) -> None:
         row = unit.row(identity)
         if row is None:
             continue
-        document = read_document(row, special)
+        document = read_document(row, special, trains_discrete=recipe.trains_discrete)
         name = name_of(identity, row["id"]["key"])
         # Rows of a closing unit lie in the indexes of others, with which they are checked.
         faults = [] if is_closing else [*_row_faults(row, document, recipe, special, check.planner)]
@@ -73,7 +75,8 @@ def _row_faults(
         yield f"has the lengths {row['lengths']}; {lengths} expected"
     is_chat = any(segment["role"] is not None for segment in row["segments"])
     is_first = is_chat or "document_start" not in special
-    number = 0
+    number, num_seen = 0, sum(not is_discrete(segment) for segment in images)
+    yield from choice_faults(row, recipe.discrete, is_derived=view_of(row["id"]["ordinal"]) > 0)
     reserved = set(recipe.tokenizer.special_tokens.values())
     for i, segment in enumerate(row["segments"]):
         if segment["kind"] == SegmentKind.TEXT:
@@ -86,8 +89,13 @@ def _row_faults(
             is_first = is_first and not segment["ids"]
             continue
         is_first = False
+        if is_discrete(segment):
+            faults = [*discrete_faults(segment["plan"], segment["runs"], recipe.discrete, planner.tokenizer)]
+            faults += ["is written as ids, and has relevance"] if segment["relevance"] is not None else []
+            yield from (f"segment {i} {fault}" for fault in faults)
+            continue
         faults = [*plan_faults(segment["plan"], recipe), *_relevance_faults(segment, recipe)]
-        faults += [] if faults else planner.faults(segment["plan"], segment["runs"], Place(number, len(images)))
+        faults += [] if faults else planner.faults(segment["plan"], segment["runs"], Place(number, num_seen))
         number += 1
         yield from (f"segment {i} {fault}" for fault in faults)
         layout_faults = run_faults(segment["plan"], segment["runs"], special["placeholder"])
