@@ -50,13 +50,13 @@ class Tokenize:
             "tokens": tokens,
             "trained": trained,
             "segments": [segment | {"text": None} for segment in segments],
-            "runs": [self._runs(*image) for image in zip(row["pictures"], row["layouts"], strict=True)],
+            "runs": [self._runs(row["pictures"], *image) for image in enumerate(row["layouts"])],
         }
 
-    def _runs(self, picture: Row, layout: Sequence[Row]) -> list[Row]:
-        codes = picture["codes"]
-        if codes is None or self._discrete is None:
+    def _runs(self, pictures: Sequence[Row], number: int, layout: Sequence[Row]) -> list[Row]:
+        if layout or self._discrete is None:
             return list(lay_runs(layout, self._tokenizer))
+        codes = pictures[number]["codes"]
         grid = np.array(codes["ids"], np.int32).reshape(codes["rows"], codes["cols"])
         return discrete_runs(grid, self._discrete, lambda text: self._tokenizer.encode([text])[0])
 
