@@ -26,10 +26,19 @@ from pipeline.errors import ConfigError
 from pipeline.loading import PackedDataset
 from pipeline.types import Modality
 from tests.jobs.rewriting import Output
-from tests.support import QUICKSTART, ROOT, build, documents, tree, write_shard
+from tests.operators.discrete.test_discrete_checkpoint import chameleon, emu3
+from tests.support import QUICKSTART, ROOT, SPREAD, build, documents, tree, write_shard
 
 TOKENIZER = f"tokenizer={ROOT}/jobs/samples/tokenizer.model"
 CODES = 128
+SETTINGS = [
+    ["derive=[shuffle-texts, images-to-texts, texts-to-images, shuffle-both]", "loss_weights=sample"],
+    ["filters={preset: obelics}", "loss_weights=square"],
+    ["placement={images: prefix}", "pack.align=64", "pixels=source", "score=none", "budget=none"],
+    ["profile=internvl", "budget=none", "loss_weights=sample", "sequence_length=4096"],
+    ["profile=llava_onevision"],
+    ["budget={rule: global, sample_tokens: 300}"],
+]
 
 
 def illustrated(folder: Path) -> str:
@@ -190,7 +199,9 @@ def test_a_build_of_ids_alone_holds_no_view(made):
     assert all("pixel_values" not in row["model"] for row in PackedDataset(str(output)))
 
 
-@pytest.mark.parametrize("overrides", [["score=none", "budget=none"], ["pack.limits.patches=8192"]])
+@pytest.mark.parametrize(
+    "overrides", [["score=none", "budget=none"], pytest.param(["budget.max_tokens=256"], marks=pytest.mark.slow)]
+)
 def test_replanning_gives_what_a_fresh_build_gives(made, overrides):
     folder, shards = made
     name = "-".join(overrides[0].split("="))
@@ -222,6 +233,52 @@ def test_what_is_changed_behind_the_build_is_found(mixed, tmp_path):
 def test_commands_show_such_an_output(mixed, command):
     said = CliRunner().invoke(app, [part.format(mixed[0]) for part in command])
     assert said.exit_code == 0, said.output
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_session")
+def test_ray_with_a_pool_of_its_own_gives_the_same_bytes(made, mixed):
+    folder, shards = made
+    pool = "resources.discretise={cpus: 0.05, batch_size: 2}"
+    build(folder / "ray", shards, discrete(folder, "alternate"), "sequence_length=2048", *SPREAD, pool, local=False)
+    assert tree(folder / "ray") == tree(mixed[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_builds_of_every_kind_are_true(made, settings):
+    """Derived samples, filters that drop pictures, weights, alignment, tiles, and VQ encoders of a folder."""
+    folder, shards = made
+    output = folder / f"kind-{SETTINGS.index(settings)}"
+    totals = build(output, shards, discrete(folder, "0.5"), *settings, "limits.max_reject_ratio=1")["totals"]
+    assert not findings(output)
+    assert totals["samples"]["packed"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("layout", "save"), [("chameleon", chameleon), ("emu3", emu3)])
+def test_the_encoder_of_a_folder_writes_pictures_too(made, layout, save):
+    folder, shards = made
+    save(folder / f"vq-{layout}" / "book.safetensors")  # a folder, by the name that `discrete` gives it
+    output = folder / f"by-{layout}"
+    settings = (discrete(folder / f"vq-{layout}", "alternate", layout), "sequence_length=16384", "pixels=none")
+    build(output, shards, *settings, "limits.max_reject_ratio=1")
+    assert not findings(output)
+    assert "discrete" in {image["plan"]["scheme"] for image in index_images(output)}
+
+
+def test_a_user_s_pictures_are_not_trained(made, tmp_path):
+    folder, _ = made
+    talk = [{"from": "human", "value": "<image>\nWhat is it?"}, {"from": "gpt", "value": "A page."}]
+    png = next(data for found in documents().values() for name, data in found.items() if name.endswith(".png"))
+    shard = write_shard(tmp_path / "talk.tar", {"a.json": json.dumps({"conversations": talk}).encode(), "a.png": png})
+    build(tmp_path / "out", str(shard), discrete(folder), "input.format=conversations", "sequence_length=1024")
+    assert not findings(tmp_path / "out")
+    (row,) = packs(tmp_path / "out")
+    labels, modality = np.array(row["labels"]), np.array(row["modality"])
+    assert (modality == Modality.DISCRETE).sum() == 256
+    assert (labels[modality == Modality.DISCRETE] == -100).all()
+    assert (labels != -100).any()
 
 
 def test_a_codebook_that_does_not_fit_is_told(made):
