@@ -207,7 +207,8 @@ def test_replanning_gives_what_a_fresh_build_gives(made, overrides):
     name = "-".join(overrides[0].split("="))
     base = [discrete(folder, "0.5"), *[one for one in overrides if "none" in one]]
     build(folder / f"re-{name}", shards, *base, "sequence_length=2048")
-    build(folder / f"re-{name}", shards, *base, *overrides, "sequence_length=4096", rebuild=True)
+    again = build(folder / f"re-{name}", shards, *base, *overrides, "sequence_length=4096", rebuild=True)
+    assert again["replanned"]["units"] == 1
     build(folder / f"fresh-{name}", shards, *base, *overrides, "sequence_length=4096")
     data = {path: sha for path, sha in tree(folder / f"fresh-{name}").items() if path.startswith(("data", "index"))}
     assert data.items() <= tree(folder / f"re-{name}").items()

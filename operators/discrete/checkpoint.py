@@ -5,7 +5,6 @@ The folder is that of the VQ model alone (save_pretrained), or of the whole mode
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -30,10 +29,6 @@ class VQCoder:
 
     def __init__(self, folder: Path, device: str) -> None:
         self._kind, config = read_vq_config(folder)
-        if find_spec("transformers") is None:
-            raise ConfigError(
-                f"codebook {folder} needs transformers, which is not installed; pip install 'lodepack[encoders]'"
-            )
         import transformers
 
         self._device = torch.device(device)
@@ -68,13 +63,15 @@ class VQCoder:
 
 
 def _weights(folder: Path) -> dict[str, torch.Tensor]:
-    """The VQ model's weights by its own names."""
-    found: dict[str, torch.Tensor] = {}
-    rest: dict[str, torch.Tensor] = {}
+    """The VQ model's weights by its own names; nothing else of a whole model is read."""
+    places: dict[str, Path] = {}
     for path in sorted(folder.glob("*.safetensors")):
         with safe_open(path, "pt") as file:
-            for name in file.keys():  # noqa: SIM118 - no mapping
-                before, part, own = name.rpartition(PART)
-                if part or not before:
-                    (found if part else rest)[own or name] = file.get_tensor(name)
-    return found or rest
+            places |= dict.fromkeys(file.keys(), path)
+    if any(PART in name for name in places):
+        places = {name: path for name, path in places.items() if PART in name}
+    found: dict[str, torch.Tensor] = {}
+    for path in sorted({*places.values()}):
+        with safe_open(path, "pt") as file:
+            found |= {name.rpartition(PART)[2]: file.get_tensor(name) for name in places if places[name] == path}
+    return found

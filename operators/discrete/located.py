@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,10 @@ def read_vq_config(folder: Path) -> tuple[str, dict[str, Any]]:
     if not any(folder.glob("*.safetensors")):
         held = "weights as pickles alone" if any(folder.glob("*.bin")) else "no weights"
         raise ConfigError(f"codebook {folder} holds {held}; safetensors are expected: save it with save_pretrained")
+    if find_spec("transformers") is None:
+        raise ConfigError(
+            f"codebook {folder} needs transformers, which is not installed; pip install 'lodepack[encoders]'"
+        )
     return kind, config
 
 
