@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any
 
 from jobs.verify.plans import lay_runs
 from jobs.verify.records import Discrete
-from operators.discrete.layouts import LAYOUTS
 from operators.tokenizers import Tokenizer
-from pipeline.errors import InputError
 from pipeline.types import Modality
 
 Row = dict[str, Any]
 SCHEME = "discrete"
 MARKS = {"chameleon": ("boi", "eoi"), "emu3": ("boi", "img", "eol", "eof", "eoi"), "llamagen": ()}
 """Marks by the order of their ids, behind those of the codes."""
+SQUARES = {"chameleon": 512, "llamagen": 256}
+"""Pixels of a side of the square that is coded."""
 
 
 def is_discrete(segment: Row) -> bool:
@@ -30,11 +33,7 @@ def discrete_faults(plan: Row, runs: list[Row], discrete: Discrete | None, token
         return
     if plan["views"] or plan["canvas"] is not None:
         yield f"is written as ids, and has {len(plan['views'])} views; none expected"
-    try:
-        width, height = LAYOUTS[discrete.layout].size(plan["width"], plan["height"])
-    except InputError as error:
-        yield f"is a picture that cannot be coded: {error}"
-        return
+    height, width = _coded_size(plan["height"], plan["width"], discrete.layout)
     rows, cols = height // discrete.downsample, width // discrete.downsample
     if (plan["grid_h"], plan["grid_w"]) != (rows, cols):
         yield f"has {plan['grid_h']}x{plan['grid_w']} codes; {rows}x{cols} expected"
@@ -53,6 +52,19 @@ def discrete_faults(plan: Row, runs: list[Row], discrete: Discrete | None, token
     wrong = (ids >= discrete.first_id) != (modality == Modality.DISCRETE)
     if wrong.any() or (modality[ids < discrete.first_id] != Modality.MARKER).any():
         yield "has a modality that does not fit its id: discrete from the codebook's first on, marker below, expected"
+
+
+def _coded_size(height: int, width: int, layout: str) -> tuple[int, int]:
+    """Pixels at which a picture is coded: a square, or for Emu3 multiples of 8 between 512² and 1024² pixels."""
+    if layout in SQUARES:
+        return SQUARES[layout], SQUARES[layout]
+    sides = [round(side / 8) * 8 for side in (height, width)]
+    least, most = 512**2, 1024**2
+    if sides[0] * sides[1] > most:
+        sides = [math.floor(side / math.sqrt(height * width / most) / 8) * 8 for side in (height, width)]
+    elif sides[0] * sides[1] < least:
+        sides = [math.ceil(side * math.sqrt(least / (height * width)) / 8) * 8 for side in (height, width)]
+    return sides[0], sides[1]
 
 
 def _laid(codes: list[int], rows: int, cols: int, discrete: Discrete, tokenizer: Tokenizer) -> list[int]:
@@ -77,9 +89,15 @@ def choice_faults(row: Row, discrete: Discrete | None, *, is_derived: bool) -> I
     """
     if discrete is None or is_derived or (discrete.images == "alternate" and row["dropped"]):
         return
-    choice = discrete.choice
     images = [segment for segment in row["segments"] if segment["plan"] is not None]
     for image, segment in enumerate(sorted(images, key=lambda one: int(one["number"]))):
-        place = (row["id"]["shard"], row["id"]["ordinal"], segment["number"], image)
-        if is_discrete(segment) != choice.chooses(*place):
+        if is_discrete(segment) != _is_chosen(row["id"], int(segment["number"]), image, discrete):
             yield f"segment {segment['number']} is {'ids' if is_discrete(segment) else 'views'}; the other expected"
+
+
+def _is_chosen(identity: Row, segment: int, image: int, discrete: Discrete) -> bool:
+    """Whether the job writes a picture as ids: every one, every second one, or a share by a hash of its place."""
+    if isinstance(discrete.images, str):
+        return discrete.images == "all" or image % 2 == 1
+    digest = hashlib.sha256(f"discrete {identity['shard']} {identity['ordinal']} {segment}".encode()).digest()
+    return Fraction(int.from_bytes(digest[:4], "big"), 1 << 32) < Fraction(str(discrete.images))

@@ -17,7 +17,6 @@ from jobs.verify.plans import plan_faults, run_faults
 from jobs.verify.records import Recipe
 from jobs.verify.replan import Planner
 from jobs.verify.units import LATE, Contents, name_of
-from pipeline.derived import view_of
 from pipeline.types import Place, SegmentKind
 
 Row = dict[str, Any]
@@ -76,7 +75,7 @@ def _row_faults(
     is_chat = any(segment["role"] is not None for segment in row["segments"])
     is_first = is_chat or "document_start" not in special
     number, num_seen = 0, sum(not is_discrete(segment) for segment in images)
-    yield from choice_faults(row, recipe.discrete, is_derived=view_of(row["id"]["ordinal"]) > 0)
+    yield from choice_faults(row, recipe.discrete, is_derived=row["id"]["ordinal"] != original_of(row["id"]["ordinal"]))
     reserved = set(recipe.tokenizer.special_tokens.values())
     for i, segment in enumerate(row["segments"]):
         if segment["kind"] == SegmentKind.TEXT:

@@ -10,8 +10,6 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from operators.chat import ChatTemplate
-from operators.discrete.config import DiscreteConfig
-from operators.discrete.layouts import LayoutName
 
 ID_DIGITS = 16
 
@@ -127,7 +125,7 @@ class JobFields(Record):
 class Discrete(Record):
     """How pictures are written as ids."""
 
-    layout: LayoutName
+    layout: Literal["chameleon", "emu3", "llamagen"]
     images: Literal["all", "alternate"] | float
     train: bool
     codes: int
@@ -136,11 +134,6 @@ class Discrete(Record):
     """Pixels of a code's side."""
     first_id: int
     """Of the codes; the marks follow them."""
-
-    @property
-    def choice(self) -> DiscreteConfig:
-        """Which pictures the job chooses."""
-        return DiscreteConfig(codebook="-", layout=self.layout, images=self.images)
 
 
 class TokenizerEntry(Record):

@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
-from jobs.verify.discrete import choice_faults, discrete_faults
+from jobs.verify.discrete import _coded_size, _is_chosen, choice_faults, discrete_faults
 from jobs.verify.records import Discrete
-from operators.discrete.layouts import LAYOUTS, DiscreteIds, discrete_runs
+from operators.discrete.config import DiscreteConfig
+from operators.discrete.layouts import LAYOUTS, DiscreteIds, discrete_runs, emu3_size
 from operators.profiles import load_profile
 from operators.tokenizers.opening import open_tokenizer
 from tests.support import ROOT
@@ -59,9 +62,18 @@ def test_what_is_out_of_place_is_found(layout, tokenizer):
         assert "another order" in faults(runs=runs[:-1])
 
 
-def test_a_size_that_emu3_does_not_take_is_found(tokenizer):
-    plan, runs = image("emu3", tokenizer)
-    assert "cannot be coded" in " ".join(discrete_faults(plan | {"width": 5000}, runs, record("emu3"), tokenizer))
+@given(st.integers(8, 3000), st.integers(8, 3000))
+def test_emu3_is_sized_as_the_build_sizes_it(width, height):
+    assume(max(width, height) <= 5 * min(width, height))
+    assert _coded_size(height, width, "emu3") == emu3_size(width, height)[::-1]
+
+
+@given(st.floats(0.01, 1), st.integers(0, 99), st.integers(0, 9))
+def test_a_share_is_chosen_as_the_build_chooses_it(share, ordinal, segment):
+    config = DiscreteConfig(codebook="-", layout="emu3", images=share)
+    identity = {"shard": "a.tar", "ordinal": ordinal}
+    found = _is_chosen(identity, segment, 0, record("emu3", share))
+    assert found == config.chooses("a.tar", ordinal, segment, 0)
 
 
 def document(*schemes, dropped=()):
