@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 from PIL import features
 
+from jobs.discretising import discrete_ids, discrete_recipe, discretise_stages, found_codebook
 from jobs.filtering import filter_stages, filters_recipe
 from jobs.inputs import sections_by_source, with_formats
 from jobs.reducing import SMALL, check_files, looks_at_pictures, reduce_recipe, reduce_stages
@@ -24,6 +25,8 @@ from operators.closing import close
 from operators.decode import COARSE_PIXELS, FINE_PIXELS, Decode, Measure
 from operators.derive import Derive
 from operators.deriving.views import instructions
+from operators.discrete.config import DiscreteConfig
+from operators.discrete.layouts import DiscreteIds
 from operators.drawing import Draw
 from operators.filters import FILTER_VERSION
 from operators.fitting import Fitter, PackConfig
@@ -78,6 +81,8 @@ class Resolved:
     """Each source with its shards, sorted by name."""
     recognised: dict[str, str]
     """Of each source whose format the job leaves to its shards, what was found and why, by label."""
+    discrete: DiscreteIds | None = None
+    """Ids that pictures are written in."""
 
 
 def resolve_job(job: Job) -> Resolved:
@@ -105,6 +110,13 @@ def resolve_job(job: Job) -> Resolved:
             recognised |= {} if why is None else {source.label: why}
             if name == "conversations" and profile.chat is None:
                 raise ConfigError(f"profile {job.profile} has no chat template: choose another, for {why or name}")
+    ids, discrete = None, None
+    if job.discrete is not None:
+        with _noted(mistakes):
+            found = found_codebook(job.discrete)
+            if not mistakes:
+                ids = discrete_ids(job.discrete, found, tokenizer)
+                discrete = discrete_recipe(job, found, ids)
     encoder = None
     if job.score is not None and job.score.participatory:
         with _noted(mistakes):
@@ -115,7 +127,11 @@ def resolve_job(job: Job) -> Resolved:
         raise ConfigError("\n".join(mistakes))
     job = job.model_copy(update={"input": with_formats(job.input, {one.label: one.format for one, _ in inputs})})
     recipe = _recipe(job, profile, model, tokenizer) | {"encoder": encoder}
-    return Resolved(job, profile, resolve(profile, tokenizer), recipe, tuple(inputs), recognised)
+    if discrete is not None:
+        recipe["discrete"] = discrete
+    trains = job.discrete is not None and job.discrete.train
+    vocabulary = resolve(profile, tokenizer, ids, trains_discrete=trains)
+    return Resolved(job, profile, vocabulary, recipe, tuple(inputs), recognised, ids)
 
 
 def _refuse_own_output(shards: Sequence[Shard], output: str) -> None:
@@ -153,9 +169,15 @@ def build_chain(resolved: Resolved) -> Chain:
         "max_image_pixels": job.limits.max_image_pixels,
         "grey_pixels": _grey_pixels(job, profile),
         "check_pixels": job.pixels in {"source", "none"},
+        "layout": job.discrete.layout if job.discrete is not None else None,
     }
     stages = [
-        Stage("decode", partial(_decode, _guarded(Measure, measuring, job)), _expanding(resources.decode, job)),
+        Stage(
+            "decode",
+            partial(_decode, _guarded(Measure, measuring, job), job.discrete),
+            _expanding(resources.decode, job),
+        ),
+        *discretise_stages(job, None if resources.discretise is None else _expanding(resources.discretise, job)),
         *filter_stages(
             job.filters,
             None if resources.filter is None else _expanding(resources.filter, job),
@@ -168,7 +190,11 @@ def build_chain(resolved: Resolved) -> Chain:
             partial(_same, Slice(profile, MAX_REGIONS if job.budget else None, job.placement)),
             _pool(resources.slice),
         ),
-        Stage("tokenize", partial(_tokenize, absolute(job.tokenizer), profile), _pool(resources.tokenize)),
+        Stage(
+            "tokenize",
+            partial(_tokenize, absolute(job.tokenizer), profile, resolved.discrete),
+            _pool(resources.tokenize),
+        ),
     ]
     if job.score is not None:
         scoring = job.score.model_copy(update={"encoder": _encoder(job.score)})
@@ -221,6 +247,8 @@ def _recipe(job: Job, profile: Profile, model: bytes, tokenizer: Tokenizer) -> d
     fields = job.model_dump(mode="json", exclude=NOT_RECIPE)
     if job.score is not None:
         fields["score"].pop("encoder")  # held by content
+    if job.discrete is not None:
+        fields["discrete"].pop("codebook")  # likewise
     for name in ("max_reject_ratio", "stall_seconds", "wait_seconds"):  # whether and when a version appears
         fields["limits"].pop(name)
     if job.filters is not None:
@@ -290,8 +318,8 @@ def _same(operator: Operator, _: Beat) -> Operator:
     return operator
 
 
-def _tokenize(url: str, profile: Profile, _: Beat) -> Operator:
-    return Tokenize(_open_tokenizer(_read_tokenizer(url), profile, url), profile.chat)
+def _tokenize(url: str, profile: Profile, discrete: DiscreteIds | None, _: Beat) -> Operator:
+    return Tokenize(_open_tokenizer(_read_tokenizer(url), profile, url), profile.chat, discrete)
 
 
 def _score(
@@ -324,8 +352,8 @@ def _guarded(task: Callable[..., Task], options: dict[str, Any], job: Job) -> Ta
     return TaskSpec(task, options, job.limits.decode_timeout_seconds, most)
 
 
-def _decode(measuring: TaskSpec, beat: Beat) -> Operator:
-    return Decode(Guard(measuring, beat))
+def _decode(measuring: TaskSpec, discrete: DiscreteConfig | None, beat: Beat) -> Operator:
+    return Decode(Guard(measuring, beat), discrete)
 
 
 def _write(config: WriteConfig, drawing: TaskSpec, beat: Beat) -> Operator:

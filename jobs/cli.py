@@ -24,7 +24,7 @@ from jobs.secrets import redact, refuse_secret_arguments
 from jobs.stopping import Stopped, ending_on_signals
 from jobs.submit import cli as submit
 from jobs.terminal import printable
-from jobs.training_cli import relevance_app, tokenizer_app
+from jobs.training_cli import codebook_app, relevance_app, tokenizer_app
 from pipeline.errors import ConfigError, LodepackError
 
 app = typer.Typer(
@@ -38,6 +38,7 @@ app = typer.Typer(
 )
 app.add_typer(tokenizer_app, name="tokenizer")
 app.add_typer(relevance_app, name="relevance")
+app.add_typer(codebook_app, name="codebook")
 
 LIMIT_HELP = (
     "Only the first N samples; the rest of the shards it touches counts as withheld, further shards are not read."

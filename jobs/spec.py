@@ -15,6 +15,7 @@ from jobs.secrets import WHERE, is_secret_name, refuse_secrets
 from jobs.sections import LimitsSection, ResourcesSection, UnitSection
 from operators.budget import LEVELS, BudgetConfig
 from operators.deriving.views import NUMBERS, TASKS, ViewName
+from operators.discrete.config import DiscreteConfig
 from operators.filters import FilterConfig
 from operators.fitting import PackConfig
 from operators.pack_rows import LossWeights, Pixels
@@ -60,6 +61,8 @@ class Job(Section):
     derive: tuple[ViewName, ...] = ()
     """Further samples made of each document: in a wrong order (shuffle-texts, -images, -both, -steps), or as a question
     and its answer (images-to-texts, texts-to-images, continue, question-to-document); or none."""
+    discrete: DiscreteConfig | None = None
+    """Pictures as ids of a codebook in the sequence, all or some; or none."""
     loss_weights: LossWeights | None = None
     """Adds the column loss_weights: every trained token counts 1 (token), 1/n of its sample (sample) or 1/sqrt(n)
     (square); or none."""
@@ -73,7 +76,7 @@ class Job(Section):
     address: str | None = None
     """Ray cluster; absent: RAY_ADDRESS, or a cluster on this machine for the length of the run."""
 
-    @field_validator("filters", "score", "budget", "loss_weights", mode="before")
+    @field_validator("filters", "score", "budget", "discrete", "loss_weights", mode="before")
     @classmethod
     def _none(cls, value: Any) -> Any:
         return None if value is False or value in ("none", "off") else value  # YAML reads `off` as false

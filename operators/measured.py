@@ -43,7 +43,7 @@ def _measured(batch: pa.RecordBatch, unit: int, shard_numbers: Mapping[str, int]
     is_image = pc.equal(segments.field("kind"), SegmentKind.IMAGE)
     images = segments.filter(is_image)
     image_place = _counted(is_image, place)
-    optional = {name: images.field(of) for name, of in (("relevances", "relevance"), ("reductions", "reduction"))}
+    has_map = images.field("relevance").is_valid()
     columns = {
         "unit": _filled(rows, unit, pa.int32()),
         "shard": identity["shard"],
@@ -63,10 +63,8 @@ def _measured(batch: pa.RecordBatch, unit: int, shard_numbers: Mapping[str, int]
         "tokens": _lists(place, _dense(segments.field("ids"))),
         "trained": _lists(place, _trained(segments, place)),
         "runs": _lists(image_place, images.field("runs")),
-        **{
-            name: _lists(_counted(values.is_valid(), image_place), values.filter(values.is_valid()))
-            for name, values in optional.items()
-        },
+        "relevances": _lists(_counted(has_map, image_place), images.field("relevance").filter(has_map)),
+        "reductions": _lists(image_place, images.field("reduction")),
     }
     return pa.table([columns[name].cast(MEASURED.field(name).type) for name in MEASURED.names], schema=MEASURED)
 

@@ -217,9 +217,9 @@ def with_loads(table: pa.Table) -> Iterator[Row]:
 
 
 def _counts(reductions: pa.ListArray) -> pa.ListArray:
-    """Of each reduction how many tokens there were, and how many have a place."""
+    """Of each reduction how many tokens there were, and how many have a place; null where there is none."""
     values = reductions.flatten()
     names = ("num_tokens", "num_kept")
-    counts = pa.StructArray.from_arrays([values.field(name) for name in names], names)
+    counts = pa.StructArray.from_arrays([values.field(name) for name in names], names, mask=values.is_null())
     lengths = pc.fill_null(pc.list_value_length(reductions), 0).to_numpy(zero_copy_only=False)
     return pa.ListArray.from_arrays(pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32()), counts)

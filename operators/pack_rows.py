@@ -68,7 +68,7 @@ def pack_row(
         alignment=used - sum(sizes),
         padding=tail,
         text=int((modality == Modality.TEXT).sum()),
-        visual=int((modality == Modality.IMAGE).sum()),
+        visual=int(np.isin(modality, (Modality.IMAGE, Modality.DISCRETE)).sum()),
         trained=int((labels != IGNORE).sum()),
         views=len(views),
     )
@@ -99,6 +99,7 @@ def pack_row(
             for number, (row, part) in enumerate(members)
             if row["reductions"]
             for image in _images(row, part)
+            if row["reductions"][image] is not None
         ],
     }
 

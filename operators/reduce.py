@@ -15,8 +15,8 @@ from pipeline.operator import Row, map_rows
 from pipeline.schema import MEASURED
 from pipeline.types import SegmentKind
 
-Look = Callable[[Row, int], dict[Need, Ints]]
-"""What methods need of each token, of a row and the number of its image: int64 [n] or [n, d]."""
+Look = Callable[[Row, int, Row | None], dict[Need, Ints]]
+"""What methods need of each token, int64 [n] or [n, d]: of a row, the number of its image, and what it was scored."""
 
 
 class Reduce:
@@ -35,13 +35,19 @@ class Reduce:
 
     def _reduced(self, row: Row) -> Row:
         places = [i for i, segment in enumerate(row["segments"]) if segment["kind"] == SegmentKind.IMAGE]
-        return {"reductions": [self._reduce(row, number, place) for number, place in enumerate(places)]}
+        relevances = iter(row.get("relevances", ()))
+        return {
+            "reductions": [
+                self._reduce(row, number, place, next(relevances, None)) if plan["views"] else None
+                for number, (place, plan) in enumerate(zip(places, row["plans"], strict=True))
+            ]
+        }
 
-    def _reduce(self, row: Row, number: int, place: int) -> Row:
+    def _reduce(self, row: Row, number: int, place: int, relevance: Row | None) -> Row:
         grids = token_grids(row["plans"][number], row["runs"][number])
         document = f"{row['shard']}/{row['key']}#{row['ordinal']}"
         try:
-            seen = self._look(row, number)
+            seen = self._look(row, number, relevance)
             tokens = ImageTokens(
                 grids.grids,
                 grids.kinds,
@@ -52,7 +58,7 @@ class Reduce:
                 identity=f"{document}/{number}",
                 document=document,
                 number=number,
-                count=len(row["plans"]),
+                count=sum(bool(plan["views"]) for plan in row["plans"]),
             )
             return to_row(reduce_tokens(self._methods, tokens))
         except InputError as error:

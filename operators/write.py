@@ -79,6 +79,7 @@ class Write:
     def _index_row(self, row: Row, size: Sequence[int]) -> Row:
         labels = text_labels(row, self._config.vocabulary)
         segments: list[Row] = []
+        relevances = iter(row["relevances"])
         for i, (segment, number) in enumerate(zip(row["segments"], image_numbers(row), strict=True)):
             entry = {name: segment[name] for name in PLACE}
             if number is None:
@@ -88,7 +89,7 @@ class Write:
                     **{name: row["pictures"][number][name] for name in ("format", "digest")},
                     "plan": row["plans"][number],
                     "runs": row["runs"][number],
-                    "relevance": row["relevances"][number] if row["relevances"] else None,
+                    "relevance": next(relevances, None) if row["plans"][number]["views"] else None,
                     "reduction": row["reductions"][number] if row["reductions"] else None,
                 }
             segments.append(entry)

@@ -54,6 +54,13 @@ SHARD_END = _struct(rows=pa.int64(), sha256=pa.string(), bytes=pa.int64(), ignor
 
 PICTURE = _struct(width=pa.int32(), height=pa.int32(), format=pa.string(), digest=pa.binary(16))
 """digest: of the encoded bytes."""
+DECODED_PICTURE = _struct(
+    **{field.name: field.type for field in PICTURE},
+    copy=_struct(rgb=pa.large_binary(), width=pa.int32(), height=pa.int32()),
+    codes=_struct(rows=pa.int32(), cols=pa.int32(), ids=pa.list_(pa.int32())),
+)
+"""A picture that is to be written as ids has a `copy` from `decode` to `discretise`, uint8 [height, width, 3] at the
+size at which it is coded, and from there to `tokenize` its `codes`; others have neither."""
 SMALL = _struct(
     grey=pa.large_binary(),
     width=pa.int32(),
@@ -169,6 +176,7 @@ derived sample (pipeline.derived); `num_derived` says how many of these have bee
 
 PAYLOADS = pa.field("payloads", pa.list_(pa.large_binary()))
 PICTURES = pa.field("pictures", pa.list_(PICTURE))
+DECODED_PICTURES = pa.field("pictures", pa.list_(DECODED_PICTURE))
 SMALLS = pa.field("smalls", pa.list_(SMALL))
 PLANS = pa.field("plans", pa.list_(PLAN))
 LAYOUTS = pa.field("layouts", pa.list_(pa.list_(MARK)))
@@ -181,7 +189,7 @@ REDUCTIONS = pa.field("reductions", pa.list_(REDUCTION))
 
 READ = ROW.append(PAYLOADS)
 """From `read`: encoded images, one payload per image segment, in order."""
-DECODED = ROW.append(PICTURES).append(SMALLS)
+DECODED = ROW.append(DECODED_PICTURES).append(SMALLS)
 SLICED = DECODED.append(PLANS).append(LAYOUTS).append(QUERIES)
 TOKENIZED = (
     ROW.append(PICTURES).append(SMALLS).append(PLANS).append(TOKENS).append(TRAINED).append(RUNS).append(QUERIES)
@@ -191,7 +199,8 @@ list means all; `runs` and `queries` have one entry per image."""
 MEASURED = (
     ROW.append(PICTURES).append(PLANS).append(TOKENS).append(TRAINED).append(RUNS).append(RELEVANCES).append(REDUCTIONS)
 )
-"""What `pack` gathers. `relevances` and `reductions` have one entry per image, or none where nobody made them."""
+"""What `pack` gathers. `relevances` has an entry for each image that has views; for none where nothing is scored.
+`reductions` has one for every image, null where it has no views; or none where nothing is reduced."""
 SCORED = MEASURED.append(SMALLS).append(QUERIES)
 """From `score` to `reduce`, which looks at pictures too."""
 

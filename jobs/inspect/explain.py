@@ -12,7 +12,7 @@ from operators.tokenizers import Tokenizer
 from pipeline import ledger
 from pipeline.derived import original_of, view_of
 from pipeline.operator import Row
-from pipeline.types import SegmentKind
+from pipeline.types import Modality, SegmentKind
 
 # Of relevance all but legibility, which is many bytes and nothing that people read.
 RELEVANCE_FIELDS = (
@@ -148,7 +148,12 @@ def _segments(row: Row, starts: Starts, tokenizer: Tokenizer | None) -> list[dic
 
 
 def _placeholders(runs: Sequence[Row]) -> int:
-    """Tokens that features replace: those of views, and newlines, which have the same id and no view."""
+    """Tokens that features replace: those of views, and newlines, which have the same id and no view.
+
+    Of an image that is written as ids all of those.
+    """
+    if discrete := [run["count"] for run in runs if run["modality"] == Modality.DISCRETE]:
+        return sum(discrete)
     ids = {run["id"] for run in runs if run["view"] >= 0}
     return sum(run["count"] for run in runs if run["id"] in ids)
 

@@ -91,6 +91,8 @@ def print_pack(pack: Mapping[str, Any], row: Row) -> None:
                 line = image_line(piece["image"], piece["picture"], piece["views"], piece["tokens"])
                 console.print(Text(line, "bold"))
                 _print_maps(console, piece["views"], None)
+            elif piece["kind"] == "ids":
+                console.print(Text(f"[picture written as {plural(piece['tokens'], 'id')}]", "bold"))
             elif piece["text"] is None:
                 console.print(f"({plural(piece['tokens'], 'token')} of text)", style="dim")
             else:
@@ -161,7 +163,11 @@ def _print_segment(console: Console, segment: Mapping[str, Any]) -> None:
     if segment["kind"] == "image":
         plan = segment["plan"]
         picture = plan["width"], plan["height"]
-        facts.insert(0, image_line(segment["image"], picture, plan["views"], segment["tokens"]))
+        if plan["views"]:
+            facts.insert(0, image_line(segment["image"], picture, plan["views"], segment["tokens"]))
+        else:
+            size, ids = f"{picture[0]}x{picture[1]}", plural(segment["tokens"], "id")
+            facts.insert(0, f"[image {segment['image']}: {size} → {plan['grid_w']}x{plan['grid_h']} codes in {ids}]")
     console.print(Text(f"{segment['number']:>3}  {': '.join(facts)}", style))
     place = f", token {segment['start']:,} of pack {segment['pack_id']}" if segment.get("pack_id") else ""
     where = f"{_place(segment)}{place}" if segment["size"] or segment["member"] else "of the view's own, in no shard"
@@ -171,7 +177,8 @@ def _print_segment(console: Console, segment: Mapping[str, Any]) -> None:
             console.print(Text(f"     {_asked(segment['relevance'])}", "dim"))
         if segment["reduction"]:
             console.print(Text(f"     {_reduced(segment['reduction'])}", "dim"))
-        _print_maps(console, segment["plan"]["views"], segment["relevance"])
+        if segment["plan"]["views"]:
+            _print_maps(console, segment["plan"]["views"], segment["relevance"])
     elif segment.get("text"):
         text = Text(" ".join(printable(segment["text"]).split()), overflow="ellipsis", no_wrap=True)
         console.print(Padding(text, (0, 0, 0, 5)))

@@ -62,7 +62,7 @@ def _counts(pack: Pack, recipe: Recipe) -> dict[str, int]:
         "alignment": taken - pack.used,
         "padding": len(pack.tokens["input_ids"]) - taken,
         "text": int((modality == Modality.TEXT).sum()),
-        "visual": int((modality == Modality.IMAGE).sum()),
+        "visual": int(np.isin(modality, (Modality.IMAGE, Modality.DISCRETE)).sum()),
         "trained": int((pack.tokens["labels"] != IGNORE).sum()),
         "views": len(pack.views),
     }
@@ -85,7 +85,7 @@ def _document_faults(pack: Pack, unit: Contents, check: Check) -> Iterator[str]:
         # Samples that the index lacks, and parts that are missing or too long, are findings of their own already.
         if row is None or not packed.is_whole:
             return
-        document = read_document(row, check.text.special)
+        document = read_document(row, check.text.special, trains_discrete=check.recipe.trains_discrete)
         start, end = packed.span(sample["part"])
         if end > len(document.ids) or end - start != sample["length"]:
             return

@@ -110,8 +110,8 @@ class Document:
                     yield shared | {"image": number, "start": place - start, "tokens": tokens}, segment
 
 
-def read_document(row: Row, special: Mapping[str, int]) -> Document:
-    """The document of one row of the index."""
+def read_document(row: Row, special: Mapping[str, int], *, trains_discrete: bool = False) -> Document:
+    """The document of one row of the index; trains_discrete: whether images that are written as ids have labels."""
     length, reduced, stretches = 0, 0, 0
     columns: list[tuple[Ints, Ints, Ints, Ints, Ints]] = []
     stays: list[npt.NDArray[np.bool_]] = []
@@ -128,7 +128,8 @@ def read_document(row: Row, special: Mapping[str, int]) -> Document:
             stays.append(np.ones(len(segment["ids"]), bool))
         else:
             ids, modality, view = lay_runs(segment["runs"])
-            labels = np.full(len(ids), IGNORE)
+            is_trained = trains_discrete and segment["role"] in {None, "assistant"}
+            labels = np.where(is_trained & (modality == Modality.DISCRETE), ids, IGNORE)
             changes = np.cumsum(np.diff(view >= 0, prepend=False)) + 1
             cells, stretch = _cells(view, segment["plan"]["views"]), (view >= 0) * (stretches + changes)
             columns.append((ids, labels, modality, cells, stretch))

@@ -117,10 +117,11 @@ def row_faults(pack: Pack, recipe: Recipe, special: Mapping[str, int]) -> Iterat
     yield from _inner_padding_faults(pack, starts, sizes, recipe)
     for row in pack.positions:
         yield from differences("position_ids of the tail", row[used:], np.arange(length - used), used)
-    wrong = (labels != IGNORE) & ((labels != ids) | (modality != Modality.TEXT))
+    trained = [Modality.TEXT, *([Modality.DISCRETE] if recipe.trains_discrete else [])]
+    wrong = (labels != IGNORE) & ((labels != ids) | ~np.isin(modality, trained))
     wrong[starts] |= labels[starts] != IGNORE
     for place in np.flatnonzero(wrong)[:1]:
-        yield f"labels[{place}] is {labels[place]}; {IGNORE} or the id of a text's token expected"
+        yield f"labels[{place}] is {labels[place]}; {IGNORE} or the id of a trained token expected"
     yield from _view_faults(pack, recipe, special)
 
 

@@ -29,8 +29,11 @@ class Looks:
     given: Given | None = None
     """Scores of the user's, which take the place of ours."""
 
-    def __call__(self, row: Row, number: int) -> dict[Need, Ints]:
-        """The needs of image `number` of a row, int64 [n] or [n, d]. InputError where no scores were given for it."""
+    def __call__(self, row: Row, number: int, relevance: Row | None) -> dict[Need, Ints]:
+        """The needs of image `number` of a row, int64 [n] or [n, d]. InputError where no scores were given for it.
+
+        relevance: what `score` found of it, if it did.
+        """
         plan, found = row["plans"][number], dict[Need, Ints]()
         of_token = visual_views(row["runs"][number])
         if "scores" in self.needs and self.given is not None:
@@ -46,12 +49,14 @@ class Looks:
             found["salience"] = stands_out
         if "features" in self.needs:
             found["features"] = texture(grey, colour, boxes)
-        if "scores" in self.needs and "scores" not in found:
-            found["scores"] = self._scores(row, number, boxes, colour, stands_out)
+        if "scores" in self.needs and "scores" not in found and relevance is not None:
+            text = row["queries"][number]["text"]
+            found["scores"] = self._scores(plan, text, relevance, boxes, colour, stands_out)
         return found
 
-    def _scores(self, row: Row, number: int, boxes: Boxes, colour: np.ndarray, stands_out: Ints) -> Ints:
-        plan, text, relevance = row["plans"][number], row["queries"][number]["text"], row["relevances"][number]
+    def _scores(
+        self, plan: Row, text: str | None, relevance: Row, boxes: Boxes, colour: np.ndarray, stands_out: Ints
+    ) -> Ints:
         if self.encoder is not None and text and len(relevance["combined"]) == 1:
             (cells,) = cell_scores(self.encoder, Image.fromarray(colour), [text], CELLS)
             return ranked(spread(cells, CELLS, boxes), stands_out)
