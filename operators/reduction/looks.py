@@ -15,6 +15,7 @@ from operators.reduction.plan import Ints
 from operators.reduction.scores import CELLS, cell_scores, ranked, spread, token_scores
 from operators.reduction.supplied import Given
 from operators.relevance.participatory import DualEncoder
+from operators.threads import one_thread
 from pipeline.errors import InputError, Reason
 from pipeline.operator import Row
 
@@ -58,7 +59,8 @@ class Looks:
         self, plan: Row, text: str | None, relevance: Row, boxes: Boxes, colour: np.ndarray, stands_out: Ints
     ) -> Ints:
         if self.encoder is not None and text and len(relevance["combined"]) == 1:
-            (cells,) = cell_scores(self.encoder, Image.fromarray(colour), [text], CELLS)
+            with one_thread():
+                (cells,) = cell_scores(self.encoder, Image.fromarray(colour), [text], CELLS)
             return ranked(spread(cells, CELLS, boxes), stands_out)
         return token_scores(plan, relevance, boxes, stands_out)
 
