@@ -70,6 +70,7 @@ def _row_faults(
 ) -> Iterator[str]:
     """Lengths, labels of text, plans, and runs."""
     images = [segment for segment in row["segments"] if segment["kind"] == SegmentKind.IMAGE]
+    name = "{shard}/{key}#{ordinal}".format_map(row["id"])
     views = [view for segment in images for view in segment["plan"]["views"]]
     patches = sum(view["grid_t"] * view["grid_h"] * view["grid_w"] for view in views)
     lengths = dict(zip(DIMENSIONS, (len(document.ids), len(images), patches, len(views)), strict=True))
@@ -97,12 +98,13 @@ def _row_faults(
             yield from (f"segment {i} {fault}" for fault in faults)
             continue
         faults = [*plan_faults(segment["plan"], recipe), *_relevance_faults(segment, recipe)]
-        faults += [] if faults else planner.faults(segment["plan"], segment["runs"], Place(number, num_seen))
+        place = Place(number, num_seen)
+        faults += [] if faults else planner.faults(segment["plan"], segment["runs"], place)
         number += 1
         yield from (f"segment {i} {fault}" for fault in faults)
         layout_faults = [
             *run_faults(segment["plan"], segment["runs"], special["placeholder"]),
-            *reduction_faults(segment["reduction"], segment["runs"], recipe.job.reduce),
+            *reduction_faults(segment, recipe.job.reduce, name, place),
         ]
         yield from (f"segment {i} {fault}" for fault in layout_faults)
 

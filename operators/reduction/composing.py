@@ -11,6 +11,7 @@ import numpy as np
 
 from operators.reduction.method import STAGES, Method
 from operators.reduction.plan import Clusters, Grid, ImageTokens, Ints, Reduction
+from operators.reduction.pooling import regions
 from pipeline.operator import Row
 
 MEANING = {
@@ -70,6 +71,9 @@ def _members(reduction: Reduction) -> tuple[Ints, Ints, int]:
         return merged, reduction.groups[merged], num_kept
     if reduction.window is not None:
         return reduction.window.ravel(), np.repeat(np.arange(num_kept), reduction.window.shape[1]), num_kept
+    if reduction.pools is not None:
+        pooled = [start + region for start, _, region in regions(reduction.grids, reduction.pools)]
+        return np.concatenate(pooled), np.repeat(np.arange(num_kept), [len(region) for region in pooled]), num_kept
     return reduction.kept, np.arange(num_kept), num_kept
 
 

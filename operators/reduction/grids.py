@@ -34,10 +34,11 @@ def token_grids(plan: Row, runs: Sequence[Row]) -> TokenGrids:
     """The grids of an image's plan and layout (PLAN and RUN rows).
 
     Views whose tokens stand among each other in the sequence are tiles of one raster (LLaVA-NeXT, Phi-3.5-V), whose
-    rows have the columns of all tiles of a row; every other view is a grid by itself.
+    rows have the columns of all tiles of a row, and which goes on in the tiles below; every other view is a grid by
+    itself.
     """
     of_token = visual_views(runs)
-    found = []
+    stretches: list[tuple[list[int], int]] = []
     start = 0
     while start < len(of_token):
         members, end = [int(of_token[start])], start + 1
@@ -47,8 +48,13 @@ def token_grids(plan: Row, runs: Sequence[Row]) -> TokenGrids:
             if last == end:
                 break
             end = last
-        found.append(_grid(plan["views"], members, end - start))
+        if stretches and len(members) > 1 and len(stretches[-1][0]) > 1:
+            above, count = stretches.pop()
+            stretches.append((above + members, count + end - start))
+        else:
+            stretches.append((members, end - start))
         start = end
+    found = [_grid(plan["views"], members, count) for members, count in stretches]
     return TokenGrids(*zip(*found, strict=True)) if found else TokenGrids((), (), (), ())
 
 

@@ -27,17 +27,17 @@ def pooling_plan(method: str, tokens: ImageTokens, pools: tuple[Grid, ...]) -> R
 
     Where pools are no larger than their grids these are all distinct, and ascend as the pooled tokens do.
     """
-    kept = np.array([start + first for start, first, _ in _regions(tokens.grids, pools)], np.int64)
+    kept = np.array([start + first for start, first, _ in regions(tokens.grids, pools)], np.int64)
     return Reduction((method,), tokens.num_tokens, tokens.grids, kept=kept, pools=pools)
 
 
 def pooled_sums(values: Ints, grids: Sequence[Grid], pools: Sequence[Grid]) -> tuple[Ints, Ints]:
     """Of each pooled token, the sum over its region, and how many tokens that has."""
-    found = [values[start:][region] for start, _, region in _regions(grids, pools)]
+    found = [values[start + region] for start, _, region in regions(grids, pools)]
     return np.array([region.sum() for region in found]), np.array([len(region) for region in found])
 
 
-def _regions(grids: Sequence[Grid], pools: Sequence[Grid]) -> Iterator[tuple[int, int, Ints]]:
+def regions(grids: Sequence[Grid], pools: Sequence[Grid]) -> Iterator[tuple[int, int, Ints]]:
     """Of each pooled token: where its view starts, and in its view its first token and all of them."""
     start = 0
     for (rows, cols), (high, wide) in zip(grids, pools, strict=True):

@@ -60,9 +60,10 @@ class TokenFlex(Flexible):
     def count(self, tokens: ImageTokens) -> int:
         """One draw of 64 bits, against sums of the exact values of the probabilities."""
         name = tokens.document if self.draws == "sample" else tokens.identity
-        sums = list(accumulate(Fraction(weight) for weight in self.probabilities.values()))
+        counts = sorted(self.probabilities)  # a recipe does not hold in which order a job names them
+        sums = list(accumulate(Fraction(self.probabilities[count]) for count in counts))
         drawn = Fraction(draw(self.seed, self.method, name), 1 << DRAWN_BITS) * sums[-1]
-        return next(count for count, end in zip(self.probabilities, sums, strict=True) if drawn < end)
+        return next(count for count, end in zip(counts, sums, strict=True) if drawn < end)
 
 
 class TokenFlexByScores(Flexible):

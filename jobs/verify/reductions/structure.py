@@ -1,30 +1,16 @@
-"""What holds of a plan of reduction, by itself and for the methods of its job: with code of its own, from the index."""
+"""What holds of every plan of reduction: places, groups, windows and pools, orders, schedules and clusters."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
 Row = dict[str, Any]
-SUM_ERROR = 1e-3
-"""Shares are float32, and a group may have a thousand."""
 
 
-def reduction_faults(reduction: Row | None, runs: Sequence[Row], methods: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """What is untrue of an image's reduction, a line each. runs: its layout; methods: those of the job."""
-    if reduction is None or not methods:
-        if (reduction is None) != (not methods):
-            yield f"has {'no reduction' if methods else 'a reduction'}, otherwise than the job"
-        return
-    names = [method["method"] for method in methods]
-    if reduction["methods"] != names:
-        yield f"is reduced by {reduction['methods']}; {names}, as the job says, expected"
-    num_tokens = sum(run["count"] for run in runs if run["view"] >= 0)
-    of_grids = sum(grid["rows"] * grid["cols"] for grid in reduction["grids"])
-    if {reduction["num_tokens"], of_grids} != {num_tokens}:
-        yield f"has {reduction['num_tokens']} tokens before reduction, {of_grids} in grids; {num_tokens} expected"
-        return
+def structure_faults(reduction: Row) -> Iterator[str]:
+    """What is untrue of an image's reduction whatever made it, a line each."""
     faults = [*_place_faults(reduction), *_source_faults(reduction)]
     yield from faults
     if not faults:
@@ -56,8 +42,8 @@ def _source_faults(reduction: Row) -> Iterator[str]:
             yield f"has groups that are not one for each of {num_tokens} tokens, of {num_kept} groups or none"
         elif any(groups[token] != place for place, token in enumerate(kept)):
             yield "has a kept token that is not in its own group"
-        elif shares is not None:
-            yield from _share_faults(shares, groups, num_kept)
+        elif shares is not None and (len(shares) != num_tokens or not all(0 < share <= 1 for share in shares)):
+            yield f"has shares that are not one for each of {num_tokens} tokens, over 0 and at most 1"
     elif shares is not None:
         yield "has shares without groups"
     if window is not None:
@@ -78,14 +64,6 @@ def _source_faults(reduction: Row) -> Iterator[str]:
             yield f"has pools of {cells} tokens; {num_kept} in all, within the grids, expected"
     if reduction["restore"] is not None and sorted(reduction["restore"]) != list(range(num_tokens)):
         yield f"has a raster that is no permutation of {num_tokens} tokens"
-
-
-def _share_faults(shares: list[float], groups: list[int], num_kept: int) -> Iterator[str]:
-    sums = [0.0] * num_kept
-    for share, group in zip(shares, groups, strict=False):
-        sums[group] += share if group >= 0 else 0.0
-    if len(shares) != len(groups) or min(shares) < 0 or any(abs(total - 1) > SUM_ERROR for total in sums):
-        yield "has shares that do not add up to one in each group"
 
 
 def _layer_faults(reduction: Row) -> Iterator[str]:
