@@ -45,6 +45,8 @@ class Reduce:
 
     def _reduce(self, row: Row, number: int, place: int, relevance: Row | None) -> Row:
         grids = token_grids(row["plans"][number], row["runs"][number])
+        # Of images that are written as ids nothing is reduced, and none counts.
+        number_seen = sum(bool(plan["views"]) for plan in row["plans"][:number])
         document = f"{row['shard']}/{row['key']}#{row['ordinal']}"
         try:
             seen = self._look(row, number, relevance)
@@ -55,9 +57,9 @@ class Reduce:
                 scores=seen.get("scores"),
                 salience=seen.get("salience"),
                 features=seen.get("features"),
-                identity=f"{document}/{number}",
+                identity=f"{document}/{number_seen}",
                 document=document,
-                number=number,
+                number=number_seen,
                 count=sum(bool(plan["views"]) for plan in row["plans"]),
             )
             return to_row(reduce_tokens(self._methods, tokens))
