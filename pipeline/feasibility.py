@@ -72,7 +72,8 @@ def share_out(
 def _places(pools: Mapping[str, Pool], sizes: Mapping[str, int], nodes: Sequence[Node], read_cpus: float) -> bool:
     actors = [(read_cpus, 0.0, 1), *((pool.cpus, pool.gpus, sizes[name]) for name, pool in pools.items())]
     room = [(node.cpus, node.gpus) for node in nodes]
-    for cpus, gpus, left in sorted(actors, key=lambda need: (-need[1], -need[0])):
+    for cpus, gpus, asked in sorted(actors, key=lambda need: (-need[1], -need[0])):
+        left = asked
         for i, (free_cpus, free_gpus) in enumerate(room):
             # All that fit at once: one by one, 300 nodes of 16 CPUs took minutes.
             number = min(left, _times(free_cpus, cpus, left), _times(free_gpus, gpus, left))

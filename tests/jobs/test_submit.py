@@ -430,11 +430,22 @@ def test_a_head_without_cpus_runs_the_driver_and_the_code_that_travels_wins_over
 ) -> None:
     for package in ("pipeline", "operators", "jobs"):
         (tmp_path / "installed" / package).mkdir(parents=True)
-        (tmp_path / "installed" / package / "__init__.py").write_text("raise SystemExit('an older lodepack')\n")
+        (tmp_path / "installed" / package / "__init__.py").write_text(
+            f"raise ModuleNotFoundError(\"No module named '{package}'\")\n"
+        )
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     own = {"PATH": path, "PYTHONPATH": str(tmp_path / "installed")}  # before site-packages
     with ray_cluster(Shape(0), [Shape(2)], dashboard=True, token=TOKEN, environment=own) as running:
         code, out, error = submit(running, folder, "--output", tmp_path / "out")
+        # A run that joins the cluster sends the token that is there, and no code.
+        joins = [sys.executable, "-m", "jobs", "run", "job.yaml", "--address", running.address]
+        alone = {name: value for name, value in running.environment.items() if name != "RAY_AUTH_MODE"}
+        joined = subprocess.run(
+            [*joins, "--output", str(tmp_path / "joined")],
+            cwd=folder, env=alone | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False, timeout=300,
+        )  # fmt: skip
+    assert joined.returncode == 2
+    assert joined.stderr.splitlines()[-1].startswith("error: the cluster's nodes have no lodepack; install there")
     assert code == 0, "\n".join([out, *error])
     assert tree(tmp_path / "out") == expected
 
