@@ -70,7 +70,7 @@ def run(
     """
     from jobs.build import run_job
     from jobs.chain import resolve_job
-    from jobs.clusters import refuse_open_cluster
+    from jobs.clusters import give_token, refuse_dashboard, refuse_open_cluster
     from jobs.progress import Screen, print_summary
     from jobs.report.command import write_report
     from jobs.spec import absolute, load_job
@@ -78,8 +78,11 @@ def run(
     if local and (workers or address):
         raise ConfigError("--local runs in this process alone; leave out --workers and --address")
     spec = load_job(job, set, input__shards=input or None, output=output, limit=limit, address=address)
-    if not (local or open_cluster):
-        refuse_open_cluster(spec.address, os.environ, Path.home())
+    if not local and spec.address is not None:
+        refuse_dashboard(spec.address)
+        if not open_cluster:
+            refuse_open_cluster(spec.address, os.environ, Path.home())
+        give_token(os.environ, Path.home())
     resolved = resolve_job(spec)
     # Ray prints what its raylet says on standard output, which is for the summary alone.
     with redirect_stdout(sys.stderr), Screen(quiet=as_json, bars=local) as screen:

@@ -27,6 +27,15 @@ def refuse_open_cluster(address: str | None, environment: Mapping[str, str], hom
     )
 
 
+def refuse_dashboard(address: str | None) -> None:
+    """ConfigError for an address to which a job is submitted: a run joins the cluster itself."""
+    if address is not None and address.startswith(("http://", "https://")):
+        raise ConfigError(
+            f"address {address} is a dashboard's; a run joins a cluster at HOST:PORT or ray://HOST:PORT; to send the "
+            "job there, say lodepack submit"
+        )
+
+
 def give_token(environment: MutableMapping[str, str], home: Path) -> None:
     """Has Ray send the token that `environment` holds: it sends none without RAY_AUTH_MODE. Before Ray is imported."""
     if _has_token(environment, home):

@@ -70,16 +70,21 @@ def share_out(
 
 
 def _places(pools: Mapping[str, Pool], sizes: Mapping[str, int], nodes: Sequence[Node], read_cpus: float) -> bool:
-    actors = [(read_cpus, 0.0)]
-    for name, pool in pools.items():
-        actors += [(pool.cpus, pool.gpus)] * sizes[name]
-    room = [[node.cpus, node.gpus] for node in nodes]
-    for cpus, gpus in sorted(actors, key=lambda need: (-need[1], -need[0])):
-        for left in room:
-            if cpus <= left[0] + SLACK and gpus <= left[1] + SLACK:
-                left[0] -= cpus
-                left[1] -= gpus
+    actors = [(read_cpus, 0.0, 1), *((pool.cpus, pool.gpus, sizes[name]) for name, pool in pools.items())]
+    room = [(node.cpus, node.gpus) for node in nodes]
+    for cpus, gpus, asked in sorted(actors, key=lambda need: (-need[1], -need[0])):
+        left = asked
+        for i, (free_cpus, free_gpus) in enumerate(room):
+            # All that fit at once: one by one, 300 nodes of 16 CPUs took minutes.
+            number = min(left, _times(free_cpus, cpus, left), _times(free_gpus, gpus, left))
+            room[i] = free_cpus - number * cpus, free_gpus - number * gpus
+            left -= number
+            if not left:
                 break
-        else:
+        if left:
             return False
     return True
+
+
+def _times(free: float, need: float, most: int) -> int:
+    return int((free + SLACK) / need) if need else most

@@ -24,7 +24,8 @@ def plan(
     limit: Annotated[int | None, typer.Option(min=1, help="As `run --limit`: only the first N samples.")] = None,
     shards: Annotated[int, typer.Option(min=1, help="Shards of each source that are built to learn from.")] = 2,
     cluster: Annotated[
-        str | None, typer.Option(metavar="SHAPE", help="Nodes to reckon with; by default this machine.")
+        str | None,
+        typer.Option(metavar="SHAPE", help="Nodes to reckon with; by default resources.grows_to, or this machine."),
     ] = None,
     nodes: Annotated[int | None, typer.Option(min=1, help="So many nodes alike, with --cpus and --gpus.")] = None,
     cpus: Annotated[float | None, typer.Option(min=0.1, help="CPUs of each of --nodes.")] = None,
@@ -39,14 +40,15 @@ def plan(
     number comes with an interval that holds it in nine cases of ten. Seconds are those of this machine's CPUs.
     """
     from jobs.chain import resolve_job
-    from jobs.plan.clusters import shape_of
+    from jobs.plan.clusters import shape_of, this_machine
     from jobs.plan.command import forecast_job
     from jobs.plan.screen import print_forecast
     from jobs.progress import Screen
     from jobs.spec import load_job
 
-    shape = shape_of(cluster, nodes, cpus, gpus, local=local)
+    named = shape_of(cluster, nodes, cpus, gpus, local=local)
     spec = load_job(job, set, input__shards=input or None, output=output, limit=limit)
+    shape = named or spec.resources.largest or this_machine()
     resolved = resolve_job(spec)
     with Screen(quiet=as_json) as screen:
         found = forecast_job(resolved, shards=shards, shape=shape, local=local, rebuild=rebuild, progress=screen)

@@ -17,8 +17,8 @@ OVERHEAD = 1.15
 """Wall seconds over those that the busiest pool computes: rows wait for each other."""
 
 
-def shape_of(cluster: str | None, nodes: int | None, cpus: float | None, gpus: float, *, local: bool) -> Shape:
-    """The cluster that the options of a call name. ConfigError where they contradict each other."""
+def shape_of(cluster: str | None, nodes: int | None, cpus: float | None, gpus: float, *, local: bool) -> Shape | None:
+    """The cluster that the options of a call name, if they do. ConfigError where they contradict each other."""
     named = cluster is not None or nodes is not None or cpus is not None or gpus > 0
     if local and named:
         raise ConfigError(
@@ -31,7 +31,7 @@ def shape_of(cluster: str | None, nodes: int | None, cpus: float | None, gpus: f
             )
         return parse_shape(cluster, "--cluster")
     if not named:
-        return this_machine()
+        return None
     if cpus is None:
         raise ConfigError("--nodes and --gpus need --cpus, the CPUs of one node; say --nodes 4 --cpus 16 --gpus 1")
     return (Node(cpus, gpus),) * (nodes or 1)

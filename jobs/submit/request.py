@@ -99,7 +99,12 @@ def make_request(given: Given) -> Request:
     files[where] = yaml.safe_dump(fields, sort_keys=False, allow_unicode=True).encode()
     refuse_large(files)
     entrypoint = shlex.join(["python", "-m", "jobs", "run", where, *given.options])
-    return Request(job.name, job.output.rstrip("/"), entrypoint, files, runtime_env, paths.shared)
+    return Request(job.name, _one_spelling(job.output), entrypoint, files, runtime_env, paths.shared)
+
+
+def _one_spelling(output: str) -> str:
+    """An output as the head compares it: the same for the same place."""
+    return os.path.normpath(absolute(output)) if storage.is_local(output) else output.rstrip("/")
 
 
 def _whole_folder(job: Job, excludes: Sequence[str]) -> dict[str, Path | bytes]:

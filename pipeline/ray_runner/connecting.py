@@ -99,7 +99,9 @@ def _connect(address: str | None) -> None:
             signal.signal(signal.SIGTERM, before)  # Ray's own handler exits without a word
     except (OSError, RuntimeError, ValueError) as error:
         where = f"cluster at {address}" if address else "a cluster on this machine"
-        raise StorageError(f"cannot reach {where}: {last_line(error)}; check --address, or run with --local") from error
+        # Of a token that is missing or wrong Ray says nothing.
+        check = "check --address and the cluster's token (RAY_AUTH_MODE=token, RAY_AUTH_TOKEN), or " if address else ""
+        raise StorageError(f"cannot reach {where}: {last_line(error)}; {check}run with --local") from error
 
 
 def _knock(address: str) -> None:

@@ -187,5 +187,10 @@ def _cause(error: BaseException) -> LodepackError:
     if found:
         kind, message = found[-1]
         return KINDS[kind](message)
+    if re.search(r"No module named '(jobs|operators|pipeline)\b", str(error)):
+        return ConfigError(
+            "the cluster's nodes have no lodepack; install there what is installed here, or say lodepack submit, which "
+            "sends its code along"
+        )
     held = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
     return StorageError(f"Ray gave up: {last_line(error)}{held}{RESUME}")

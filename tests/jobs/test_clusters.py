@@ -49,3 +49,10 @@ def test_the_command_line_refuses_an_open_cluster_in_one_line_before_any_work(tm
         assert (result.returncode, len(result.stderr.splitlines())) == (2, 1)
         assert "--open-cluster" in result.stderr
         assert not (tmp_path / "out").exists()
+
+
+def test_a_run_is_told_a_dashboards_address_from_a_clusters(tmp_path: Path) -> None:
+    done = lodepack("run", QUICKSTART, "--output", tmp_path, "--address", "http://127.0.0.1:8265")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "address http://127.0.0.1:8265 is a dashboard's" in done.stderr
+    assert "say lodepack submit" in done.stderr

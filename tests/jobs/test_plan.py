@@ -216,6 +216,19 @@ def test_a_person_gets_tables_and_one_line_errors(tmp_path: Path, call: Call) ->
     assert (code, len(error.splitlines())) == (2, 1)
 
 
+def test_a_cluster_that_grows_is_reckoned_with_at_its_largest_unless_another_is_named(
+    tmp_path: Path, call: Call
+) -> None:
+    arguments = options(write_small_shards(tmp_path / "in", 1, 2), tmp_path / "out", "--json")
+    arguments.append("--set=resources.grows_to=cpus=2 + 3x(cpus=8,gpus=1)")
+    for named, shape in (
+        ((), "1x(cpus=2,gpus=0) + 3x(cpus=8,gpus=1)"),
+        (("--cluster", "2x(cpus=4)"), "2x(cpus=4,gpus=0)"),
+        (("--local",), None),
+    ):
+        assert json.loads(call(*arguments, *named)[1])["cluster"] == shape
+
+
 def test_clusters_are_read_and_named_alike() -> None:
     assert describe(parse_shape("4x(cpus=16,gpus=1) + cpus=8", "--cluster")) == "4x(cpus=16,gpus=1) + 1x(cpus=8,gpus=0)"
     for wrong in ("", "0x(cpus=4)", "4x(gpus=1)", "cpus=0", "2x(cpus=4"):

@@ -283,6 +283,20 @@ def browser() -> Iterator[Any]:
         started.close()
 
 
+@pytest.mark.parametrize("width", [1400, 1000, 420])
+def test_tens_of_billions_of_tokens_fit_their_tiles(output: Path, browser: Any, tmp_path: Path, width: int) -> None:
+    content = collect(open_output(str(output)), 0)
+    many = {"tokens": 98_765_432_109, "visual": 43_210_987_654, "trained": 90_000_000_000}
+    samples = content["totals"]["samples"] | {"packed": 1_200_000_000, "repeated": 1_000_000_000}
+    totals = content["totals"] | {"tokens": content["totals"]["tokens"] | many, "samples": samples}
+    (tmp_path / "page.html").write_bytes(render(content | {"totals": totals}))
+    shown = browser.new_page(viewport={"width": width, "height": 900})
+    shown.goto((tmp_path / "page.html").as_uri())
+    assert "98,765,432,109" in shown.locator(".tiles").inner_text()
+    assert "8 read, 1,000,000,000 repeated" in shown.locator(".tiles").inner_text()
+    assert shown.evaluate("[...document.querySelectorAll('.tile dd')].every(e => e.scrollWidth <= e.clientWidth)")
+
+
 @pytest.mark.parametrize("width", [1400, 420])
 def test_a_browser_shows_packs_by_key_and_click_without_an_error(output: Path, browser: Any, width: int) -> None:
     write_report(str(output), None, num_whole=2)

@@ -299,6 +299,8 @@ def test_the_same_work_has_one_name_whatever_its_credentials(
     others += [{"overrides": ["unit.target_shards=2"]}, {"runtime_env": str(environment)}]
     identities = [make_request(given(folder, variables=["OUR_SECRET_KEY"], **other)).identity for other in others]
     assert len({first.identity, *identities}) == 1 + len(others)
+    spellings = (f"{tmp_path}/out", f"{tmp_path}/a/../out/", f"file://{tmp_path}/out")
+    assert {make_request(given(folder, output=output)).output for output in spellings} == {f"{tmp_path}/out"}
 
 
 def test_a_runtime_environment_is_kept_but_for_what_lodepack_sets(folder: Path, tmp_path: Path) -> None:
@@ -396,10 +398,54 @@ def test_a_job_is_left_followed_again_stopped_killed_and_finished_by_the_next_su
 
 
 @pytest.mark.slow
-def test_a_head_without_cpus_runs_the_driver(folder: Path, expected: dict[str, str], tmp_path: Path) -> None:
+def test_what_was_committed_before_a_stop_is_kept_by_the_next_submission(
+    cluster: RunningCluster, folder: Path, tmp_path: Path
+) -> None:
+    output, shards = tmp_path / "out", write_small_shards(tmp_path / "shards", 24, 3)
+    given = ("--input", shards, "--output", output, "--set", "unit.target_shards=1")
+    first = start(cluster, folder, *given, "--cancel-on-interrupt")
+    wait_for_units(output, 2, first)
+    first.send_signal(signal.SIGINT)
+    _, error = first.communicate(timeout=120)
+    assert first.returncode == 130
+    assert "has ended (STOPPED); submit again to finish: what it committed is kept" in error.splitlines()[-1]
+    assert not any((output / "runs" / name).exists() and list((output / "runs" / name).iterdir())
+                   for name in ("running", "tmp"))  # fmt: skip
+    committed = {path: path.stat().st_mtime_ns for path in (output / "manifests").iterdir()}
+    assert 2 <= len(committed) < 24
+    code, out, _ = submit(cluster, folder, *given)
+    assert code == 0
+    assert f"{24 - len(committed)} built, {len(committed)} kept" in out
+    assert {path: path.stat().st_mtime_ns for path in committed} == committed
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        fields = [f"{name}={json.dumps(value)}" for name, value in FIELDS.items()]
+        build(tmp_path / "local", shards, "tokenizer=text.model", *fields)
+    assert tree(output) == tree(tmp_path / "local")
+
+
+@pytest.mark.slow
+def test_a_head_without_cpus_runs_the_driver_and_the_code_that_travels_wins_over_an_installed_one(
+    folder: Path, expected: dict[str, str], tmp_path: Path
+) -> None:
+    for package in ("pipeline", "operators", "jobs"):
+        (tmp_path / "installed" / package).mkdir(parents=True)
+        (tmp_path / "installed" / package / "__init__.py").write_text(
+            f"raise ModuleNotFoundError(\"No module named '{package}'\")\n"
+        )
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    with ray_cluster(Shape(0), [Shape(2)], dashboard=True, token=TOKEN, environment={"PATH": path}) as running:
+    own = {"PATH": path, "PYTHONPATH": str(tmp_path / "installed")}  # before site-packages
+    with ray_cluster(Shape(0), [Shape(2)], dashboard=True, token=TOKEN, environment=own) as running:
         code, out, error = submit(running, folder, "--output", tmp_path / "out")
+        # A run that joins the cluster sends the token that is there, and no code.
+        joins = [sys.executable, "-m", "jobs", "run", "job.yaml", "--address", running.address]
+        alone = {name: value for name, value in running.environment.items() if name != "RAY_AUTH_MODE"}
+        joined = subprocess.run(
+            [*joins, "--output", str(tmp_path / "joined")],
+            cwd=folder, env=alone | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False, timeout=300,
+        )  # fmt: skip
+    assert joined.returncode == 2
+    assert joined.stderr.splitlines()[-1].startswith("error: the cluster's nodes have no lodepack; install there")
     assert code == 0, "\n".join([out, *error])
     assert tree(tmp_path / "out") == expected
 
