@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from copy import deepcopy
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rewriting import Output
 
+from jobs.verify import verify
 from jobs.verify.reductions import ASKED, FIELDS, METHODS, reduction_faults
 from operators.reduction.composing import composition_fault, reduce_tokens, to_row
 from pipeline.schema import REDUCTION
 from pipeline.types import Place
 from pipeline.units import canonical_json
 from tests.operators.reduction.making import SETTINGS, method, tokens
+from tests.support import build, write_small_shards
 
 GRIDS = (((4, 4), (2, 2), (2, 2)), ("whole", "tile", "tile"))
 VARIANTS = [
@@ -240,3 +244,86 @@ def test_a_reduction_without_a_method_and_a_method_without_a_reduction_are_found
     assert faults(segment, []) == ["has a reduction, otherwise than the job"]
     assert faults(segment | {"reduction": None}, recipe) == ["has no reduction, otherwise than the job"]
     assert faults(segment | {"reduction": None}, []) == []
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    """Two documents of LLaVA-1.5, merged and ranked."""
+    folder = tmp_path_factory.mktemp("sound")
+    shards = write_small_shards(folder / "shards", 1, 2)
+    options = ("profile=llava_1_5", "budget=none", "pixels=none", "sequence_length=2048", "score.participatory=0")
+    build(folder / "out", shards, *options, "reduce=[{method: mustdrop_merge}, {method: rank}]")
+    assert verify(str(folder / "out")).findings == []
+    return folder / "out"
+
+
+@pytest.fixture
+def output(sound, tmp_path):
+    shutil.copytree(sound, tmp_path / "out")
+    return Output(tmp_path / "out")
+
+
+def of_index(rows):
+    return next(one["reduction"] for row in rows for one in row["segments"] if one["reduction"])
+
+
+def of_packs(rows):
+    return rows[0]["plans"][0]["reduction"]
+
+
+def kept_in_another_order(output):
+    output.table("index", lambda rows: swapped("kept")(of_index(rows)))
+
+
+def one_more_has_a_place(output):
+    output.table("index", lambda rows: one_more(of_index(rows)))
+
+
+def other_methods(output):
+    output.table("index", lambda rows: of_index(rows).update(methods=["tome", "rank"]))
+
+
+def order_of_a_pack_changed(output):
+    output.table("data", lambda rows: swapped("order")(of_packs(rows)))
+
+
+def schedule_grows_in_both(output):
+    output.table("index", lambda rows: schedule_grows(of_index(rows)))
+    output.table("data", lambda rows: schedule_grows(of_packs(rows)))
+
+
+def group_moved_in_both(output):
+    output.table("index", lambda rows: next_group(of_index(rows)))
+    output.table("data", lambda rows: next_group(of_packs(rows)))
+
+
+def plan_left_out(output):
+    output.table("data", lambda rows: rows[0]["plans"].pop())
+
+
+def plan_of_another_image(output):
+    output.table("data", lambda rows: rows[0]["plans"][0].update(image=7))
+
+
+def column_left_out(output):
+    output.table("data", lambda table: table.drop_columns(["plans"]))
+
+
+OF_AN_OUTPUT = {
+    kept_in_another_order: r"segment \d+ keeps tokens that are not ascending",
+    one_more_has_a_place: r"has the lengths|a multiple of 8",
+    other_methods: r"is reduced by \['tome', 'rank'\]; \['mustdrop_merge', 'rank'\], as the job says, expected",
+    order_of_a_pack_changed: r"plan 0 is not that of its image; those of its 2 images in the index expected",
+    schedule_grows_in_both: r"has a schedule whose steps do not ascend, or that brings tokens back",
+    group_moved_in_both: r"merges other tokens than windows of 3 x 3",
+    plan_left_out: r"has 1 plans; those of its 2 images in the index expected",
+    plan_of_another_image: r"plan 0 is not that of its image",
+    column_left_out: r"plans|columns|schema",
+}
+
+
+@pytest.mark.parametrize("lie", OF_AN_OUTPUT, ids=lambda lie: lie.__name__)
+def test_a_lie_about_reductions_of_an_output_is_found(output, lie):
+    lie(output)
+    lines = [f"{finding.where}: {finding.what}" for finding in verify(str(output.root)).findings]
+    assert any(re.search(OF_AN_OUTPUT[lie], line) for line in lines), lines
