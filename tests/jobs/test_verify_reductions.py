@@ -146,7 +146,7 @@ def pool_smaller(reduction):
     reduction["num_kept"] = len(reduction["kept"])
 
 
-def place_of_pool_moved(reduction):
+def last_place_moved(reduction):
     reduction["kept"][-1] += 1
 
 
@@ -156,6 +156,11 @@ def schedule_grows(reduction):
 
 def cluster_lost(reduction):
     reduction["clusters"] = reduction["clusters"][:-1]
+
+
+def member_for_another(reduction):
+    """The last of those that no layer recycles, in place of the first that one does."""
+    reduction["clusters"][0]["members"][0] = reduction["order"][len(reduction["order"]) - 1]
 
 
 def member_that_stays(reduction):
@@ -177,7 +182,7 @@ LIES = [
     ("hires_restore", {}, put(restore=[0] * 24), r"raster that is no permutation of 24 tokens"),
     ("self_mining", {}, next_group, r"averages other tokens than regions of 2 x 2"),
     ("tokenflex", {"probabilities": {4: 1}}, pool_smaller, r"has pools \[\(1, 1\), .* expected"),
-    ("tokenflex", {}, place_of_pool_moved, r"pooled tokens in other places"),
+    ("tokenflex", {}, last_place_moved, r"pooled tokens in other places"),
     (
         "tokenflex",
         {"probabilities": {4: 1}},
@@ -185,9 +190,15 @@ LIES = [
         r"has pools of \[16, 16, 16\] tokens; 12 in all",
     ),
     ("tokenflex_by_scores", {}, put(pools=[{"rows": 1, "cols": 1}]), r"has pools of \[1\] tokens"),
-    ("frame_pool", {}, place_of_pool_moved, r"pooled tokens in other places"),
+    ("frame_pool", {}, last_place_moved, r"pooled tokens in other places"),
     ("mustdrop_merge", {}, one_more, r"tokens fewer; a multiple of 3, of windows of 2 x 2, expected"),
     ("mustdrop_merge", {"threshold": 0.3}, next_group, r"merges other tokens than windows of 2 x 2"),
+    (
+        "mustdrop_merge",
+        {"threshold": -1.0},
+        last_place_moved,
+        r"a merged token in another place",
+    ),
     ("mustdrop_merge", {}, swapped("groups"), r"a kept token that is not in its own group"),
     ("visionzip", {}, one_more, r"keeps 11 of 24 tokens; 10 expected"),
     ("visionzip", {}, bent_share, r"shares that do not weigh a target as much"),
@@ -204,6 +215,7 @@ LIES = [
     ("rank", {}, popped("schedule"), r"has a schedule of \[\(2, 12\)\]; "),
     ("sparsevlm", {}, tokens_off_by_one("schedule"), r"has a schedule of .* expected|clusters at layer"),
     ("sparsevlm", {}, cluster_lost, r"recycles .*, as layer, tokens and clusters; "),
+    ("sparsevlm", {}, member_for_another, r"recycles other tokens than the best of those that a layer drops"),
     ("sparsevlm", {}, member_that_stays, r"has clusters at layer 2 of tokens that it does not drop"),
     ("mustdrop", {}, put(schedule=[{"layer": 3, "tokens": 9}]), r"one step at layer 2, of 2 tokens at least"),
     ("mustdrop", {}, put(schedule=[{"layer": 2, "tokens": 1}]), r"one step at layer 2, of 2 tokens at least"),
@@ -279,6 +291,14 @@ def one_more_has_a_place(output):
     output.table("index", lambda rows: one_more(of_index(rows)))
 
 
+def kept_of_no_picture(output):
+    output.table("index", lambda rows: of_index(rows)["kept"].__setitem__(-1, 1_000_000))
+
+
+def nothing_kept_somewhere(output):
+    output.table("index", lambda rows: of_index(rows)["kept"].__setitem__(3, None))
+
+
 def other_methods(output):
     output.table("index", lambda rows: of_index(rows).update(methods=["tome", "rank"]))
 
@@ -312,6 +332,8 @@ def column_left_out(output):
 OF_AN_OUTPUT = {
     kept_in_another_order: r"segment \d+ keeps tokens that are not ascending",
     one_more_has_a_place: r"has the lengths|a multiple of 8",
+    kept_of_no_picture: r"segment \d+ keeps tokens that are not ascending numbers under 576",
+    nothing_kept_somewhere: r"segments.reduction.kept is null in 1 places; a value expected",
     other_methods: r"is reduced by \['tome', 'rank'\]; \['mustdrop_merge', 'rank'\], as the job says, expected",
     order_of_a_pack_changed: r"plan 0 is not that of its image; those of its 2 images in the index expected",
     schedule_grows_in_both: r"has a schedule whose steps do not ascend, or that brings tokens back",
