@@ -16,7 +16,7 @@ from PIL import features
 from jobs.discretising import discrete_ids, discrete_recipe, discretise_stages, found_codebook
 from jobs.filtering import filter_stages, filters_recipe
 from jobs.inputs import sections_by_source, with_formats
-from jobs.reducing import SMALL, check_files, looks_at_pictures, reduce_recipe, reduce_stages
+from jobs.reducing import SMALL, check_files, check_grids, looks_at_pictures, reduce_recipe, reduce_stages
 from jobs.sections import PoolSection, computes_on
 from jobs.sources import refuse_sidecars, settle_format
 from jobs.spec import NOT_RECIPE, Job, absolute, local_target
@@ -123,6 +123,7 @@ def resolve_job(job: Job) -> Resolved:
             encoder = identity_of(located(_encoder(job.score)))
     with _noted(mistakes):
         check_files(job.reduce)
+        check_grids(job.reduce, profile)
     if mistakes:
         raise ConfigError("\n".join(mistakes))
     job = job.model_copy(update={"input": with_formats(job.input, {one.label: one.format for one, _ in inputs})})

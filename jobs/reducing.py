@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from jobs.spec import absolute
+from operators.profiles import Profile
 from operators.reduce import Reduce
 from operators.reduction.method import Method, Need
 from pipeline import storage
@@ -64,6 +65,24 @@ def check_files(methods: Sequence[Method]) -> None:
             supplied_scores(absolute(path))
         except ValueError as error:
             raise ConfigError(f"reduce: {error}") from error
+
+
+PROBES = ((64, 64), (640, 480), (300, 1000), (1000, 300), (2000, 1500))
+"""Pictures of any shape: where all their views have one grid, every view of the family has it."""
+
+
+def check_grids(methods: Sequence[Method], profile: Profile) -> None:
+    """ConfigError where a method refuses the one grid that all views of a family have: no picture would be packed."""
+    plans = [profile.slicing.plan(*size, profile.tokens.by_role()) for size in PROBES]
+    grids = {(view.rows, view.cols) for plan in plans for view in plan.views}
+    if len(grids) > 1:
+        return
+    for method in methods:
+        why = method.refuses(*next(iter(grids)))
+        if why is not None:
+            raise ConfigError(
+                f"reduce: {method.method} cannot take what profile {profile.name} makes of a picture: {why}"
+            )
 
 
 SMALL = ""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,7 @@ class Job(Section):
 
 FORMS = {
     "model_type": "a section is expected, {field: value}",
+    "model_attributes_type": "a section is expected, {field: value}",
     "tuple_type": "a list is expected, [value, value]",
 }
 """What pydantic says in words of Python."""
@@ -280,9 +282,19 @@ def _what(problem: Any) -> str:
         return f"unknown field; {WHERE}" if is_secret else "unknown field; remove it or check its spelling"
     if problem["type"] == "missing":
         return "missing; this field is required"
+    if problem["type"].startswith("union_tag"):
+        field, given = str(problem["ctx"]["discriminator"]).strip("'"), problem["ctx"].get("tag")
+        return f"missing {field}: one is required" if given is None else _unknown(field, given, problem["ctx"])
     message = FORMS.get(problem["type"]) or str(problem["msg"]).removeprefix("Value error, ")
     # What holds other fields may hold a secret among them.
     return message if isinstance(found, dict | list | tuple) else f"{message} (found {found!r:.60})"
+
+
+def _unknown(field: str, given: str, context: Mapping[str, Any]) -> str:
+    """What a name that stands for a kind of section should have been."""
+    names = str(context["expected_tags"]).replace("'", "")
+    near = get_close_matches(given, names.split(", "), 1)
+    return f"no {field} is called {given!r:.60}{f'; {near[0]} perhaps' if near else ''}; there are {names}"
 
 
 def absolute(url: str) -> str:

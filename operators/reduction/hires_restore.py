@@ -69,29 +69,6 @@ def inverse(permutation: Ints) -> Ints:
     return back
 
 
-def restored(tokens: ImageTokens, reduction: Reduction) -> ImageTokens:
-    """The tokens as they stand in the raster: the slices, which every family lets stand together, are one view."""
-    if reduction.restore is None:
-        return tokens
-    slices = _slices(tokens)
-    first = slices[0]
-    heights, widths = _sides([tokens.grids[i] for i in slices], [tokens.places[i] for i in slices])
-    stays = [i for i in range(len(tokens.grids)) if i == first or i not in slices]
-    return replace(
-        tokens,
-        grids=tuple((sum(heights), sum(widths)) if i == first else tokens.grids[i] for i in stays),
-        kinds=tuple(tokens.kinds[i] for i in stays),
-        places=tuple((0, 0) if i == first else tokens.places[i] for i in stays),
-        scores=_moved(tokens.scores, reduction.restore),
-        salience=_moved(tokens.salience, reduction.restore),
-        features=_moved(tokens.features, reduction.restore),
-    )
-
-
-def _moved(values: Ints | None, restore: Ints) -> Ints | None:
-    return None if values is None else values[restore]
-
-
 def _slices(tokens: ImageTokens) -> list[int]:
     return [i for i, kind in enumerate(tokens.kinds) if kind == SLICE]
 

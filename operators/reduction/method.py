@@ -34,6 +34,10 @@ class Method(BaseModel):
         """Paths of the user's files that decide what it does."""
         return ()
 
+    def refuses(self, rows: int, cols: int) -> str | None:  # noqa: ARG002 - most take any
+        """Why no view may have a grid of rows x cols; None if it may."""
+        return None
+
     @abstractmethod
     def plan(self, tokens: ImageTokens) -> Reduction:
         """What becomes of the tokens: those fields alone that are this method's.

@@ -6,7 +6,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from operators.reduction.exact import decimal, share_of
 from operators.reduction.method import Ranked, Stage
@@ -16,6 +16,16 @@ Steps = list[tuple[int, int]]
 Layer = Annotated[int, Field(ge=0, lt=2**15)]
 Share = Annotated[float, Field(strict=True, gt=0, le=1)]
 Tokens = Annotated[int, Field(strict=True, gt=0)]
+Left = Annotated[
+    Annotated[Tokens, Tag("tokens")] | Annotated[Share, Tag("share")],
+    Discriminator(lambda value: "tokens" if isinstance(value, int) else "share"),
+]
+"""What is left before a layer."""
+Named = Literal["pyramid", "fastv", "progressive"]
+Schedule = Annotated[
+    Annotated[Named, Tag("name")] | Annotated[tuple[tuple[Layer, Left], ...], Tag("list")],
+    Discriminator(lambda value: "name" if isinstance(value, str) else "list"),
+]
 
 PROGRESSIVE: tuple[tuple[int, int], ...] = ((0, 576), (7, 256), (16, 144), (24, 64))
 """Layer and tokens left of 576: 7, 9, 8 and 8 layers, 250 tokens in the mean of 32."""
@@ -37,7 +47,7 @@ class Rank(Ranked):
     stage: ClassVar[Stage] = "layers"
 
     method: Literal["rank"] = "rank"
-    schedule: Literal["pyramid", "fastv", "progressive"] | tuple[tuple[Layer, Tokens | Share], ...] = "pyramid"
+    schedule: Schedule = "pyramid"
     """A name, or a list of (layer, what is left before it): tokens as an integer, a share of the k tokens with a point
     (1 is one token, 1.0 is all)."""
     layer: Layer = 2

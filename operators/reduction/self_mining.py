@@ -29,7 +29,7 @@ class SelfMining(Method):
     """Tokens along each side of a region."""
 
     def refuses(self, rows: int, cols: int) -> str | None:
-        """Why no view may have a grid of rows x cols; None if it may. For families whose grid is always the same."""
+        """Why blocks of it do not divide rows x cols."""
         return refusal((rows, cols), (self.region, self.region))
 
     def plan(self, tokens: ImageTokens) -> Reduction:

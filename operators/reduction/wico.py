@@ -23,7 +23,7 @@ class Windowed(Method):
     """Rows and columns of tokens that become one."""
 
     def refuses(self, rows: int, cols: int) -> str | None:
-        """Why no view may have a grid of rows x cols; None if it may. For families whose grid is always the same."""
+        """Why blocks of it do not divide rows x cols."""
         return refusal((rows, cols), self.window)
 
     def plan(self, tokens: ImageTokens) -> Reduction:

@@ -70,8 +70,8 @@ def collate(examples: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
     input_ids, labels, loss_weights [B, L]; position_ids [B, L] or [4, B, L]; pictures and their grids one after the
     other, as the model meets their placeholders (Pixtral's padded to the largest). `cu_seqlens` counts through the
-    B * L tokens, `max_seqlen` is the longest; `pack_id`, `row`, `repeated` and `indices`
-    are lists. ConfigError for no rows.
+    B * L tokens, `max_seqlen` is the longest; `pack_id`, `row`, `repeated`, `plans` and `indices` are lists.
+    ConfigError for no rows.
     """
     if not examples:
         raise ConfigError("a batch of no rows; at least one is expected")

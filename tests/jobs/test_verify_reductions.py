@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from copy import deepcopy
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rewriting import Output
 
+from jobs.verify import verify
 from jobs.verify.reductions import ASKED, FIELDS, METHODS, reduction_faults
 from operators.reduction.composing import composition_fault, reduce_tokens, to_row
 from pipeline.schema import REDUCTION
 from pipeline.types import Place
 from pipeline.units import canonical_json
 from tests.operators.reduction.making import SETTINGS, method, tokens
+from tests.support import build, write_small_shards
 
 GRIDS = (((4, 4), (2, 2), (2, 2)), ("whole", "tile", "tile"))
 VARIANTS = [
@@ -142,7 +146,7 @@ def pool_smaller(reduction):
     reduction["num_kept"] = len(reduction["kept"])
 
 
-def place_of_pool_moved(reduction):
+def last_place_moved(reduction):
     reduction["kept"][-1] += 1
 
 
@@ -152,6 +156,11 @@ def schedule_grows(reduction):
 
 def cluster_lost(reduction):
     reduction["clusters"] = reduction["clusters"][:-1]
+
+
+def member_for_another(reduction):
+    """The last of those that no layer recycles, in place of the first that one does."""
+    reduction["clusters"][0]["members"][0] = reduction["order"][len(reduction["order"]) - 1]
 
 
 def member_that_stays(reduction):
@@ -173,7 +182,7 @@ LIES = [
     ("hires_restore", {}, put(restore=[0] * 24), r"raster that is no permutation of 24 tokens"),
     ("self_mining", {}, next_group, r"averages other tokens than regions of 2 x 2"),
     ("tokenflex", {"probabilities": {4: 1}}, pool_smaller, r"has pools \[\(1, 1\), .* expected"),
-    ("tokenflex", {}, place_of_pool_moved, r"pooled tokens in other places"),
+    ("tokenflex", {}, last_place_moved, r"pooled tokens in other places"),
     (
         "tokenflex",
         {"probabilities": {4: 1}},
@@ -181,9 +190,15 @@ LIES = [
         r"has pools of \[16, 16, 16\] tokens; 12 in all",
     ),
     ("tokenflex_by_scores", {}, put(pools=[{"rows": 1, "cols": 1}]), r"has pools of \[1\] tokens"),
-    ("frame_pool", {}, place_of_pool_moved, r"pooled tokens in other places"),
+    ("frame_pool", {}, last_place_moved, r"pooled tokens in other places"),
     ("mustdrop_merge", {}, one_more, r"tokens fewer; a multiple of 3, of windows of 2 x 2, expected"),
     ("mustdrop_merge", {"threshold": 0.3}, next_group, r"merges other tokens than windows of 2 x 2"),
+    (
+        "mustdrop_merge",
+        {"threshold": -1.0},
+        last_place_moved,
+        r"a merged token in another place",
+    ),
     ("mustdrop_merge", {}, swapped("groups"), r"a kept token that is not in its own group"),
     ("visionzip", {}, one_more, r"keeps 11 of 24 tokens; 10 expected"),
     ("visionzip", {}, bent_share, r"shares that do not weigh a target as much"),
@@ -200,6 +215,7 @@ LIES = [
     ("rank", {}, popped("schedule"), r"has a schedule of \[\(2, 12\)\]; "),
     ("sparsevlm", {}, tokens_off_by_one("schedule"), r"has a schedule of .* expected|clusters at layer"),
     ("sparsevlm", {}, cluster_lost, r"recycles .*, as layer, tokens and clusters; "),
+    ("sparsevlm", {}, member_for_another, r"recycles other tokens than the best of those that a layer drops"),
     ("sparsevlm", {}, member_that_stays, r"has clusters at layer 2 of tokens that it does not drop"),
     ("mustdrop", {}, put(schedule=[{"layer": 3, "tokens": 9}]), r"one step at layer 2, of 2 tokens at least"),
     ("mustdrop", {}, put(schedule=[{"layer": 2, "tokens": 1}]), r"one step at layer 2, of 2 tokens at least"),
@@ -240,3 +256,96 @@ def test_a_reduction_without_a_method_and_a_method_without_a_reduction_are_found
     assert faults(segment, []) == ["has a reduction, otherwise than the job"]
     assert faults(segment | {"reduction": None}, recipe) == ["has no reduction, otherwise than the job"]
     assert faults(segment | {"reduction": None}, []) == []
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    """Two documents of LLaVA-1.5, merged and ranked."""
+    folder = tmp_path_factory.mktemp("sound")
+    shards = write_small_shards(folder / "shards", 1, 2)
+    options = ("profile=llava_1_5", "budget=none", "pixels=none", "sequence_length=2048", "score.participatory=0")
+    build(folder / "out", shards, *options, "reduce=[{method: mustdrop_merge}, {method: rank}]")
+    assert verify(str(folder / "out")).findings == []
+    return folder / "out"
+
+
+@pytest.fixture
+def output(sound, tmp_path):
+    shutil.copytree(sound, tmp_path / "out")
+    return Output(tmp_path / "out")
+
+
+def of_index(rows):
+    return next(one["reduction"] for row in rows for one in row["segments"] if one["reduction"])
+
+
+def of_packs(rows):
+    return rows[0]["plans"][0]["reduction"]
+
+
+def kept_in_another_order(output):
+    output.table("index", lambda rows: swapped("kept")(of_index(rows)))
+
+
+def one_more_has_a_place(output):
+    output.table("index", lambda rows: one_more(of_index(rows)))
+
+
+def kept_of_no_picture(output):
+    output.table("index", lambda rows: of_index(rows)["kept"].__setitem__(-1, 1_000_000))
+
+
+def nothing_kept_somewhere(output):
+    output.table("index", lambda rows: of_index(rows)["kept"].__setitem__(3, None))
+
+
+def other_methods(output):
+    output.table("index", lambda rows: of_index(rows).update(methods=["tome", "rank"]))
+
+
+def order_of_a_pack_changed(output):
+    output.table("data", lambda rows: swapped("order")(of_packs(rows)))
+
+
+def schedule_grows_in_both(output):
+    output.table("index", lambda rows: schedule_grows(of_index(rows)))
+    output.table("data", lambda rows: schedule_grows(of_packs(rows)))
+
+
+def group_moved_in_both(output):
+    output.table("index", lambda rows: next_group(of_index(rows)))
+    output.table("data", lambda rows: next_group(of_packs(rows)))
+
+
+def plan_left_out(output):
+    output.table("data", lambda rows: rows[0]["plans"].pop())
+
+
+def plan_of_another_image(output):
+    output.table("data", lambda rows: rows[0]["plans"][0].update(image=7))
+
+
+def column_left_out(output):
+    output.table("data", lambda table: table.drop_columns(["plans"]))
+
+
+OF_AN_OUTPUT = {
+    kept_in_another_order: r"segment \d+ keeps tokens that are not ascending",
+    one_more_has_a_place: r"has the lengths|a multiple of 8",
+    kept_of_no_picture: r"segment \d+ keeps tokens that are not ascending numbers under 576",
+    nothing_kept_somewhere: r"segments.reduction.kept is null in 1 places; a value expected",
+    other_methods: r"is reduced by \['tome', 'rank'\]; \['mustdrop_merge', 'rank'\], as the job says, expected",
+    order_of_a_pack_changed: r"plan 0 is not that of its image; those of its 2 images in the index expected",
+    schedule_grows_in_both: r"has a schedule whose steps do not ascend, or that brings tokens back",
+    group_moved_in_both: r"merges other tokens than windows of 3 x 3",
+    plan_left_out: r"has 1 plans; those of its 2 images in the index expected",
+    plan_of_another_image: r"plan 0 is not that of its image",
+    column_left_out: r"plans|columns|schema",
+}
+
+
+@pytest.mark.parametrize("lie", OF_AN_OUTPUT, ids=lambda lie: lie.__name__)
+def test_a_lie_about_reductions_of_an_output_is_found(output, lie):
+    lie(output)
+    lines = [f"{finding.where}: {finding.what}" for finding in verify(str(output.root)).findings]
+    assert any(re.search(OF_AN_OUTPUT[lie], line) for line in lines), lines

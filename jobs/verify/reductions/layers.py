@@ -52,7 +52,7 @@ def _sparsevlm(method: Method, image: Image) -> Iterator[str]:
     else:
         of_layer = zip((2, 6, 15), SPARSEVLM[version, method["tokens"]], strict=True)
         keeps = [(layer, share(image.num_kept, Fraction(left, 576))) for layer, left in of_layer]
-    expected, recycled = list[tuple[int, int]](), list[tuple[int, int, int]]()
+    expected, recycled, counts = list[tuple[int, int]](), list[list[int]](), list[tuple[int, int, int]]()
     before, num_clusters = image.num_kept, 0
     for layer, keep in keeps:
         seen = before + num_clusters
@@ -61,14 +61,18 @@ def _sparsevlm(method: Method, image: Image) -> Iterator[str]:
         left = min(before, keep)
         taken = 0 if version == "plus" or seen == left else min((seen - left) * 3 // 10 + 1, before - left)
         num_clusters = taken // 10 + 1 if taken else 0
-        recycled += [(layer, taken, num_clusters)] if taken else []
+        if taken:
+            counts.append((layer, taken, num_clusters))
+            recycled.append(image.reduction["order"][left : left + taken])
         expected.append((layer, left))
         before = left
     yield from _schedule_faults(image, expected)
     clusters = image.reduction["clusters"] or []
     found = [(one["layer"], len(one["members"]), len(set(one["groups"]))) for one in clusters]
-    if found != recycled:
-        yield f"recycles {found}, as layer, tokens and clusters; {recycled} expected"
+    if found != counts:
+        yield f"recycles {found}, as layer, tokens and clusters; {counts} expected"
+    elif [one["members"] for one in clusters] != recycled:
+        yield "recycles other tokens than the best of those that a layer drops"
 
 
 def _mustdrop(method: Method, image: Image) -> Iterator[str]:

@@ -108,7 +108,10 @@ def _mustdrop_merge(method: Method, image: Image) -> Iterator[str]:
     if gone % step:
         yield f"has {gone} tokens fewer; a multiple of {step}, of windows of {side} x {side}, expected"
     windows = {tuple(block) for block in _blocks(image.grids, side, side)}
-    if any(len(members) > 1 and tuple(members) not in windows for members in _members(image)):
+    members = _members(image)
+    if image.reduction["kept"] != [own[0] for own in members]:
+        yield "has a merged token in another place than that of its window's first"
+    if any(len(own) > 1 and tuple(own) not in windows for own in members):
         yield f"merges other tokens than windows of {side} x {side}"
 
 

@@ -11,10 +11,11 @@ Row = dict[str, Any]
 
 def structure_faults(reduction: Row) -> Iterator[str]:
     """What is untrue of an image's reduction whatever made it, a line each."""
-    faults = [*_place_faults(reduction), *_source_faults(reduction)]
-    yield from faults
-    if not faults:
-        yield from _layer_faults(reduction)
+    for check in (_place_faults, _source_faults, _layer_faults):
+        faults = list(check(reduction))
+        yield from faults
+        if faults:
+            return
 
 
 def _place_faults(reduction: Row) -> Iterator[str]:
