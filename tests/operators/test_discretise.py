@@ -89,6 +89,7 @@ def row_of(parts, layout, roles=None):
         "trained": [[] for _ in parts],
         "plans": [{"views": list(discrete_plan(picture).views)} for picture in pictures],
         "runs": [discrete_runs(grid, ids, lambda text: [*text.encode()]) for grid in grids],
+        "reductions": [],
     }
 
 
