@@ -41,7 +41,13 @@ KINDS = {
     "patches": ("pixels=patches",),
     "source": ("pixels=source",),
     "none": ("pixels=none",),
-    "reduced": ("pixels=none", "profile=llava_1_5", "budget=none", "reduce=[{method: mustdrop_merge}, {method: rank}]"),
+    "reduced": (
+        "pixels=none",
+        "pack.align=32",
+        "profile=llava_1_5",
+        "budget=none",
+        "reduce=[{method: visionzip}]",
+    ),
     "planes": ("pixels=patches", "profile=internvl", "score=none", "budget=none", "sequence_length=4096"),
 }
 SHARD_BYTES = 1 << 19
