@@ -13,8 +13,10 @@ from typing import Any
 import pyarrow as pa
 from PIL import features
 
+from jobs.discretising import discrete_ids, discrete_recipe, discretise_stages, found_codebook
 from jobs.filtering import filter_stages, filters_recipe
 from jobs.inputs import sections_by_source, with_formats
+from jobs.reducing import SMALL, check_files, check_grids, looks_at_pictures, reduce_recipe, reduce_stages
 from jobs.sections import PoolSection, computes_on
 from jobs.sources import refuse_sidecars, settle_format
 from jobs.spec import NOT_RECIPE, Job, absolute, local_target
@@ -23,12 +25,15 @@ from operators.closing import close
 from operators.decode import COARSE_PIXELS, FINE_PIXELS, Decode, Measure
 from operators.derive import Derive
 from operators.deriving.views import instructions
+from operators.discrete.config import DiscreteConfig
+from operators.discrete.layouts import DiscreteIds
 from operators.drawing import Draw
 from operators.filters import FILTER_VERSION
 from operators.fitting import Fitter, PackConfig
 from operators.pack import Pack
 from operators.pack_rows import WriteConfig
 from operators.profiles import Profile, load_profile
+from operators.reduce import Reduce
 from operators.relevance.located import dtype_of, identity_of, located
 from operators.retile import Retile
 from operators.slice import Slice
@@ -76,6 +81,8 @@ class Resolved:
     """Each source with its shards, sorted by name."""
     recognised: dict[str, str]
     """Of each source whose format the job leaves to its shards, what was found and why, by label."""
+    discrete: DiscreteIds | None = None
+    """Ids that pictures are written in."""
 
 
 def resolve_job(job: Job) -> Resolved:
@@ -103,15 +110,29 @@ def resolve_job(job: Job) -> Resolved:
             recognised |= {} if why is None else {source.label: why}
             if name == "conversations" and profile.chat is None:
                 raise ConfigError(f"profile {job.profile} has no chat template: choose another, for {why or name}")
+    ids, discrete = None, None
+    if job.discrete is not None:
+        with _noted(mistakes):
+            found = found_codebook(job.discrete)
+            if not mistakes:
+                ids = discrete_ids(job.discrete, found, tokenizer)
+                discrete = discrete_recipe(job, found, ids)
     encoder = None
     if job.score is not None and job.score.participatory:
         with _noted(mistakes):
             encoder = identity_of(located(_encoder(job.score)))
+    with _noted(mistakes):
+        check_files(job.reduce)
+        check_grids(job.reduce, profile)
     if mistakes:
         raise ConfigError("\n".join(mistakes))
     job = job.model_copy(update={"input": with_formats(job.input, {one.label: one.format for one, _ in inputs})})
     recipe = _recipe(job, profile, model, tokenizer) | {"encoder": encoder}
-    return Resolved(job, profile, resolve(profile, tokenizer), recipe, tuple(inputs), recognised)
+    if discrete is not None:
+        recipe["discrete"] = discrete
+    trains = job.discrete is not None and job.discrete.train
+    vocabulary = resolve(profile, tokenizer, ids, trains_discrete=trains)
+    return Resolved(job, profile, vocabulary, recipe, tuple(inputs), recognised, ids)
 
 
 def _refuse_own_output(shards: Sequence[Shard], output: str) -> None:
@@ -149,14 +170,20 @@ def build_chain(resolved: Resolved) -> Chain:
         "max_image_pixels": job.limits.max_image_pixels,
         "grey_pixels": _grey_pixels(job, profile),
         "check_pixels": job.pixels in {"source", "none"},
+        "layout": job.discrete.layout if job.discrete is not None else None,
     }
     stages = [
-        Stage("decode", partial(_decode, _guarded(Measure, measuring, job)), _expanding(resources.decode, job)),
+        Stage(
+            "decode",
+            partial(_decode, _guarded(Measure, measuring, job), job.discrete),
+            _expanding(resources.decode, job),
+        ),
+        *discretise_stages(job, None if resources.discretise is None else _expanding(resources.discretise, job)),
         *filter_stages(
             job.filters,
             None if resources.filter is None else _expanding(resources.filter, job),
             computes_on(resources.filter),
-            keeps_smalls=job.score is not None,
+            keeps_smalls=job.score is not None or looks_at_pictures(job.reduce),
         ),
         *([Stage("derive", partial(_same, Derive(job.derive)), None)] if job.derive else []),
         Stage(
@@ -164,12 +191,20 @@ def build_chain(resolved: Resolved) -> Chain:
             partial(_same, Slice(profile, MAX_REGIONS if job.budget else None, job.placement)),
             _pool(resources.slice),
         ),
-        Stage("tokenize", partial(_tokenize, absolute(job.tokenizer), profile), _pool(resources.tokenize)),
+        Stage(
+            "tokenize",
+            partial(_tokenize, absolute(job.tokenizer), profile, resolved.discrete),
+            _pool(resources.tokenize),
+        ),
     ]
     if job.score is not None:
         scoring = job.score.model_copy(update={"encoder": _encoder(job.score)})
-        build = partial(_score, scoring, job.budget, profile, absolute(job.tokenizer), computes_on(resources.score))
+        device, keeps = computes_on(resources.score), looks_at_pictures(job.reduce)
+        build = partial(_score, scoring, job.budget, profile, absolute(job.tokenizer), device, keeps_looks=keeps)
         stages.append(Stage("score", build, _pool(resources.score)))
+    asks = job.score is not None and job.score.steps()[2] > 0
+    encoder = (_encoder(job.score) or SMALL) if job.score is not None and asks else None
+    stages += reduce_stages(job.reduce, _pool(resources.reduce), encoder)
     config = WriteConfig(
         profile=profile,
         vocabulary=resolved.vocabulary,
@@ -178,6 +213,7 @@ def build_chain(resolved: Resolved) -> Chain:
         output=absolute(job.output),
         loss_weights=job.loss_weights,
         align=job.pack.align,
+        is_reduced=bool(job.reduce),
     )
     slicing = profile.slicing
     drawing = {
@@ -202,7 +238,8 @@ def build_chain(resolved: Resolved) -> Chain:
 def _grey_pixels(job: Job, profile: Profile) -> int | None:
     """How much of a picture's luminance is looked at: more where scoring asks what is legible, which no tile does."""
     if job.score is None:
-        return COARSE_PIXELS if job.filters is not None and job.filters.needs() != "text" else None
+        is_filtered = job.filters is not None and job.filters.needs() != "text"
+        return COARSE_PIXELS if is_filtered or looks_at_pictures(job.reduce) else None
     is_legible = job.budget is not None and job.budget.spread == "legible"
     return FINE_PIXELS if is_legible and isinstance(profile.slicing, QwenConfig) else COARSE_PIXELS
 
@@ -211,6 +248,8 @@ def _recipe(job: Job, profile: Profile, model: bytes, tokenizer: Tokenizer) -> d
     fields = job.model_dump(mode="json", exclude=NOT_RECIPE)
     if job.score is not None:
         fields["score"].pop("encoder")  # held by content
+    if job.discrete is not None:
+        fields["discrete"].pop("codebook")  # likewise
     for name in ("max_reject_ratio", "stall_seconds", "wait_seconds"):  # whether and when a version appears
         fields["limits"].pop(name)
     if job.filters is not None:
@@ -223,6 +262,9 @@ def _recipe(job: Job, profile: Profile, model: bytes, tokenizer: Tokenizer) -> d
     operators = {kind.name: kind.version for kind in (Decode, Derive, Slice, Tokenize, Pack, Write)}
     if job.filters is not None:
         operators |= {FILTER: FILTER_VERSION}
+    if job.reduce:
+        operators |= {Reduce.name: Reduce.version}
+        fields["reduce"] = reduce_recipe(job.reduce)
     return {
         "schema_version": SCHEMA_VERSION,
         "job": fields,
@@ -277,17 +319,24 @@ def _same(operator: Operator, _: Beat) -> Operator:
     return operator
 
 
-def _tokenize(url: str, profile: Profile, _: Beat) -> Operator:
-    return Tokenize(_open_tokenizer(_read_tokenizer(url), profile, url), profile.chat)
+def _tokenize(url: str, profile: Profile, discrete: DiscreteIds | None, _: Beat) -> Operator:
+    return Tokenize(_open_tokenizer(_read_tokenizer(url), profile, url), profile.chat, discrete)
 
 
 def _score(
-    scoring: ScoreConfig, budget: BudgetConfig | None, profile: Profile, url: str, device: str, _: Beat
+    scoring: ScoreConfig,
+    budget: BudgetConfig | None,
+    profile: Profile,
+    url: str,
+    device: str,
+    _: Beat,
+    *,
+    keeps_looks: bool,
 ) -> Operator:
     from operators.score import Score  # torch takes seconds to import: only the actors that score pay for it
 
     slicing = profile.slicing if isinstance(profile.slicing, QwenConfig) else None
-    return Score(scoring, budget, slicing, device, retiling(budget, profile, url))
+    return Score(scoring, budget, slicing, device, retiling(budget, profile, url), keeps_looks=keeps_looks)
 
 
 def retiling(budget: BudgetConfig | None, profile: Profile, url: str) -> Retile | None:
@@ -304,8 +353,8 @@ def _guarded(task: Callable[..., Task], options: dict[str, Any], job: Job) -> Ta
     return TaskSpec(task, options, job.limits.decode_timeout_seconds, most)
 
 
-def _decode(measuring: TaskSpec, beat: Beat) -> Operator:
-    return Decode(Guard(measuring, beat))
+def _decode(measuring: TaskSpec, discrete: DiscreteConfig | None, beat: Beat) -> Operator:
+    return Decode(Guard(measuring, beat), discrete)
 
 
 def _write(config: WriteConfig, drawing: TaskSpec, beat: Beat) -> Operator:

@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from jobs.diff import cli as diff
+from jobs.entity_grid import cli as entity_grid
 from jobs.gather import cli as gather
 from jobs.options import NUM_WHOLE, InputUrl, JobFile, Json, Overrides, VersionNumber, print_json
 from jobs.plan import cli as plan
@@ -23,7 +24,7 @@ from jobs.secrets import redact, refuse_secret_arguments
 from jobs.stopping import Stopped, ending_on_signals
 from jobs.submit import cli as submit
 from jobs.terminal import printable
-from jobs.training_cli import relevance_app, tokenizer_app
+from jobs.training_cli import codebook_app, relevance_app, tokenizer_app
 from pipeline.errors import ConfigError, LodepackError
 
 app = typer.Typer(
@@ -37,6 +38,7 @@ app = typer.Typer(
 )
 app.add_typer(tokenizer_app, name="tokenizer")
 app.add_typer(relevance_app, name="relevance")
+app.add_typer(codebook_app, name="codebook")
 
 LIMIT_HELP = (
     "Only the first N samples; the rest of the shards it touches counts as withheld, further shards are not read."
@@ -279,6 +281,7 @@ for file, command in (
     (submit, submit.submit),
     (plan, plan.plan),
     (gather, gather.gather),
+    (entity_grid, entity_grid.entity_grid),
     (report_cli, report_cli.report),
     (diff, diff.diff),
     (prune, prune.prune),

@@ -40,6 +40,8 @@ def may_replan(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     changed = recipe_difference(dict(old), dict(new))
     if any(line.startswith(LOOKED_AT) or not line.startswith((*WEIGHED, *PACKED)) for line in changed):
         return False
+    if new["job"]["reduce"] and any(line.startswith(WEIGHED) for line in changed):
+        return False  # other views have other tokens, which are reduced by what their pictures show
     if new["source"]["weight"] < 1:  # leaves samples out, whose segments an index does not count
         return False
     # Without its weight the participatory map is not made.

@@ -20,7 +20,7 @@ class UnitSection(Section):
 
 
 class PoolSection(Section):
-    """Actors of one operator. Given to filter, slice, tokenize or score, it takes them out of the pool before."""
+    """Actors of one operator. All but decode, pack and write share the pool of the one before where it is absent."""
 
     cpus: float = Field(0.5, ge=0)
     """CPUs of one actor; fractions share a core."""
@@ -39,7 +39,7 @@ class PoolSection(Section):
 
 
 class ScorePool(PoolSection):
-    """Actors of `score`, or of `filter`: on CPUs; give gpus: 0.25 to run it on GPUs, four actors to each."""
+    """Actors of `score`, `filter` or `discretise`: on CPUs; give gpus: 0.25 to run it on GPUs, four actors to each."""
 
     cpus: float = Field(0.25, ge=0)
     device: Literal["cpu", "cuda"] | None = None
@@ -89,10 +89,12 @@ class ResourcesSection(Section):
     read_cpus: float = Field(0.25, gt=0)
     """CPUs of one read task; room for one is always kept."""
     decode: PoolSection = PoolSection()
+    discretise: ScorePool | None = None
     filter: ScorePool | None = None
     slice: PoolSection | None = None
     tokenize: PoolSection | None = None
     score: ScorePool | None = ScorePool()
+    reduce: PoolSection | None = None
     pack: PackPool = PackPool()
     write: WritePool = WritePool()
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,14 @@ from jobs.secrets import WHERE, is_secret_name, refuse_secrets
 from jobs.sections import LimitsSection, ResourcesSection, UnitSection
 from operators.budget import LEVELS, BudgetConfig
 from operators.deriving.views import NUMBERS, TASKS, ViewName
+from operators.discrete.config import DiscreteConfig
 from operators.filters import FilterConfig
 from operators.fitting import PackConfig
 from operators.pack_rows import LossWeights, Pixels
 from operators.placement import PlacementConfig
 from operators.profiles import load_profile
+from operators.reduction import AnyMethod
+from operators.reduction.composing import composition_fault
 from operators.slicing import Tiled
 from operators.slicing.qwen import QwenConfig
 from operators.weights import ScoreConfig
@@ -50,12 +54,16 @@ class Job(Section):
     """Weights of the relevance maps, or none."""
     budget: BudgetConfig | None = BudgetConfig()
     """Tokens by relevance, or none: every image keeps the tokens that its family gives it."""
+    reduce: tuple[AnyMethod, ...] = ()
+    """Methods by name that leave out, merge, pool or drop visual tokens, in their order: `{method: wico}`; or none."""
     pack: PackConfig = PackConfig()
     placement: PlacementConfig = PlacementConfig()
     """Where a document's pictures stand among its texts."""
     derive: tuple[ViewName, ...] = ()
     """Further samples made of each document: in a wrong order (shuffle-texts, -images, -both, -steps), or as a question
     and its answer (images-to-texts, texts-to-images, continue, question-to-document); or none."""
+    discrete: DiscreteConfig | None = None
+    """Pictures as ids of a codebook in the sequence, all or some; or none."""
     loss_weights: LossWeights | None = None
     """Adds the column loss_weights: every trained token counts 1 (token), 1/n of its sample (sample) or 1/sqrt(n)
     (square); or none."""
@@ -69,10 +77,23 @@ class Job(Section):
     address: str | None = None
     """Ray cluster; absent: RAY_ADDRESS, or a cluster on this machine for the length of the run."""
 
-    @field_validator("filters", "score", "budget", "loss_weights", mode="before")
+    @field_validator("filters", "score", "budget", "discrete", "loss_weights", mode="before")
     @classmethod
     def _none(cls, value: Any) -> Any:
         return None if value is False or value in ("none", "off") else value  # YAML reads `off` as false
+
+    @field_validator("reduce", mode="before")
+    @classmethod
+    def _no_methods(cls, value: Any) -> Any:
+        return () if value is None or value is False or value in ("none", "off") else value
+
+    @field_validator("reduce")
+    @classmethod
+    def _methods_compose(cls, value: tuple[AnyMethod, ...]) -> tuple[AnyMethod, ...]:
+        fault = composition_fault(value)
+        if fault is not None:
+            raise ValueError(fault)
+        return value
 
     @field_validator("derive", mode="before")
     @classmethod
@@ -127,6 +148,15 @@ class Job(Section):
                 f"profile {self.profile} shows a picture as one view, which no budget can shrink: say budget: none"
             )
         formats = {source.format for source, _ in sections_by_source(self.input)}
+        needs_scores = [one.method for one in self.reduce if "scores" in one.needs and not one.files()]
+        if needs_scores and self.score is None:
+            wrong.append(
+                f"reduce: {', '.join(needs_scores)} ranks tokens by scores: give score its weights, or name a file of "
+                "scores"
+            )
+        files = sorted({path for one in self.reduce for path in one.files()})
+        if len(files) > 1:
+            wrong.append(f"reduce: {' and '.join(files)} both have scores: name one file for all methods")
         if "conversations" in formats and load_profile(self.profile).chat is None:
             wrong.append(f"profile {self.profile} has no chat template: choose another profile, or another format")
         tasks = [name for name in self.derive if name in TASKS]
@@ -148,6 +178,7 @@ class Job(Section):
 
 FORMS = {
     "model_type": "a section is expected, {field: value}",
+    "model_attributes_type": "a section is expected, {field: value}",
     "tuple_type": "a list is expected, [value, value]",
 }
 """What pydantic says in words of Python."""
@@ -251,9 +282,19 @@ def _what(problem: Any) -> str:
         return f"unknown field; {WHERE}" if is_secret else "unknown field; remove it or check its spelling"
     if problem["type"] == "missing":
         return "missing; this field is required"
+    if problem["type"].startswith("union_tag"):
+        field, given = str(problem["ctx"]["discriminator"]).strip("'"), problem["ctx"].get("tag")
+        return f"missing {field}: one is required" if given is None else _unknown(field, given, problem["ctx"])
     message = FORMS.get(problem["type"]) or str(problem["msg"]).removeprefix("Value error, ")
     # What holds other fields may hold a secret among them.
     return message if isinstance(found, dict | list | tuple) else f"{message} (found {found!r:.60})"
+
+
+def _unknown(field: str, given: str, context: Mapping[str, Any]) -> str:
+    """What a name that stands for a kind of section should have been."""
+    names = str(context["expected_tags"]).replace("'", "")
+    near = get_close_matches(given, names.split(", "), 1)
+    return f"no {field} is called {given!r:.60}{f'; {near[0]} perhaps' if near else ''}; there are {names}"
 
 
 def absolute(url: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from operators.budget import BudgetConfig
+from operators.discrete.config import SCHEME
 from operators.relevance.balancing import weigh
 from operators.rerender import Rerender
 from operators.retile import Retile
@@ -45,8 +46,17 @@ class Apportion:
 
         plans, runs: PLAN and RUN rows of each image; under a budget only their sizes, native grids and marks count, of
         tiles the sizes alone.
-        relevances: RELEVANCE rows, of which the maps count.
+        relevances: RELEVANCE rows, of which the maps count, of each image that has views. What is written as ids has
+        none, and stays as it is.
         """
+        scored = [i for i, plan in enumerate(plans) if plan["scheme"] != SCHEME]
+        made = self._apportion([plans[i] for i in scored], [runs[i] for i in scored], relevances)
+        for name, given in (("plans", plans), ("runs", runs)):
+            own = dict(zip(scored, made[name], strict=True))
+            made[name] = [own.get(i, one) for i, one in enumerate(given)]
+        return made
+
+    def _apportion(self, plans: Sequence[Row], runs: Sequence[list[Row]], relevances: Sequence[Row]) -> Row:
         weighed = [found | self._weigh(found) for found in relevances]
         if self._retile is not None:
             tiled, laid = self._retile(plans, weighed)

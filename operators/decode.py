@@ -15,11 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
 
+from operators.discrete.config import DiscreteConfig
+from operators.discrete.layouts import LAYOUTS, LayoutName
 from operators.pictures import load_upright, open_picture, to_rgb, upright_size
 from pipeline.errors import InputError, StorageError
 from pipeline.guard import Result
 from pipeline.operator import Row, map_rows
-from pipeline.schema import DECODED, PICTURE, SMALL
+from pipeline.schema import DECODED, DECODED_PICTURE, PICTURE, SMALL
 from pipeline.types import SegmentKind
 
 COARSE_PIXELS = 1 << 19
@@ -33,16 +35,20 @@ COLOUR_SIDE = 512
 class Measure:
     """The task of one picture: its upright size, format and digest and, if they are wanted, its small copies."""
 
-    schema = pa.schema([("picture", PICTURE), ("small", SMALL)])
+    schema = pa.schema([("picture", DECODED_PICTURE), ("small", SMALL)])
 
-    def __init__(self, *, max_image_pixels: int, grey_pixels: int | None, check_pixels: bool) -> None:
+    def __init__(
+        self, *, max_image_pixels: int, grey_pixels: int | None, check_pixels: bool, layout: LayoutName | None = None
+    ) -> None:
         """grey_pixels: most pixels of luminance that scoring reads; None where nothing is scored.
 
-        check_pixels: decode even without need of the small copy, because nobody after us will.
+        check_pixels: decode even without need of the small copy, because nobody after us will. layout: at whose size a
+        picture is copied that is to be written as ids.
         """
         self._max_image_pixels = max_image_pixels
         self._grey_pixels = grey_pixels
         self._check_pixels = check_pixels
+        self._layout = layout
 
     def __call__(self, row: Row) -> Row:
         data = row["data"]
@@ -50,10 +56,13 @@ class Measure:
         width, height = upright_size(image, data)
         name = "jpeg" if image.format == "MPO" else str(image.format).lower()  # a JPEG with another one behind it
         digest = hashlib.blake2b(data, digest_size=PICTURE.field("digest").type.byte_width).digest()
-        picture = {"width": width, "height": height, "format": name, "digest": digest}
+        picture: Row = {"width": width, "height": height, "format": name, "digest": digest}
+        if self._layout is not None and row["is_discrete"]:
+            picture["copy"] = _copy(image, self._layout)
+            image = open_picture(data, self._max_image_pixels)  # the small copies are those of any other picture
         if self._grey_pixels is not None:
             return {"picture": picture, "small": shrink(image, (width, height), self._grey_pixels)}
-        if self._check_pixels:
+        if self._check_pixels and "copy" not in picture:
             image.draft(None, (1, 1))  # a JPEG decodes at 1/8 and still reads all of its data
             load_upright(image)
         return {"picture": picture, "small": None}
@@ -65,14 +74,36 @@ class Decode:
     name = "decode"
     version = 4
 
-    def __init__(self, measure: Callable[[pa.Table], list[Result]]) -> None:
-        """measure: maps a table with a picture in each row's `data` by Measure: in a Guard, or here."""
+    def __init__(self, measure: Callable[[pa.Table], list[Result]], discrete: DiscreteConfig | None = None) -> None:
+        """measure: maps a table with a picture in each row's `data` by Measure: in a Guard, or here.
+
+        discrete: which pictures are copied for `discretise`.
+        """
         self._measure = measure
+        self._discrete = discrete
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        data = pc.list_flatten(table["payloads"])
-        measured = iter(self._measure(pa.table({"data": data}))) if len(data) else iter(())
+        pictures = pa.table({"data": pc.list_flatten(table["payloads"])})
+        if self._discrete is not None:
+            chosen = pa.array([one for row in _rows(table) for one in _chosen(row, self._discrete)], pa.bool_())
+            pictures = pictures.append_column("is_discrete", chosen)
+        measured = iter(self._measure(pictures)) if pictures.num_rows else iter(())
         return map_rows(table, DECODED, self.name, lambda row: _measured(row, measured))
+
+
+def _rows(table: pa.Table) -> list[Row]:
+    """What says which pictures a row has."""
+    counts = pc.list_value_length(table["payloads"]).to_pylist()
+    rows: list[Row] = table.select(["shard", "ordinal", "segments"]).to_pylist()
+    return [row | {"num_payloads": count or 0} for row, count in zip(rows, counts, strict=True)]
+
+
+def _chosen(row: Row, discrete: DiscreteConfig) -> list[bool]:
+    """For each picture of a row that has its bytes whether it becomes ids."""
+    images = [segment["number"] for segment in row["segments"] if segment["kind"] == SegmentKind.IMAGE]
+    shard, ordinal = row["shard"], row["ordinal"]
+    found = [discrete.chooses(shard, ordinal, number, image) for image, number in enumerate(images)]
+    return (found + [False] * row["num_payloads"])[: row["num_payloads"]]
 
 
 def _measured(row: Row, measured: Iterator[Result]) -> Row:
@@ -89,6 +120,12 @@ def _measured(row: Row, measured: Iterator[Result]) -> Row:
             raise result
     rows = [result for _, result in found if isinstance(result, dict)]
     return {"pictures": [one["picture"] for one in rows], "smalls": [one["small"] for one in rows if one["small"]]}
+
+
+def _copy(image: Image.Image, layout: LayoutName) -> Row:
+    """The copy of an opened picture that is coded: all of it is decoded."""
+    made = LAYOUTS[layout].prepare(to_rgb(load_upright(image)))
+    return {"rgb": made.tobytes(), "width": made.width, "height": made.height}
 
 
 def shrink(image: Image.Image, size: tuple[int, int], grey_pixels: int) -> Row:

@@ -42,7 +42,8 @@ class Part:
 class LaidOut:
     """n tokens. ids, labels: int32 [n]; positions: int32 or float32 [R, n]; modality: int8 [n].
 
-    view_starts: for each view of each image of the part, in order, the index of its first token.
+    view_starts, view_tokens: for each view of each image of the part, in order, the index of its first token, and how
+    many it has.
     """
 
     ids: np.ndarray
@@ -50,6 +51,7 @@ class LaidOut:
     positions: np.ndarray
     modality: np.ndarray
     view_starts: tuple[tuple[int, ...], ...]
+    view_tokens: tuple[tuple[int, ...], ...]
 
 
 def is_chat(row: Row) -> bool:
@@ -73,10 +75,9 @@ def text_labels(row: Row, vocabulary: Vocabulary) -> list[list[int]]:
 
 def segment_tokens(row: Row) -> list[int]:
     """Tokens of each segment. A part has those of its segments and its `framing_tokens`, without laying it out."""
-    return [
-        len(row["tokens"][i]) if number is None else sum(run["count"] for run in row["runs"][number])
-        for i, number in enumerate(image_numbers(row))
-    ]
+    gone = [one["num_tokens"] - one["num_kept"] if one else 0 for one in row["reductions"]] or [0] * len(row["runs"])
+    images = [sum(run["count"] for run in runs) - less for runs, less in zip(row["runs"], gone, strict=True)]
+    return [len(row["tokens"][i]) if n is None else images[n] for i, n in enumerate(image_numbers(row))]
 
 
 def framing_tokens(part: Part, vocabulary: Vocabulary) -> int:
@@ -88,7 +89,26 @@ def num_trained(row: Row, vocabulary: Vocabulary) -> int:
     """Tokens of the whole sample that have a label, as long as it is not split."""
     labels = text_labels(row, vocabulary)
     ends = 0 if is_chat(row) else int(vocabulary.document_start is not None or any(row["tokens"]) or bool(row["runs"]))
-    return ends + sum(label != IGNORE for segment in labels for label in segment)
+    discrete = _num_discrete_trained(row, vocabulary)
+    return ends + discrete + sum(label != IGNORE for segment in labels for label in segment)
+
+
+def trains_image(segment: Row, vocabulary: Vocabulary) -> bool:
+    """Whether an image that is written as ids has labels: of a conversation where the assistant shows it."""
+    return vocabulary.trains_discrete and segment["role"] in (None, "assistant")
+
+
+def _num_discrete_trained(row: Row, vocabulary: Vocabulary) -> int:
+    """Labelled ids of the sample's images; the first token of a sample never has a label."""
+    count = 0
+    is_start = vocabulary.document_start is None or is_chat(row)
+    for i, number in enumerate(image_numbers(row)):
+        runs = [] if number is None else row["runs"][number]
+        if trains_image(row["segments"][i], vocabulary):
+            found = [run["count"] for run in runs if run["modality"] == Modality.DISCRETE]
+            count += sum(found) - int(is_start and bool(found) and runs[0]["modality"] == Modality.DISCRETE)
+        is_start = is_start and not runs and not row["tokens"][i]
+    return count
 
 
 def image_numbers(row: Row) -> list[int | None]:
@@ -115,20 +135,23 @@ def pad_to(laid: LaidOut, align: int, padding: int) -> LaidOut:
         np.concatenate([laid.positions, rows.astype(laid.positions.dtype)], axis=1),
         np.concatenate([laid.modality, np.full(missing, Modality.PADDING, np.int8)]),
         laid.view_starts,
+        laid.view_tokens,
     )
 
 
 def lay_out(row: Row, part: Part, vocabulary: Vocabulary, rule: PositionRule) -> LaidOut:
     """The tokens of `part` of a measured row.
 
-    Labels are the ids of text that is trained and of the end token; -100 on everything visual, on markers, on what a
-    conversation does not train, and on the first token of the part, whose predecessor in a packed row belongs to
-    another document.
+    Labels are the ids of text that is trained and of the end token, and of images that are written as ids if the job
+    trains them; -100 on everything else that is visual, on markers, on what a conversation does not train, and on the
+    first token of the part, whose predecessor in a packed row belongs to another document. What a reduction leaves has
+    the positions that it has without.
     """
     tokens: list[tuple[int, int, int, int]] = []
     """(id, label, modality, count) of each run of equal tokens; a text is one run a token."""
     pieces: list[Piece] = []
-    starts: list[tuple[int, ...]] = []
+    images: list[tuple[int, np.ndarray, int]] = []
+    """The first token of each, the view of each of its tokens (-1 of markers), and its number."""
     length = 0
     is_framed = not is_chat(row)
 
@@ -150,16 +173,31 @@ def lay_out(row: Row, part: Part, vocabulary: Vocabulary, rule: PositionRule) ->
             add_text(row["tokens"][i], Modality.TEXT, row["trained"][i])
             continue
         plan, runs = row["plans"][number], row["runs"][number]
-        first_of_view: dict[int, int] = {}
+        trains = trains_image(row["segments"][i], vocabulary)
         for run in runs:
-            first_of_view.setdefault(run["view"], length)
-            tokens.append((run["id"], IGNORE, run["modality"], run["count"]))
-            length += run["count"]
-        starts.append(tuple(first_of_view.get(view, length) for view in range(len(plan["views"]))))
+            label = run["id"] if trains and run["modality"] == Modality.DISCRETE else IGNORE
+            tokens.append((run["id"], label, run["modality"], run["count"]))
+        images.append((length, np.repeat([run["view"] for run in runs], [run["count"] for run in runs]), number))
+        length += len(images[-1][1])
         pieces.append(Image(plan["views"], runs))
     if is_framed and part.is_end:
         add_text([vocabulary.document_end], Modality.TEXT)
     *columns, counts = np.array(tokens, np.int32).reshape(-1, 4).T
-    ids, labels, modality = (np.repeat(column, counts) for column in columns)
+    stays = np.ones(length, bool)
+    for start, own, number in images:
+        reduction = row["reductions"][number] if row["reductions"] else None
+        if reduction is not None and (kept := reduction["kept"]) is not None:
+            stays[start + np.delete(np.flatnonzero(own >= 0), kept)] = False
+    ids, labels, modality = (np.repeat(column, counts)[stays] for column in columns)
     labels[:1] = IGNORE
-    return LaidOut(ids, labels, rule.positions(pieces), modality.astype(np.int8), tuple(starts))
+    before = np.concatenate([[0], np.cumsum(stays)])
+    starts, sizes = [], []
+    for start, own, number in images:
+        # A view of which no token stays begins where its first one would be.
+        places = [start + np.flatnonzero(own == view) for view in range(len(row["plans"][number]["views"]))]
+        stayed = [all_of[stays[all_of]] for all_of in places]
+        firsts = [[*some, *all_of, start + len(own)][0] for some, all_of in zip(stayed, places, strict=True)]
+        starts.append(tuple(int(before[first]) for first in firsts))
+        sizes.append(tuple(len(some) for some in stayed))
+    positions = rule.positions(pieces)[:, stays]
+    return LaidOut(ids, labels, positions, modality.astype(np.int8), tuple(starts), tuple(sizes))

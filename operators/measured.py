@@ -44,6 +44,7 @@ def _measured(batch: pa.RecordBatch, unit: int, shard_numbers: Mapping[str, int]
     images = segments.filter(is_image)
     image_place = _counted(is_image, place)
     has_map = images.field("relevance").is_valid()
+    is_reduced = pa.array(_with_any(images.field("reduction").is_valid(), image_place))
     columns = {
         "unit": _filled(rows, unit, pa.int32()),
         "shard": identity["shard"],
@@ -64,6 +65,7 @@ def _measured(batch: pa.RecordBatch, unit: int, shard_numbers: Mapping[str, int]
         "trained": _lists(place, _trained(segments, place)),
         "runs": _lists(image_place, images.field("runs")),
         "relevances": _lists(_counted(has_map, image_place), images.field("relevance").filter(has_map)),
+        "reductions": _lists(_counted(is_reduced, image_place), images.field("reduction").filter(is_reduced)),
     }
     return pa.table([columns[name].cast(MEASURED.field(name).type) for name in MEASURED.names], schema=MEASURED)
 
@@ -105,6 +107,12 @@ def _counted(chosen: pa.Array, place: np.ndarray) -> np.ndarray:
     """The offsets of lists of which only the `chosen` values are kept."""
     running = np.concatenate([[0], np.cumsum(chosen.to_numpy(zero_copy_only=False))])
     return np.asarray(running[place])
+
+
+def _with_any(chosen: pa.Array, place: np.ndarray) -> np.ndarray:
+    """Of each value whether one of its list is chosen."""
+    found = np.diff(np.concatenate([[0], np.cumsum(chosen.to_numpy(zero_copy_only=False))])[place]) > 0
+    return np.repeat(found, np.diff(place))
 
 
 def _lists(place: np.ndarray, values: pa.Array) -> pa.ListArray:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -24,7 +25,7 @@ from pipeline.copies import num_copies
 from pipeline.derived import original_of, view_of
 from pipeline.errors import InputError, StorageError
 from pipeline.operator import Row
-from pipeline.schema import MEASURED, RELEVANCES
+from pipeline.schema import MEASURED, REDUCTIONS, RELEVANCES
 from pipeline.tasks import plan_of
 from pipeline.types import Rejection
 from pipeline.units import unit_id
@@ -57,7 +58,7 @@ class Pack:
     """Emits the tasks of a unit (files to write, and a summary) once the unit is whole."""
 
     name = "pack"
-    version = 6
+    version = 7
 
     def __init__(
         self,
@@ -192,21 +193,33 @@ def _input(name: str, end: Row) -> Row:
 
 
 def _measured(table: pa.Table) -> pa.Table:
-    """The table in MEASURED's columns; without scoring its relevances are empty."""
-    if "relevances" not in table.column_names:
-        table = table.append_column(RELEVANCES, pa.array([[]] * table.num_rows, RELEVANCES.type))
+    """The table in MEASURED's columns; those that nobody made are empty."""
+    for column in (RELEVANCES, REDUCTIONS):
+        if column.name not in table.column_names:
+            table = table.append_column(column, pa.array([[]] * table.num_rows, column.type))
     return table.select(MEASURED.names)
 
 
 def with_loads(table: pa.Table) -> Iterator[Row]:
     """Rows with the patches and tiles of each image, in small batches: a large unit is never one Python object.
 
-    Without `relevances`, which say nothing of lengths and are a third of what is to be converted.
+    Without `relevances`, which say nothing of lengths and are a third of what is to be converted, and of `reductions`
+    the counts alone.
     """
     for batch in table.drop_columns(["relevances"]).to_batches(max_chunksize=256):
-        for row in batch.to_pylist():
+        place = batch.schema.get_field_index("reductions")
+        for row in batch.set_column(place, "reductions", _counts(batch["reductions"])).to_pylist():
             row["patches"] = [
                 sum(view["grid_t"] * view["grid_h"] * view["grid_w"] for view in plan["views"]) for plan in row["plans"]
             ]
             row["tiles"] = [len(plan["views"]) for plan in row["plans"]]
             yield row
+
+
+def _counts(reductions: pa.ListArray) -> pa.ListArray:
+    """Of each reduction how many tokens there were, and how many have a place; null where there is none."""
+    values = reductions.flatten()
+    names = ("num_tokens", "num_kept")
+    counts = pa.StructArray.from_arrays([values.field(name) for name in names], names, mask=values.is_null())
+    lengths = pc.fill_null(pc.list_value_length(reductions), 0).to_numpy(zero_copy_only=False)
+    return pa.ListArray.from_arrays(pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32()), counts)

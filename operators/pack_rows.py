@@ -36,6 +36,8 @@ class WriteConfig:
     output: str
     loss_weights: LossWeights | None = None
     align: int = 1
+    is_reduced: bool = False
+    """Whether packs have `plans` of reduction."""
 
 
 def pack_row(
@@ -66,7 +68,7 @@ def pack_row(
         alignment=used - sum(sizes),
         padding=tail,
         text=int((modality == Modality.TEXT).sum()),
-        visual=int((modality == Modality.IMAGE).sum()),
+        visual=int(np.isin(modality, (Modality.IMAGE, Modality.DISCRETE)).sum()),
         trained=int((labels != IGNORE).sum()),
         views=len(views),
     )
@@ -92,6 +94,13 @@ def pack_row(
             for (row, part), start, size in zip(members, starts, sizes, strict=False)
         ],
         "views": views,
+        "plans": [
+            {"sample": number, "image": image, "reduction": row["reductions"][image]}
+            for number, (row, part) in enumerate(members)
+            if row["reductions"]
+            for image in _images(row, part)
+            if row["reductions"][image] is not None
+        ],
     }
 
 
@@ -121,12 +130,18 @@ def _views(
     number: int, row: Row, part: Part, laid: LaidOut, start: int, rendered: Rendered, pixels: Pixels
 ) -> Iterator[Row]:
     """The views of member `number`, in token order."""
-    images = image_numbers(row)
-    inside = [(i, image) for i in range(part.first, part.last) if (image := images[i]) is not None]
-    for (i, image), view_starts in zip(inside, laid.view_starts, strict=True):
-        place = {"shard": row["shard"], "offset": row["segments"][i]["offset"], "size": row["segments"][i]["size"]}
-        source = place | {"format": row["pictures"][image]["format"]} if pixels == "source" else None
+    spans = zip(laid.view_starts, laid.view_tokens, strict=True)
+    for (image, i), (starts, sizes) in zip(_images(row, part).items(), spans, strict=True):
+        where = {"shard": row["shard"], "offset": row["segments"][i]["offset"], "size": row["segments"][i]["size"]}
+        source = where | {"format": row["pictures"][image]["format"]} if pixels == "source" else None
         views = row["plans"][image]["views"]
         found = rendered.get(source_of(row, i)) or [source] * len(views)
-        for view, first, shown in zip(views, view_starts, found, strict=True):
-            yield view | {"sample": number, "image": image, "start": start + first, "pixels": shown}
+        for view, first, tokens, shown in zip(views, starts, sizes, found, strict=True):
+            place = {"sample": number, "image": image, "start": start + first, "tokens": tokens}
+            yield view | place | {"pixels": shown}
+
+
+def _images(row: Row, part: Part) -> dict[int, int]:
+    """The segment of each image of a part, by the image's number in the document."""
+    numbers = image_numbers(row)
+    return {image: i for i in range(part.first, part.last) if (image := numbers[i]) is not None}

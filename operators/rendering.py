@@ -88,9 +88,10 @@ class Pictures:
         return rendered
 
     def _pictures(self, number: int) -> Iterator[Place]:
-        """The pictures of a document."""
-        images = image_numbers(self._documents[number])
-        return ((number, i) for i, image in enumerate(images) if image is not None)
+        """The pictures of a document that have views."""
+        document = self._documents[number]
+        images = enumerate(image_numbers(document))
+        return ((number, i) for i, image in images if image is not None and document["plans"][image]["views"])
 
     def _shown(self, place: Place) -> list[Shown]:
         """What each view of a picture shows."""

@@ -7,7 +7,6 @@ fixed shape, and values are 8-bit integers before anything is decided on them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 
@@ -19,6 +18,7 @@ from PIL import Image
 from operators.apportion import Apportion
 from operators.budget import BudgetConfig
 from operators.devices import found_device
+from operators.discrete.config import SCHEME
 from operators.relevance import REGION, TILE
 from operators.relevance.crop import crop
 from operators.relevance.legibility import legibility
@@ -30,10 +30,11 @@ from operators.relevance.query import is_seeking
 from operators.relevance.text import text_map
 from operators.retile import Retile
 from operators.slicing.qwen import QwenConfig
+from operators.threads import one_thread
 from operators.weights import SCORE_VERSION, ScoreConfig
 from pipeline.errors import InputError, Reason
 from pipeline.operator import Row, map_rows
-from pipeline.schema import MEASURED
+from pipeline.schema import MEASURED, SCORED
 from pipeline.types import SegmentKind
 
 BATCH_REGIONS = 64
@@ -71,8 +72,14 @@ class Score:
         slicing: QwenConfig | None,
         device: str,
         retile: Retile | None = None,
+        *,
+        keeps_looks: bool = False,
     ) -> None:
-        """slicing: of the family, where it has native resolution; retile: where it cuts tiles and there is a budget."""
+        """slicing: of the family, where it has native resolution; retile: where it cuts tiles and there is a budget.
+
+        keeps_looks: whether `reduce` behind it wants the small pictures and the queries.
+        """
+        self._schema = SCORED if keeps_looks else MEASURED
         self._config = config
         self._slicing = slicing if budget is not None else None
         self._is_legible = budget is not None and budget.spread == "legible"
@@ -82,12 +89,13 @@ class Score:
 
     def __call__(self, table: pa.Table) -> pa.Table:
         found = self._relevances(table)
-        with _one_thread():
-            return map_rows(table, MEASURED, self.name, lambda row: self._budgeted(row, found))
+        with one_thread():
+            return map_rows(table, self._schema, self.name, lambda row: self._budgeted(row, found))
 
     def _budgeted(self, row: Row, found: Iterator[Row]) -> Row:
-        maps = list(islice(found, len(row["plans"])))
-        images = (i for i, segment in enumerate(row["segments"]) if segment["kind"] == SegmentKind.IMAGE)
+        images = [i for i, segment in enumerate(row["segments"]) if segment["kind"] == SegmentKind.IMAGE]
+        images = [i for i, plan in zip(images, row["plans"], strict=True) if plan["scheme"] != SCHEME]
+        maps = list(islice(found, len(images)))
         for i, image in zip(images, maps, strict=True):
             if not image.pop("is_finite"):
                 segment = row["segments"][i]
@@ -97,7 +105,7 @@ class Score:
         return self._apportion(row["plans"], row["runs"], maps)
 
     def _relevances(self, table: pa.Table) -> Iterator[Row]:
-        """The maps of each image of every sound row, in order."""
+        """The maps of each image of every sound row that has views, in order."""
         group: list[_Look] = []
         held = 0
         for image in self._images(table):
@@ -113,7 +121,8 @@ class Score:
         for row in table.select(names).to_pylist():
             if row["rejection"] is None and not row["withheld"] and row["shard_end"] is None:
                 for plan, small, query in zip(row["plans"], row["smalls"], row["queries"], strict=True):
-                    yield self._look(plan, small, query)
+                    if plan["scheme"] != SCHEME:
+                        yield self._look(plan, small, query)
 
     def _look(self, plan: Row, small: Row, query: Row) -> _Look:
         grey = Image.frombuffer("L", (small["width"], small["height"]), small["grey"], "raw", "L", 0, 1)
@@ -187,17 +196,6 @@ class Score:
             found.append(both.cpu().numpy()[:, :kept])
         held, salient = np.concatenate(found, axis=1)
         return held, salient
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Actors share the cores already; two threads on a busy core wait for each other, 132 s in place of 7."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _padded(rows: np.ndarray) -> torch.Tensor:

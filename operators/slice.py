@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 
 import pyarrow as pa
 
+from operators.discrete.config import SCHEME
 from operators.placement import AS_IT_IS, PlacementConfig, place
 from operators.profiles import Profile
 from operators.relevance.query import Query, queries
@@ -39,9 +40,14 @@ class Slice:
         segments = place(row["segments"], self.placement)
         images = [i for i, segment in enumerate(segments) if segment["kind"] == SegmentKind.IMAGE]
         plans: list[SlicePlan] = []
+        number, count = 0, sum(picture["codes"] is None for picture in row["pictures"])
         for i, picture in zip(images, row["pictures"], strict=True):
+            if picture["codes"] is not None:
+                plans.append(discrete_plan(picture))
+                continue
             try:
-                where = Place(len(plans), len(images))
+                where = Place(number, count)  # among those that the model's tower sees
+                number += 1
                 plans.append(plan_image(self.profile, self.max_regions, picture["width"], picture["height"], where))
             except InputError as error:
                 segment = segments[i]
@@ -54,6 +60,12 @@ class Slice:
             "plans": [asdict(plan) for plan in plans],
             "layouts": [[asdict(run) for run in plan.layout] for plan in plans],
         }
+
+
+def discrete_plan(picture: Row) -> SlicePlan:
+    """The plan of a picture that is written as ids: no view, its native grid that of its codes."""
+    codes = picture["codes"]
+    return SlicePlan(SCHEME, picture["width"], picture["height"], codes["rows"], codes["cols"], (), (), "")
 
 
 def _placed(found: Sequence[Query], before: Sequence[Row], behind: Sequence[Row]) -> list[Row]:

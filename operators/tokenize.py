@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
+import numpy as np
 import pyarrow as pa
 
 from operators.chat import ChatTemplate, render_conversation
+from operators.discrete.layouts import DiscreteIds, discrete_runs
 from operators.tokenizers import Tokenizer
 from pipeline.operator import Row, map_rows
 from pipeline.schema import TOKENIZED
@@ -24,8 +26,12 @@ class Tokenize:
     name = "tokenize"
     version = 2
 
-    def __init__(self, tokenizer: Tokenizer, template: ChatTemplate | None = None) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, template: ChatTemplate | None = None, discrete: DiscreteIds | None = None
+    ) -> None:
+        """discrete: the ids of pictures that have `codes`."""
         self._tokenizer = tokenizer
+        self._discrete = discrete
         self._template = template
 
     def __call__(self, table: pa.Table) -> pa.Table:
@@ -44,8 +50,15 @@ class Tokenize:
             "tokens": tokens,
             "trained": trained,
             "segments": [segment | {"text": None} for segment in segments],
-            "runs": [list(lay_runs(layout, self._tokenizer)) for layout in row["layouts"]],
+            "runs": [self._runs(row["pictures"], *image) for image in enumerate(row["layouts"])],
         }
+
+    def _runs(self, pictures: Sequence[Row], number: int, layout: Sequence[Row]) -> list[Row]:
+        if layout or self._discrete is None:
+            return list(lay_runs(layout, self._tokenizer))
+        codes = pictures[number]["codes"]
+        grid = np.array(codes["ids"], np.int32).reshape(codes["rows"], codes["cols"])
+        return discrete_runs(grid, self._discrete, lambda text: self._tokenizer.encode([text])[0])
 
 
 def lay_runs(layout: Sequence[Row], tokenizer: Tokenizer) -> Iterator[Row]:

@@ -35,7 +35,7 @@ class Write:
     """Turns tasks into reports: the file written, its counts, and the rows of REJECTS found while writing it."""
 
     name = "write"
-    version = 5
+    version = 6
 
     def __init__(self, config: WriteConfig, draw: Callable[[pa.Table], list[Result]]) -> None:
         """draw: maps a table of pictures by operators.drawing.Draw: in a Guard, or here."""
@@ -79,6 +79,7 @@ class Write:
     def _index_row(self, row: Row, size: Sequence[int]) -> Row:
         labels = text_labels(row, self._config.vocabulary)
         segments: list[Row] = []
+        relevances = iter(row["relevances"])
         for i, (segment, number) in enumerate(zip(row["segments"], image_numbers(row), strict=True)):
             entry = {name: segment[name] for name in PLACE}
             if number is None:
@@ -88,7 +89,8 @@ class Write:
                     **{name: row["pictures"][number][name] for name in ("format", "digest")},
                     "plan": row["plans"][number],
                     "runs": row["runs"][number],
-                    "relevance": row["relevances"][number] if row["relevances"] else None,
+                    "relevance": next(relevances, None) if row["plans"][number]["views"] else None,
+                    "reduction": row["reductions"][number] if row["reductions"] else None,
                 }
             segments.append(entry)
         tokens, images, patches, tiles, parts = size
@@ -125,6 +127,7 @@ class Write:
             fractional=self._config.profile.positions.fractional,
             weighted=self._config.loss_weights is not None,
             aligned=self._config.align > 1,
+            reduced=self._config.is_reduced,
         )
         stored = write_parquet(self._config.output, "data", stem, schema, batches())
         rejects = [

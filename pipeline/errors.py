@@ -35,6 +35,7 @@ class Reason(StrEnum):
     DECODE_TIMEOUT = "decode-timeout"  # over limits.decode_timeout_seconds, and again when it was alone
     SCORE_NAN = "score-nan"  # the encoder's value of a region is no number
     REDUCTION_GRID = "reduction-grid"  # a picture has a grid of tokens that the job's reduction cannot take
+    REDUCTION_SCORES = "reduction-scores"  # the user's file of scores has none for a picture, or another number of them
     TOO_LONG = "too-long"  # one segment alone exceeds a limit of the sequence, or the job says reject
     NO_LOSS = "no-loss"  # nothing in the sample would be trained
     SAMPLE_REJECTED = "sample-rejected"  # a sound segment of a sample that was rejected for another one

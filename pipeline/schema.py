@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """Raised when a column of the output changes its name, type or meaning."""
 
 
@@ -54,6 +54,13 @@ SHARD_END = _struct(rows=pa.int64(), sha256=pa.string(), bytes=pa.int64(), ignor
 
 PICTURE = _struct(width=pa.int32(), height=pa.int32(), format=pa.string(), digest=pa.binary(16))
 """digest: of the encoded bytes."""
+DECODED_PICTURE = _struct(
+    **{field.name: field.type for field in PICTURE},
+    copy=_struct(rgb=pa.large_binary(), width=pa.int32(), height=pa.int32()),
+    codes=_struct(rows=pa.int32(), cols=pa.int32(), ids=pa.list_(pa.int32())),
+)
+"""A picture that is to be written as ids has a `copy` from `decode` to `discretise`, uint8 [height, width, 3] at the
+size at which it is coded, and from there to `tokenize` its `codes`; others have neither."""
 SMALL = _struct(
     grey=pa.large_binary(),
     width=pa.int32(),
@@ -132,6 +139,7 @@ GRID = _struct(rows=pa.int16(), cols=pa.int16())
 REDUCTION = _struct(
     methods=pa.list_(pa.string()),
     num_tokens=pa.int32(),
+    num_kept=pa.int32(),
     grids=pa.list_(GRID),
     restore=pa.list_(pa.int32()),
     kept=pa.list_(pa.int32()),
@@ -168,6 +176,7 @@ derived sample (pipeline.derived); `num_derived` says how many of these have bee
 
 PAYLOADS = pa.field("payloads", pa.list_(pa.large_binary()))
 PICTURES = pa.field("pictures", pa.list_(PICTURE))
+DECODED_PICTURES = pa.field("pictures", pa.list_(DECODED_PICTURE))
 SMALLS = pa.field("smalls", pa.list_(SMALL))
 PLANS = pa.field("plans", pa.list_(PLAN))
 LAYOUTS = pa.field("layouts", pa.list_(pa.list_(MARK)))
@@ -176,18 +185,24 @@ TRAINED = pa.field("trained", pa.list_(pa.list_(pa.bool_())))
 RUNS = pa.field("runs", pa.list_(pa.list_(RUN)))
 QUERIES = pa.field("queries", pa.list_(QUERY))
 RELEVANCES = pa.field("relevances", pa.list_(RELEVANCE))
+REDUCTIONS = pa.field("reductions", pa.list_(REDUCTION))
 
 READ = ROW.append(PAYLOADS)
 """From `read`: encoded images, one payload per image segment, in order."""
-DECODED = ROW.append(PICTURES).append(SMALLS)
+DECODED = ROW.append(DECODED_PICTURES).append(SMALLS)
 SLICED = DECODED.append(PLANS).append(LAYOUTS).append(QUERIES)
 TOKENIZED = (
     ROW.append(PICTURES).append(SMALLS).append(PLANS).append(TOKENS).append(TRAINED).append(RUNS).append(QUERIES)
 )
 """`tokens` has one list per segment (empty for images); `trained` says which of them a conversation trains, an empty
 list means all; `runs` and `queries` have one entry per image."""
-MEASURED = ROW.append(PICTURES).append(PLANS).append(TOKENS).append(TRAINED).append(RUNS).append(RELEVANCES)
-"""What `pack` gathers."""
+MEASURED = (
+    ROW.append(PICTURES).append(PLANS).append(TOKENS).append(TRAINED).append(RUNS).append(RELEVANCES).append(REDUCTIONS)
+)
+"""What `pack` gathers. `relevances` has an entry for each image that has views; for none where nothing is scored.
+`reductions` has one for every image, null where it has no views; or none where nothing is reduced."""
+SCORED = MEASURED.append(SMALLS).append(QUERIES)
+"""From `score` to `reduce`, which looks at pictures too."""
 
 SAMPLE_ID = _struct(shard=pa.string(), key=pa.string(), ordinal=pa.int64())
 PIXELS = _struct(data=pa.large_binary(), format=pa.string(), shard=pa.string(), offset=pa.int64(), size=pa.int64())
@@ -214,13 +229,17 @@ PACK_VIEW = _struct(
     relevance=pa.uint8(),
     pixels=PIXELS,
 )
+PACK_PLAN = _struct(sample=pa.int32(), image=pa.int32(), reduction=REDUCTION)
+"""What becomes of the visual tokens of one image of a pack."""
 
 
-def pack_schema(*, fractional: bool = False, weighted: bool = False, aligned: bool = False) -> pa.Schema:
+def pack_schema(
+    *, fractional: bool = False, weighted: bool = False, aligned: bool = False, reduced: bool = False
+) -> pa.Schema:
     """One row a pack; per-token lists are exactly `sequence_length` long.
 
     fractional: positions are float32 (V2PE); weighted: the column `loss_weights` is there; aligned: documents are
-    padded to a multiple, and `cu_seqlens_unpadded` has their borders without that.
+    padded to a multiple, and `cu_seqlens_unpadded` has their borders without that; reduced: `plans` is there.
     """
     position = pa.float32() if fractional else pa.int32()
     return pa.schema(
@@ -236,6 +255,7 @@ def pack_schema(*, fractional: bool = False, weighted: bool = False, aligned: bo
             ("modality", pa.list_(pa.int8())),
             ("samples", pa.list_(PACK_SAMPLE)),
             ("views", pa.list_(PACK_VIEW)),
+            *([("plans", pa.list_(PACK_PLAN))] if reduced else []),
         ]
     )
 
@@ -256,8 +276,9 @@ INDEX_SEGMENT = _struct(
     plan=PLAN,
     runs=pa.list_(RUN),
     relevance=RELEVANCE,
+    reduction=REDUCTION,
 )
-"""Text segments have ids and labels; image segments have their format, digest, plan, runs and relevance."""
+"""Text segments have ids and labels; image segments have their format, digest, plan, runs, relevance and reduction."""
 INDEX = pa.schema(
     [
         ("id", SAMPLE_ID),

@@ -293,6 +293,8 @@ ELSEWHERE = {
     Reason.TAR_TRUNCATED: "tests/test_damage.py",
     Reason.SAMPLE_REJECTED: "tests/test_damage.py",
     Reason.SCORE_NAN: "tests/operators/test_score.py",
+    Reason.REDUCTION_GRID: "tests/operators/test_reduce.py",
+    Reason.REDUCTION_SCORES: "tests/operators/test_reduce.py",
     Reason.FILTER_FORMAT: "tests/operators/filters/test_format.py",
     Reason.FILTER_SIZE: "tests/operators/filters/test_size.py",
     Reason.FILTER_ASPECT: "tests/operators/filters/test_aspect.py",
@@ -320,7 +322,7 @@ ELSEWHERE = {
     Reason.FILTER_DUPLICATE_IMAGE: "tests/operators/test_duplicates.py",
     Reason.PARQUET_INVALID: "tests/pipeline/containers/test_rows.py",
 }
-"""Reasons that need a shard that ends, two segments, a broken encoder, filters, or rows."""
+"""Reasons that need a shard that ends, two segments, a broken encoder, a reduction, filters, or rows."""
 BY_DEATH = {Reason.DECODE_CRASH, Reason.DECODE_TIMEOUT}
 """Reasons that need a picture that kills or stalls its decoder: tests of the guarded decoder have them."""
 

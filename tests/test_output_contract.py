@@ -31,6 +31,17 @@ PACK_COLUMNS = {
     "tokens: int32, budget: int32, relevance: uint8, pixels: struct<data: large_binary, format: string, "
     "shard: string, offset: int64, size: int64>>>",
 }
+GRIDS_TYPE = "list<element: struct<rows: int16, cols: int16>>"
+REDUCTION_TYPE = (
+    f"struct<methods: list<element: string>, num_tokens: int32, num_kept: int32, grids: {GRIDS_TYPE}, "
+    "restore: list<element: int32>, kept: list<element: int32>, groups: list<element: int32>, "
+    f"shares: list<element: float>, window: list<element: list<element: int32>>, pools: {GRIDS_TYPE}, "
+    "order: list<element: int32>, schedule: list<element: struct<layer: int16, tokens: int32>>, "
+    "clusters: list<element: struct<layer: int16, members: list<element: int32>, groups: list<element: int32>>>, "
+    "expand: struct<layer: int16, tokens: int32>, decay: list<element: struct<answer_token: int32, tokens: int32>>>"
+)
+PLANS_COLUMN = {"plans": f"list<element: struct<sample: int32, image: int32, reduction: {REDUCTION_TYPE}>>"}
+"""Of a job that reduces tokens."""
 REJECT_COLUMNS = {
     "level": "string",
     "id": SAMPLE_ID,
@@ -55,6 +66,7 @@ PROFILES = {
     "qwen-lod": ("profile=qwen2_5_vl",),
     "qwen-native": ("profile=qwen3_vl", "budget=none", "score=null", "pixels=source"),
     "llava": ("profile=llava_next", "budget=none", "pixels=patches", "limit=12"),
+    "reduced": ("profile=llava_1_5", "budget=none", "pixels=none", "reduce=[{method: mustdrop_merge}, {method: rank}]"),
 }
 
 
@@ -83,9 +95,13 @@ def columns(path: Path) -> dict[str, str]:
     return {field.name: str(field.type) for field in pq.read_schema(path)}
 
 
+def is_reduced(output: Path) -> bool:
+    return all(manifest["recipe"]["job"]["reduce"] for manifest in manifests(output))
+
+
 def test_pack_columns_have_the_names_and_types_of_the_contract(output: Path) -> None:
     for path in (output / "data").iterdir():
-        assert columns(path) == PACK_COLUMNS
+        assert columns(path) == PACK_COLUMNS | (PLANS_COLUMN if is_reduced(output) else {})
 
 
 def test_reject_and_index_columns_have_the_names_and_types_of_the_contract(output: Path) -> None:
@@ -97,10 +113,11 @@ def test_reject_and_index_columns_have_the_names_and_types_of_the_contract(outpu
         assert columns(path)["lengths"] == "struct<tokens: int32, images: int32, patches: int32, tiles: int32>"
         segment = pq.read_schema(path).field("segments").type.value_type
         assert {segment.field(i).name for i in range(segment.num_fields)} >= {
-            "kind", "member", "offset", "size", "ids", "labels", "plan", "relevance",
+            "kind", "member", "offset", "size", "ids", "labels", "plan", "relevance", "reduction",
         }  # fmt: skip
         assert segment.field("ids").type == segment.field("labels").type == pa.list_(pa.int32())
         assert str(segment.field("relevance").type) == RELEVANCE_TYPE
+        assert str(segment.field("reduction").type) == REDUCTION_TYPE
 
 
 def test_a_row_group_has_eight_packs(output: Path) -> None:
@@ -123,7 +140,7 @@ def test_files_are_named_by_unit_number_and_content_and_listed_once(output: Path
         assert (output / "manifests" / f"{manifest['unit']}.json").exists()
         assert all(Path(file["path"]).name.startswith(manifest["unit"]) for file in manifest["files"])
         assert {"unit", "recipe", "recipe_id", "inputs", "files", "counts", "reasons"} <= set(manifest)
-        assert manifest["schema_version"] == 5
+        assert manifest["schema_version"] == 6
         assert all(len(entry["sha256"]) == 64 for entry in manifest["inputs"])
 
 
@@ -156,11 +173,14 @@ def test_per_token_columns_agree_with_one_another(output: Path) -> None:
             assert (modality == 5) == (i >= LENGTH - tail)
             if modality != 0 or i in borders:
                 assert label == -100
-        for start, end in pairwise(borders):
+        for number, (start, end) in enumerate(pairwise(borders)):
+            # Tokens that a reduction left out still count.
+            gone = [one["reduction"] for one in pack.get("plans", []) if one["sample"] == number]
+            length = end - start + sum(one["num_tokens"] - one["num_kept"] for one in gone)
             for row in pack["position_ids"]:
                 assert row[start] == 0
                 assert min(row[start:end]) == 0
-                assert max(row[start:end]) < end - start
+                assert max(row[start:end]) < length
 
 
 def test_views_lie_on_their_tokens_and_tokens_on_their_views(output: Path) -> None:
@@ -177,6 +197,20 @@ def test_views_lie_on_their_tokens_and_tokens_on_their_views(output: Path) -> No
             assert 0 <= top <= bottom
             if view["budget"] is not None:
                 assert view["tokens"] <= view["budget"]
+
+
+def test_each_image_of_a_pack_has_its_plan_and_as_many_tokens_as_that_keeps(output: Path) -> None:
+    for pack in packs(output):
+        kept: dict[tuple[int, int], int] = {}
+        for view in pack["views"]:
+            place = view["sample"], view["image"]
+            kept[place] = kept.get(place, 0) + view["tokens"]
+        plans = pack.get("plans", [])
+        if is_reduced(output):
+            found = {(plan["sample"], plan["image"]): plan["reduction"]["num_kept"] for plan in plans}
+            assert list(found.items()) == list(kept.items())
+        else:
+            assert plans == []
 
 
 def test_views_of_a_region_share_its_budget_and_stand_together(output: Path) -> None:

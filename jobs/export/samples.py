@@ -47,7 +47,7 @@ class Sample:
 
 def read_samples(packs: Packs) -> Iterator[Sample]:
     """Every pack in the data set's order; one row group is in memory."""
-    columns = pack_schema(weighted=True).names
+    columns = pack_schema(weighted=True, aligned=True, reduced=True).names  # those that are there are read
     for _, row in packs.read(range(len(packs)), columns):
         yield _sample(row)
 

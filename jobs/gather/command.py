@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jobs.export.target import Target, open_target
+from jobs.export.target import open_target
+from jobs.gather.finding import find_file, read_file
 from jobs.gather.layouts import LAYOUTS
 from jobs.gather.records import Record, read_records
+from jobs.gather.shards import Members, write_shards
+from jobs.gather.video import VIDEO_FIELDS, Choice, interleaved, read_frames, require_av
 from jobs.spec import local_target
-from pipeline.errors import ConfigError, InputError, Reason
+from pipeline.errors import ConfigError, InputError
 from pipeline.formats import FORMATS
 from pipeline.formats.fields import IMAGE_FIELDS, extension_of, to_json
 from pipeline.tar import Member
@@ -22,12 +23,15 @@ MAX_SEGMENTS = 10_000
 """Texts and images of a document: limits.max_sample_members where no job says otherwise."""
 MAX_TOLD = 1000
 """Faults that the result lists; all are counted."""
-Members = list[tuple[str, bytes]]
+VIDEO = "video"
+"""The layout of records that name a video file each; their samples are `frames`, or, with times in the text,
+`interleaved`."""
+Tell = Callable[[str, str], None]
 
 
 @dataclass(slots=True)
 class Gathered:
-    """What became of the records. missing: that ask for a picture which is not there; invalid: that are no document."""
+    """What became of the records. missing: that ask for a file which is not there; invalid: that are no document."""
 
     documents: int = 0
     images: int = 0
@@ -48,15 +52,19 @@ def gather(
     shard_bytes: int,
     skip_missing: bool,
     notice: Callable[[str], None],
+    choice: Choice = Choice(),  # noqa: B008 - frozen
 ) -> Gathered:
     """Writes NAME-000000.tar … into a new or empty folder or URL; NAME is that of the first source.
 
     A record becomes a sample under its number, from 0, through all sources. The same records and pictures give the
     same bytes. Every fault is told to `notice` with its place, and the rest goes on. skip_missing: leave pictures that
-    are not there out of an MMC4 document, instead of the document. ConfigError for a wrong call or a broken list.
+    are not there out of an MMC4 document, instead of the document. choice: of a video's frames. ConfigError for a
+    wrong call, a broken list, or videos without PyAV.
     """
-    if format not in LAYOUTS:
-        raise ConfigError(f"--format {format}: choose {', '.join(LAYOUTS)}")
+    if format not in (*LAYOUTS, VIDEO):
+        raise ConfigError(f"--format {format}: choose {', '.join((*LAYOUTS, VIDEO))}")
+    if format == VIDEO:
+        require_av()
     root = local_target(images)
     if not root.is_dir():
         raise ConfigError(f"--images {images}: no such folder; give the one that the paths of pictures start from")
@@ -73,14 +81,17 @@ def gather(
         records = (record for path in paths for record in read_records(path))
         for number, record in enumerate(records):
             key = f"{number:09d}"
-            members = _to_members(key, record, format, root.resolve(), done, tell, skip_missing=skip_missing)
+            if format == VIDEO:
+                members = _video_members(key, record, choice, root.resolve(), done, tell)
+            else:
+                members = _to_members(key, record, format, root.resolve(), done, tell, skip_missing=skip_missing)
             if members:
                 done.documents += 1
                 done.images += len(members) - 1
                 yield members
 
     with open_target(output) as target:
-        for name, size in _write(target, paths[0].name.partition(".")[0] or "shard", samples(), shard_bytes):
+        for name, size in write_shards(target, paths[0].name.partition(".")[0] or "shard", samples(), shard_bytes):
             done.shards += 1
             done.bytes += size
             notice(f"wrote {name}")
@@ -95,22 +106,20 @@ def _to_members(
     format: str,  # noqa: A002
     root: Path,
     done: Gathered,
-    tell: Callable[[str, str], None],
+    tell: Tell,
     *,
     skip_missing: bool,
 ) -> Members:
     """The members of one record; none, and its fault told, if it is no document."""
     layout = LAYOUTS[format]
-    value = record.value
-    if record.fault or not isinstance(value, dict):
-        done.invalid += 1
-        tell(record.where, record.fault or "holds no object")
+    value = _object(record, done, tell)
+    if value is None:
         return []
     found: list[tuple[str, bytes]] = []
     gone: set[int] = set()
     for number, path in enumerate(layout.paths(value)):
         try:
-            found.append((extension_of(str(path)), _read(root, path)))
+            found.append((extension_of(str(path)), read_file(root, path, "picture", IMAGE_FIELDS)))
         except InputError as error:
             gone.add(number)
             tell(record.where, error.detail)
@@ -120,36 +129,69 @@ def _to_members(
     done.dropped_images += len(gone)
     names = [f"{number}.{extension}" for number, (extension, _) in enumerate(found)]
     index = layout.renamed(layout.without(value, gone) if gone and layout.without else value, names)
+    pictures = [(f"{key}.{name}", data) for name, (_, data) in zip(names, found, strict=True)]
+    return _checked(key, index, pictures, format, record, done, tell)
+
+
+def _video_members(key: str, record: Record, choice: Choice, root: Path, done: Gathered, tell: Tell) -> Members:
+    """The members of one record that names a video: its frames, and their times and numbers in its JSON."""
+    value = _object(record, done, tell)
+    if value is None:
+        return []
+    path = value.get("video")
     try:
-        members = [(f"{key}.json", to_json(index))]
+        file = find_file(root, path, "video", VIDEO_FIELDS)
+    except InputError as error:
+        done.missing += 1
+        tell(record.where, error.detail)
+        return []
+    try:
+        frames = read_frames(file, choice)
+    except InputError as error:
+        done.invalid += 1
+        tell(record.where, f"names the video {path!r:.200}: {error.detail}")
+        return []
+    told: dict[str, Any] = {
+        "timestamps": [round(one.seconds, 3) for one in frames],
+        "frame_numbers": [one.number for one in frames],
+    }
+    if choice.stamps:
+        told |= interleaved(frames, value["caption"] if isinstance(value.get("caption"), str) else "")
+        pictures = [(f"{key}.{place}.{one.extension}", one.data) for place, one in enumerate(frames)]
+        return _checked(key, value | told, pictures, "interleaved", record, done, tell)
+    pictures = [(f"{key}.{place:03d}.{one.extension}", one.data) for place, one in enumerate(frames)]
+    return _checked(key, value | told, pictures, "frames", record, done, tell)
+
+
+def _object(record: Record, done: Gathered, tell: Tell) -> dict[str, Any] | None:
+    if not record.fault and isinstance(record.value, dict):
+        return record.value
+    done.invalid += 1
+    tell(record.where, record.fault or "holds no object")
+    return None
+
+
+def _checked(
+    key: str,
+    index: dict[str, Any],
+    pictures: Members,
+    format: str,  # noqa: A002
+    record: Record,
+    done: Gathered,
+    tell: Tell,
+) -> Members:
+    """The sample's members; none, and its fault told, if a build would reject them."""
+    try:
+        members = [(f"{key}.json", to_json(index)), *pictures]
     except RecursionError:
-        done.invalid += 1
-        tell(record.where, "holds too many lists in each other")
-        return []
-    members += [(f"{key}.{name}", data) for name, (_, data) in zip(names, found, strict=True)]
-    fault = _fault(key, members, format)
-    if fault:
-        done.invalid += 1
-        tell(record.where, fault)
-        return []
-    return members
-
-
-def _read(root: Path, path: Any) -> bytes:
-    """The bytes of a picture below `root`. InputError if there is none, or it lies elsewhere."""
-    reason = Reason.FIELD_MISSING
-    if not isinstance(path, str) or not path:
-        raise InputError(reason, f"names a picture as {path!r:.40}; a path is expected")
-    if extension_of(path) not in IMAGE_FIELDS:
-        raise InputError(reason, f"names the picture {path!r:.200}, whose extension is none of a picture")
-    try:
-        file = (root / path).resolve()
-        if not file.is_relative_to(root):
-            raise InputError(reason, f"names the picture {path!r:.200}, which leads out of {root}; it was not read")
-        return file.read_bytes()
-    except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else "no path"
-        raise InputError(reason, f"names the picture {path!r:.200}: {why}") from error
+        fault = "holds too many lists in each other"
+    else:
+        fault = _fault(key, members, format)
+    if not fault:
+        return members
+    done.invalid += 1
+    tell(record.where, fault)
+    return []
 
 
 def _fault(key: str, members: Members, format: str) -> str:  # noqa: A002
@@ -160,30 +202,3 @@ def _fault(key: str, members: Members, format: str) -> str:  # noqa: A002
     except InputError as error:
         return error.detail
     return sample.rejection.detail if sample.rejection else ""
-
-
-def _write(target: Target, name: str, samples: Iterator[Members], shard_bytes: int) -> Iterator[tuple[str, int]]:
-    """Name and size of each finished shard. A shard ends before it is larger; a sample is never cut."""
-    path = target.scratch / "shard"
-    number = 0
-    archive: tarfile.TarFile | None = None
-    for members in samples:
-        size = sum(tarfile.BLOCKSIZE + -(-len(data) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE for _, data in members)
-        if archive is not None and archive.offset + size + tarfile.RECORDSIZE > shard_bytes:
-            yield _finish(target, archive, path, f"{name}-{number:06d}.tar")
-            archive, number = None, number + 1
-        archive = archive or tarfile.open(path, "w", format=tarfile.PAX_FORMAT)  # noqa: SIM115 - by _finish
-        for member, data in members:
-            info = tarfile.TarInfo(member)  # its owner is 0, its time 0
-            info.size = len(data)
-            archive.addfile(info, io.BytesIO(data))
-        archive.members.clear()  # type: ignore[attr-defined]  # 460 bytes a member, which would grow with the shard
-    if archive is not None:
-        yield _finish(target, archive, path, f"{name}-{number:06d}.tar")
-
-
-def _finish(target: Target, archive: tarfile.TarFile, path: Path, name: str) -> tuple[str, int]:
-    archive.close()
-    size = path.stat().st_size
-    target.put(name, path)
-    return name, size

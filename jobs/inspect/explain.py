@@ -12,15 +12,18 @@ from operators.tokenizers import Tokenizer
 from pipeline import ledger
 from pipeline.derived import original_of, view_of
 from pipeline.operator import Row
-from pipeline.types import SegmentKind
+from pipeline.types import Modality, SegmentKind
 
 # Of relevance all but legibility, which is many bytes and nothing that people read.
 RELEVANCE_FIELDS = (
     "rows", "cols", "propositional", "perspectival", "participatory", "weights", "combined", "query",
 )  # fmt: skip
+# Of a reduction how many tokens it leaves, and not which.
+REDUCTION_FIELDS = ("methods", "num_tokens", "num_kept", "pools", "schedule", "expand", "decay")
 INDEX_FIELDS = (
     *("number", "kind", "member", "offset", "size", "role", "ids", "labels", "format", "plan", "runs"),
     *(f"relevance.{name}" for name in RELEVANCE_FIELDS),
+    *(f"reduction.{name}" for name in REDUCTION_FIELDS),
 )
 INDEX_COLUMNS = ("id", "lengths", "num_parts", *(f"segments.list.element.{name}" for name in INDEX_FIELDS))
 PLACE_COLUMNS = ("pack_id", "samples", *(f"views.list.element.{name}" for name in ("sample", "image", "start")))
@@ -137,14 +140,24 @@ def _segments(row: Row, starts: Starts, tokenizer: Tokenizer | None) -> list[dic
             {"kind": "image"}
             | place
             | {"image": image, "format": entry["format"], "pack_id": pack_id, "start": start}
-            | {"tokens": _placeholders(entry["runs"])}
-            | {"plan": entry["plan"], "relevance": entry["relevance"]}
+            | {"tokens": _placeholders(entry["runs"]) - _gone(entry["reduction"])}
+            | {name: entry[name] for name in ("plan", "relevance", "reduction")}
         )
         image += 1
     return segments
 
 
 def _placeholders(runs: Sequence[Row]) -> int:
-    """Tokens that features replace: those of views, and newlines, which have the same id and no view."""
+    """Tokens that features replace: those of views, and newlines, which have the same id and no view.
+
+    Of an image that is written as ids all of those.
+    """
+    if discrete := [run["count"] for run in runs if run["modality"] == Modality.DISCRETE]:
+        return sum(discrete)
     ids = {run["id"] for run in runs if run["view"] >= 0}
     return sum(run["count"] for run in runs if run["id"] in ids)
+
+
+def _gone(reduction: Row | None) -> int:
+    """Tokens of an image that its reduction takes away."""
+    return 0 if reduction is None else int(reduction["num_tokens"] - reduction["num_kept"])

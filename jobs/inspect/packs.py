@@ -130,13 +130,18 @@ def _content(row: Row, document: int, tokenizer: Tokenizer | None) -> Iterator[d
     first_views = {view["image"]: view for view in reversed(own)}
     starts = {view["start"]: number for number, view in first_views.items()}
     is_text = row["modality"][start:end] == Modality.TEXT
-    borders = [start + int(i) + 1 for i in np.flatnonzero(np.diff(is_text.astype(np.int8)))]
+    is_written = row["modality"][start:end] == Modality.DISCRETE
+    kinds = is_text + 2 * is_written.astype(np.int8)
+    borders = [start + int(i) + 1 for i in np.flatnonzero(np.diff(kinds))]
     cuts = sorted({start, end, *borders, *starts})
     for first, last in pairwise(cuts):
         ids = row["input_ids"][first:last]
         if is_text[first - start]:
             text = tokenizer.decode(ids.tolist()) if tokenizer else None
             yield {"kind": "text", "start": first, "tokens": last - first, "text": text}
+        elif is_written[first - start]:
+            if last - first > 1:  # alone it is the mark before an image's size (Emu3)
+                yield {"kind": "ids", "start": first, "tokens": last - first}
         elif first in starts:
             views = [view for view in own if view["image"] == starts[first]]
             yield {

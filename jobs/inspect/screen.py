@@ -91,6 +91,8 @@ def print_pack(pack: Mapping[str, Any], row: Row) -> None:
                 line = image_line(piece["image"], piece["picture"], piece["views"], piece["tokens"])
                 console.print(Text(line, "bold"))
                 _print_maps(console, piece["views"], None)
+            elif piece["kind"] == "ids":
+                console.print(Text(f"[picture written as {plural(piece['tokens'], 'id')}]", "bold"))
             elif piece["text"] is None:
                 console.print(f"({plural(piece['tokens'], 'token')} of text)", style="dim")
             else:
@@ -161,7 +163,11 @@ def _print_segment(console: Console, segment: Mapping[str, Any]) -> None:
     if segment["kind"] == "image":
         plan = segment["plan"]
         picture = plan["width"], plan["height"]
-        facts.insert(0, image_line(segment["image"], picture, plan["views"], segment["tokens"]))
+        if plan["views"]:
+            facts.insert(0, image_line(segment["image"], picture, plan["views"], segment["tokens"]))
+        else:
+            size, ids = f"{picture[0]}x{picture[1]}", plural(segment["tokens"], "id")
+            facts.insert(0, f"[image {segment['image']}: {size} → {plan['grid_w']}x{plan['grid_h']} codes in {ids}]")
     console.print(Text(f"{segment['number']:>3}  {': '.join(facts)}", style))
     place = f", token {segment['start']:,} of pack {segment['pack_id']}" if segment.get("pack_id") else ""
     where = f"{_place(segment)}{place}" if segment["size"] or segment["member"] else "of the view's own, in no shard"
@@ -169,10 +175,24 @@ def _print_segment(console: Console, segment: Mapping[str, Any]) -> None:
     if segment["kind"] == "image":
         if segment["relevance"]:
             console.print(Text(f"     {_asked(segment['relevance'])}", "dim"))
-        _print_maps(console, segment["plan"]["views"], segment["relevance"])
+        if segment["reduction"]:
+            console.print(Text(f"     {_reduced(segment['reduction'])}", "dim"))
+        if segment["plan"]["views"]:
+            _print_maps(console, segment["plan"]["views"], segment["relevance"])
     elif segment.get("text"):
         text = Text(" ".join(printable(segment["text"]).split()), overflow="ellipsis", no_wrap=True)
         console.print(Padding(text, (0, 0, 0, 5)))
+
+
+def _reduced(reduction: Mapping[str, Any]) -> str:
+    """What becomes of an image's tokens, in the sequence, in the layers and late in an answer."""
+    found = [f"{' and '.join(reduction['methods'])}: {reduction['num_kept']:,} of {reduction['num_tokens']:,} tokens"]
+    for name, at in (("schedule", "layer"), ("decay", "answer_token")):
+        steps = ", ".join(f"{step['tokens']:,} from {step[at]}" for step in reduction[name] or [])
+        found += [f"by {at.replace('_', ' ')}: {steps}"] if steps else []
+    if reduction["expand"] is not None:
+        found.append(f"{reduction['expand']['tokens']:,} again from layer {reduction['expand']['layer']}")
+    return "; ".join(found)
 
 
 def _asked(relevance: Mapping[str, Any]) -> str:

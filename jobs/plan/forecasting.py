@@ -28,6 +28,7 @@ MEASURE_OF = {
     "other_bytes": TEXT,
     "read": BYTES,
     "decode": PICTURES,
+    "discretise": PICTURES,
     "slice": PICTURES,
     "score": PICTURES,
     "write": PICTURES,

@@ -119,7 +119,11 @@ def _apart(resolved: Resolved, folder: str) -> Resolved:
 
 def lacking_gpus(job: Job) -> list[str]:
     """Operators that the job runs on GPUs, where this machine has none."""
-    sections = {"score": job.resources.score if job.score else None, "filter": job.resources.filter}
+    sections = {
+        "score": job.resources.score if job.score else None,
+        "filter": job.resources.filter,
+        "discretise": job.resources.discretise if job.discrete else None,
+    }
     wanted = [name for name, section in sections.items() if computes_on(section) == "cuda"]
     if not wanted:
         return []

@@ -17,9 +17,10 @@ from operators.fitting import Size
 from pipeline import ledger
 from pipeline.derived import original_of
 from pipeline.operator import Row
+from pipeline.types import Modality
 
 VIEW_COLUMNS = ("sample", "image", "row", "col", "grid_t", "grid_h", "grid_w", "tokens")
-COLUMNS = ("samples", *(f"views.list.element.{name}" for name in VIEW_COLUMNS))
+COLUMNS = ("samples", "modality", *(f"views.list.element.{name}" for name in VIEW_COLUMNS))
 PIXELS = "views.list.element.pixels.data"
 """Pixels are read for their sizes, a row group at a time."""
 Counts = dict[int, float]
@@ -81,13 +82,18 @@ def _pixel_bytes(group: pq.RowGroupMetaData) -> int:
 def _read_group(table: pa.Table, budget: BudgetConfig | None, found: Packed, rendered: Counts) -> None:
     pixels = table["views"].combine_chunks().flatten().field("pixels")
     sizes = iter(pc.fill_null(pc.binary_length(pixels.field("data")), 0).to_pylist())
-    for samples, views in zip(*(_rows(table, name) for name in ("samples", "views")), strict=True):
+    written = pc.equal(table["modality"].combine_chunks().flatten(), Modality.DISCRETE).to_numpy(zero_copy_only=False)
+    per_pack = written.reshape(table.num_rows, -1)
+    for samples, views, is_written in zip(
+        *(_rows(table, name) for name in ("samples", "views")), per_pack, strict=True
+    ):
         shown: dict[int, list[Row]] = defaultdict(list)
         for view in views:
             shown[view["sample"]].append(view)
             rendered[original_of(samples[view["sample"]]["id"]["ordinal"])] += next(sizes)
         for place, sample in enumerate(samples):
-            _read_part(sample, shown[place], budget, found)
+            num_written = int(is_written[sample["start"] : sample["start"] + sample["length"]].sum())
+            _read_part(sample, shown[place], num_written, budget, found)
 
 
 def _rows(table: pa.Table, name: str) -> list[list[Row]]:
@@ -99,8 +105,8 @@ def _rows(table: pa.Table, name: str) -> list[list[Row]]:
     return list(pa.ListArray.from_arrays(column.offsets, kept).to_pylist())
 
 
-def _read_part(sample: Row, views: list[Row], budget: BudgetConfig | None, found: Packed) -> None:
-    """Adds one part of one sample, with the views of it."""
+def _read_part(sample: Row, views: list[Row], num_written: int, budget: BudgetConfig | None, found: Packed) -> None:
+    """Adds one part of one sample, with its views and the ids that pictures are written in."""
     ordinal, length = original_of(sample["id"]["ordinal"]), sample["length"]
     images: dict[int, set[tuple[int, int]]] = defaultdict(set)
     for view in views:
@@ -110,7 +116,7 @@ def _read_part(sample: Row, views: list[Row], budget: BudgetConfig | None, found
     add = {
         "packed": int(sample["part"] == 0),
         "tokens": length,
-        "visual": sum(view["tokens"] for view in views),
+        "visual": num_written + sum(view["tokens"] for view in views),
         "images": len(images),
         "images_under_floor": sum(is_under_floor(len(regions), budget) for regions in images.values()),
     }

@@ -124,6 +124,10 @@ def _piece(piece: Mapping[str, Any], row: Row, images: Images) -> dict[str, Any]
         trained = int((row["labels"][start : start + tokens] >= 0).sum())
         text = None if piece["text"] is None else printable(piece["text"])
         return {"start": start, "tokens": tokens, "trained": trained, "text": text}
+    if piece["kind"] == "ids":
+        trained = int((row["labels"][start : start + tokens] >= 0).sum())
+        text = f"[picture written as {tokens} ids]"
+        return {"start": start, "tokens": tokens, "trained": trained, "text": text}
     known = images[piece["image"]] if piece["image"] < len(images) else {}
     return {
         "start": start,

@@ -21,6 +21,7 @@ COLUMNS = (
     *("id.shard", "id.ordinal"),
     *(f"segments.list.element.{name}" for name in ("kind", "role", "ids")),
     *(f"segments.list.element.runs.list.element.{name}" for name in ("modality", "count")),
+    *(f"segments.list.element.reduction.{name}" for name in ("num_tokens", "num_kept")),
 )
 
 Ints = npt.NDArray[np.int64]
@@ -50,7 +51,8 @@ def _measure(documents: pa.ListArray, copies: Ints, has_start: bool) -> Facts:
     modality, count = (_numpy(parts.field(name)) for name in ("modality", "count"))
     is_image = _numpy(segments.field("kind")) == SegmentKind.IMAGE
     num_ids = np.diff(_borders(segments.field("ids")))
-    visual = _sums(count * np.isin(modality, VISUAL), of_segment)
+    reduced = [_numpy(pc.fill_null(segments.field("reduction").field(name), 0)) for name in ("num_tokens", "num_kept")]
+    visual = _sums(count * np.isin(modality, VISUAL), of_segment) - reduced[0] + reduced[1]
     times = np.repeat(copies, np.diff(of_document))
     laid_out = count * np.repeat(times, np.diff(of_segment))
     num_framed = int(copies[_sums(_numpy(segments.field("role").is_valid()), of_document) == 0].sum())

@@ -65,6 +65,9 @@ def _named(job: Job) -> Iterator[tuple[str, str]]:
         yield "profile", job.profile
     if job.score is not None and job.score.encoder is not None:
         yield "score.encoder", job.score.encoder
+    if job.discrete is not None:
+        yield "discrete.codebook", job.discrete.codebook
+    yield from ((f"reduce.{method.method}.scores", path) for method in job.reduce for path in method.files())
     if job.filters is not None:
         yield from (
             (f"filters.{name}", path) for name, rule in job.filters.named_rules().items() for path in rule.files()

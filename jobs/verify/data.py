@@ -62,7 +62,7 @@ def _counts(pack: Pack, recipe: Recipe) -> dict[str, int]:
         "alignment": taken - pack.used,
         "padding": len(pack.tokens["input_ids"]) - taken,
         "text": int((modality == Modality.TEXT).sum()),
-        "visual": int((modality == Modality.IMAGE).sum()),
+        "visual": int(np.isin(modality, (Modality.IMAGE, Modality.DISCRETE)).sum()),
         "trained": int((pack.tokens["labels"] != IGNORE).sum()),
         "views": len(pack.views),
     }
@@ -77,6 +77,7 @@ def _pack_faults(pack: Pack, unit: Contents, check: Check) -> list[str]:
 def _document_faults(pack: Pack, unit: Contents, check: Check) -> Iterator[str]:
     """Tokens, positions and views that are not those of the documents in the index."""
     expected: list[tuple[Row, Row, str]] = []
+    plans: list[Row] = []
     profile = check.recipe.profile
     for i, sample in enumerate(pack.samples):
         identity = (sample["id"]["shard"], sample["id"]["ordinal"])
@@ -84,7 +85,7 @@ def _document_faults(pack: Pack, unit: Contents, check: Check) -> Iterator[str]:
         # Samples that the index lacks, and parts that are missing or too long, are findings of their own already.
         if row is None or not packed.is_whole:
             return
-        document = read_document(row, check.text.special)
+        document = read_document(row, check.text.special, trains_discrete=check.recipe.trains_discrete)
         start, end = packed.span(sample["part"])
         if end > len(document.ids) or end - start != sample["length"]:
             return
@@ -94,9 +95,15 @@ def _document_faults(pack: Pack, unit: Contents, check: Check) -> Iterator[str]:
         )
         for view, segment in document.views(start, end):
             expected.append((view | {"sample": i, "start": view["start"] + place}, segment, identity[0]))
+            plan = {"sample": i, "image": view["image"], "reduction": segment["reduction"]}
+            plans += [plan] if check.recipe.job.reduce and plan not in plans[-1:] else []
     if len(expected) != len(pack.views):
         yield f"has {len(pack.views)} views; {len(expected)} expected"
         return
+    wrong = next((k for k, (one, plan) in enumerate(zip(pack.plans, plans, strict=False)) if one != plan), None)
+    if wrong is not None or len(pack.plans) != len(plans):
+        which = f"plan {wrong} is not that of its image" if wrong is not None else f"has {len(pack.plans)} plans"
+        yield f"{which}; those of its {len(plans)} images in the index expected"
     for k, (found, (view, segment, shard)) in enumerate(zip(pack.views, expected, strict=True)):
         for name in view:
             if found[name] != view[name]:

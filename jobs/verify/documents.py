@@ -16,7 +16,7 @@ from pipeline.types import Modality, SegmentKind
 
 Row = dict[str, Any]
 IGNORE = -100
-SHARED = ("kind", "box", "row", "col", "height", "width", "grid_t", "grid_h", "grid_w", "tokens", "budget", "relevance")
+SHARED = ("kind", "box", "row", "col", "height", "width", "grid_t", "grid_h", "grid_w", "budget", "relevance")
 """Columns that a pack's view repeats from the plan."""
 
 
@@ -34,20 +34,22 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """All n tokens of a document: ids, labels, modality [n]; cells [2, n], native row and column of visual tokens.
+    """All n tokens of a document: ids, labels, modality [n], and the m that it had before any reduction.
 
-    stretch [n]: 0 where a token advances all positions as text does; otherwise the number of the stretch of visual
-    tokens that share one start. borders: tokens at which a segment ends, hence a part may. images: per image the
-    first token and the first token of each view.
+    stays [m]: which of them are the n. cells [2, m]: native row and column of visual tokens. stretch [m]: 0 where a
+    token advances all positions as text does; otherwise the number of the stretch of visual tokens that share one
+    start. borders: tokens at which a segment ends, hence a part may, and which of the m stands there.
+    images: per image the first token; and of each view the first token, and how many it has.
     """
 
     ids: Ints
     labels: Ints
     modality: Ints
+    stays: npt.NDArray[np.bool_]
     cells: Ints
     stretch: Ints
-    borders: frozenset[int]
-    images: tuple[tuple[int, tuple[int, ...]], ...]
+    borders: dict[int, int]
+    images: tuple[tuple[int, tuple[tuple[int, int], ...]], ...]
     segments: tuple[Row, ...]
     """The index's image segments, one per entry of `images`."""
 
@@ -55,11 +57,14 @@ class Document:
         """The tokens start..end-1, with positions of their own by the profile's rule."""
         labels = self.labels[start:end].copy()
         labels[:1] = IGNORE
-        placed = (
-            self._fractions(start, end, positions.stride)
+        # A part that is cut elsewhere than at a border is a finding of its own.
+        first, last = (self.borders.get(place, place) for place in (start, end))
+        whole = (
+            self._fractions(first, last, positions.stride)
             if positions.rule == "v2pe"
-            else self._positions(start, end, positions.num_rows)
+            else self._positions(first, last, positions.num_rows)
         )
+        placed = whole[:, self.stays[first:last]]
         num_trained = int((self.labels[1:] != IGNORE).sum())
         return Part(self.ids[start:end], labels, self.modality[start:end], placed, num_trained)
 
@@ -97,47 +102,72 @@ class Document:
 
     def views(self, start: int, end: int) -> Iterator[tuple[Row, Row]]:
         """Each view of the images in start..end-1, as a pack has it (start counted from `start`), and its segment."""
-        for number, (first, view_starts) in enumerate(self.images):
+        for number, (first, spans) in enumerate(self.images):
             if start <= first < end:
                 segment = self.segments[number]
-                for view, place in zip(segment["plan"]["views"], view_starts, strict=True):
+                for view, (place, tokens) in zip(segment["plan"]["views"], spans, strict=True):
                     shared = {name: view[name] for name in SHARED}
-                    yield shared | {"image": number, "start": place - start}, segment
+                    yield shared | {"image": number, "start": place - start, "tokens": tokens}, segment
 
 
-def read_document(row: Row, special: Mapping[str, int]) -> Document:
-    """The document of one row of the index."""
-    length, stretches = 0, 0
+def read_document(row: Row, special: Mapping[str, int], *, trains_discrete: bool = False) -> Document:
+    """The document of one row of the index; trains_discrete: whether images that are written as ids have labels."""
+    length, reduced, stretches = 0, 0, 0
     columns: list[tuple[Ints, Ints, Ints, Ints, Ints]] = []
-    ends: list[int] = []
-    images: list[tuple[int, tuple[int, ...]]] = []
+    stays: list[npt.NDArray[np.bool_]] = []
+    ends: list[tuple[int, int]] = []
+    images: list[tuple[int, tuple[tuple[int, int], ...]]] = []
     is_chat = any(segment["role"] is not None for segment in row["segments"])
     if "document_start" in special and not is_chat:
         columns.append(_plain([special["document_start"]], [IGNORE], Modality.MARKER))
-        length += 1
+        stays.append(np.ones(1, bool))
+        length = reduced = 1
     for segment in row["segments"]:
         if segment["kind"] == SegmentKind.TEXT:
             columns.append(_plain(segment["ids"], segment["labels"], Modality.TEXT))
+            stays.append(np.ones(len(segment["ids"]), bool))
         else:
             ids, modality, view = lay_runs(segment["runs"])
-            labels = np.full(len(ids), IGNORE)
+            is_trained = trains_discrete and segment["role"] in {None, "assistant"}
+            labels = np.where(is_trained & (modality == Modality.DISCRETE), ids, IGNORE)
             changes = np.cumsum(np.diff(view >= 0, prepend=False)) + 1
             cells, stretch = _cells(view, segment["plan"]["views"]), (view >= 0) * (stretches + changes)
             columns.append((ids, labels, modality, cells, stretch))
             stretches += int(changes[-1])
-            found = [np.flatnonzero(view == k) for k in range(len(segment["plan"]["views"]))]
-            starts = tuple(length + (int(places[0]) if len(places) else len(view)) for places in found)
-            images.append((length, starts))
+            stays.append(_staying(view, segment["reduction"]))
+            images.append((reduced, tuple(_spans(view, stays[-1], reduced, len(segment["plan"]["views"])))))
         length += len(columns[-1][0])
-        ends.append(length)
+        reduced += int(stays[-1].sum())
+        ends.append((reduced, length))
     if not is_chat:
         columns.append(_plain([special["document_end"]], [special["document_end"]], Modality.TEXT))
-        length += 1
+        stays.append(np.ones(1, bool))
+        length, reduced = length + 1, reduced + 1
     # The end token belongs to the last segment: no part is cut between them.
-    borders = frozenset([0, *ends[:-1], length])
+    borders = dict([(0, 0), *ends[:-1], (reduced, length)])
     ids, labels, modality, cells, stretch = (np.concatenate(column, axis=-1) for column in zip(*columns, strict=True))
+    left = np.concatenate(stays)
     segments = tuple(segment for segment in row["segments"] if segment["kind"] == SegmentKind.IMAGE)
-    return Document(ids, labels, modality, cells, stretch, borders, tuple(images), segments)
+    return Document(ids[left], labels[left], modality[left], left, cells, stretch, borders, tuple(images), segments)
+
+
+def _staying(view: Ints, reduction: Row | None) -> npt.NDArray[np.bool_]:
+    """Which tokens of an image's layout have a place: markers, and visual ones that are kept."""
+    if reduction is None or reduction["kept"] is None:
+        return np.ones(len(view), bool)
+    stays = view < 0
+    visual = np.flatnonzero(~stays)
+    stays[visual[[i for i in reduction["kept"] if i < len(visual)]]] = True
+    return np.asarray(stays)
+
+
+def _spans(view: Ints, stays: npt.NDArray[np.bool_], start: int, num_views: int) -> Iterator[tuple[int, int]]:
+    """First token and number of tokens of each view; of one without any, where its first would stand."""
+    for k in range(num_views):
+        own = np.flatnonzero((view == k) & stays)
+        places = own if len(own) else np.flatnonzero(view == k)
+        before = int(places[0]) if len(places) else len(view)
+        yield start + int(stays[:before].sum()), len(own)
 
 
 def _plain(ids: list[int], labels: list[int], modality: Modality) -> tuple[Ints, Ints, Ints, Ints, Ints]:

@@ -104,6 +104,7 @@ def check_files(output: str, manifest: Manifest, recipe: Recipe, report: Report)
         fractional=recipe.profile.positions.fractional,
         weighted=recipe.job.loss_weights is not None,
         aligned=recipe.job.pack.align > 1,
+        reduced=bool(recipe.job.reduce),
     )
     schemas = {"data": data, "index": INDEX, "rejects": REJECTS}
     kinds = {kind: len(manifest.paths(kind)) for kind in ("index", "rejects")}

@@ -9,11 +9,13 @@ from typing import Any
 from jobs.verify.check import Check
 from jobs.verify.copies import Copies
 from jobs.verify.derived import original_of
+from jobs.verify.discrete import choice_faults, discrete_faults, is_discrete
 from jobs.verify.documents import Document, read_document
 from jobs.verify.findings import Report
 from jobs.verify.packs import aligned
 from jobs.verify.plans import plan_faults, run_faults
 from jobs.verify.records import Recipe
+from jobs.verify.reductions import reduction_faults
 from jobs.verify.replan import Planner
 from jobs.verify.units import LATE, Contents, name_of
 from pipeline.types import Place, SegmentKind
@@ -22,6 +24,8 @@ Row = dict[str, Any]
 IGNORE = -100
 MAPS = ("propositional", "perspectival", "participatory")
 THOUSAND = 1000
+OF_VIEWS = ("relevance", "reduction")
+"""Of images whose features replace tokens."""
 DIMENSIONS = ("tokens", "images", "patches", "tiles")
 
 
@@ -36,7 +40,7 @@ def check_index(unit: Contents, check: Check, report: Report) -> None:
         row = unit.row(identity)
         if row is None:
             continue
-        document = read_document(row, special)
+        document = read_document(row, special, trains_discrete=recipe.trains_discrete)
         name = name_of(identity, row["id"]["key"])
         # Rows of a closing unit lie in the indexes of others, with which they are checked.
         faults = [] if is_closing else [*_row_faults(row, document, recipe, special, check.planner)]
@@ -66,6 +70,7 @@ def _row_faults(
 ) -> Iterator[str]:
     """Lengths, labels of text, plans, and runs."""
     images = [segment for segment in row["segments"] if segment["kind"] == SegmentKind.IMAGE]
+    name = "{shard}/{key}#{ordinal}".format_map(row["id"])
     views = [view for segment in images for view in segment["plan"]["views"]]
     patches = sum(view["grid_t"] * view["grid_h"] * view["grid_w"] for view in views)
     lengths = dict(zip(DIMENSIONS, (len(document.ids), len(images), patches, len(views)), strict=True))
@@ -73,7 +78,8 @@ def _row_faults(
         yield f"has the lengths {row['lengths']}; {lengths} expected"
     is_chat = any(segment["role"] is not None for segment in row["segments"])
     is_first = is_chat or "document_start" not in special
-    number = 0
+    number, num_seen = 0, sum(not is_discrete(segment) for segment in images)
+    yield from choice_faults(row, recipe.discrete, is_derived=row["id"]["ordinal"] != original_of(row["id"]["ordinal"]))
     reserved = set(recipe.tokenizer.special_tokens.values())
     for i, segment in enumerate(row["segments"]):
         if segment["kind"] == SegmentKind.TEXT:
@@ -86,11 +92,20 @@ def _row_faults(
             is_first = is_first and not segment["ids"]
             continue
         is_first = False
+        if is_discrete(segment):
+            faults = [*discrete_faults(segment["plan"], segment["runs"], recipe.discrete, planner.tokenizer)]
+            faults += [f"is written as ids, and has {what}" for what in OF_VIEWS if segment[what] is not None]
+            yield from (f"segment {i} {fault}" for fault in faults)
+            continue
         faults = [*plan_faults(segment["plan"], recipe), *_relevance_faults(segment, recipe)]
-        faults += [] if faults else planner.faults(segment["plan"], segment["runs"], Place(number, len(images)))
+        place = Place(number, num_seen)
+        faults += [] if faults else planner.faults(segment["plan"], segment["runs"], place)
         number += 1
         yield from (f"segment {i} {fault}" for fault in faults)
-        layout_faults = run_faults(segment["plan"], segment["runs"], special["placeholder"])
+        layout_faults = [
+            *run_faults(segment["plan"], segment["runs"], special["placeholder"]),
+            *reduction_faults(segment, recipe.job.reduce, name, place),
+        ]
         yield from (f"segment {i} {fault}" for fault in layout_faults)
 
 
@@ -141,5 +156,5 @@ def _part_faults(unit: Contents, row: Row, document: Document) -> Iterator[str]:
         yield f"it has {len(document.ids)} tokens; packs hold {sum(packed.lengths.values())}"
         return
     ends = [packed.span(part)[1] for part in packed.lengths]
-    if not document.borders.issuperset(ends):
+    if not document.borders.keys() >= set(ends):
         yield f"it is cut at tokens {ends}; cuts between segments expected"

@@ -34,6 +34,8 @@ class Pack:
     """cu_seqlens_unpadded, where documents are aligned."""
     samples: list[Row]
     views: list[Row]
+    plans: list[Row]
+    """Of reduction, one an image; none where the job reduces nothing."""
 
     @property
     def used(self) -> int:
@@ -42,7 +44,7 @@ class Pack:
 
 
 def read_packs(table: pa.RecordBatch) -> Iterator[Pack]:
-    """The rows of a batch in schema PACK."""
+    """The rows of a batch in the schema of packs."""
     weights = table["loss_weights"] if "loss_weights" in table.schema.names else None
     unpadded = table["cu_seqlens_unpadded"] if "cu_seqlens_unpadded" in table.schema.names else None
     is_float = pa.types.is_floating(table["position_ids"].type.value_type.value_type)
@@ -55,7 +57,9 @@ def read_packs(table: pa.RecordBatch) -> Iterator[Pack]:
             None if weights is None else weights[i].values.to_numpy().astype(np.float64),
             table["cu_seqlens"][i].as_py(),
             None if unpadded is None else unpadded[i].as_py(),
-            *(table[name][i].as_py() for name in ("samples", "views")),
+            table["samples"][i].as_py(),
+            table["views"][i].as_py(),
+            table["plans"][i].as_py() if "plans" in table.schema.names else [],
         )
 
 
@@ -113,10 +117,11 @@ def row_faults(pack: Pack, recipe: Recipe, special: Mapping[str, int]) -> Iterat
     yield from _inner_padding_faults(pack, starts, sizes, recipe)
     for row in pack.positions:
         yield from differences("position_ids of the tail", row[used:], np.arange(length - used), used)
-    wrong = (labels != IGNORE) & ((labels != ids) | (modality != Modality.TEXT))
+    trained = [Modality.TEXT, *([Modality.DISCRETE] if recipe.trains_discrete else [])]
+    wrong = (labels != IGNORE) & ((labels != ids) | ~np.isin(modality, trained))
     wrong[starts] |= labels[starts] != IGNORE
     for place in np.flatnonzero(wrong)[:1]:
-        yield f"labels[{place}] is {labels[place]}; {IGNORE} or the id of a text's token expected"
+        yield f"labels[{place}] is {labels[place]}; {IGNORE} or the id of a trained token expected"
     yield from _view_faults(pack, recipe, special)
 
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from operators.chat import ChatTemplate
 
@@ -118,8 +118,23 @@ class JobFields(Record):
     pack: PackSection
     placement: Placement
     derive: tuple[str, ...]
+    reduce: tuple[dict[str, Any], ...]
     loss_weights: Literal["token", "sample", "square"] | None
     pixels: Literal["encoded", "patches", "source", "none"]
+
+
+class Discrete(Record):
+    """How pictures are written as ids."""
+
+    layout: Literal["chameleon", "emu3", "llamagen"]
+    images: Literal["all", "alternate"] | float
+    train: bool
+    codes: int
+    """Of the codebook."""
+    downsample: int
+    """Pixels of a code's side."""
+    first_id: int
+    """Of the codes; the marks follow them."""
 
 
 class TokenizerEntry(Record):
@@ -136,8 +151,22 @@ class Recipe(Record):
     job: JobFields
     profile: Profile
     tokenizer: TokenizerEntry
+    discrete: Discrete | None = None
     instructions: dict[str, str]
     """What users say first in the conversations that are derived, by view."""
+
+    @property
+    def trains_discrete(self) -> bool:
+        """Whether images that are written as ids have labels."""
+        return self.discrete is not None and self.discrete.train
+
+    @model_validator(mode="before")
+    @classmethod
+    def _discrete_in_one(cls, raw: Any) -> Any:
+        """What the job says of discrete pictures, and what was found of its codebook, in one."""
+        if not isinstance(raw, dict) or not raw.get("discrete"):
+            return raw
+        return raw | {"discrete": {**(raw["job"].get("discrete") or {}), **raw["discrete"]}}
 
 
 class Input(Record):

@@ -38,7 +38,7 @@ class Planner:
         self._profile = Profile(about="", **recipe["profile"])
         self._budget = Budget(**recipe["job"]["budget"]) if recipe["job"]["budget"] else None
         self._max_regions = MAX_REGIONS if self._budget else None
-        self._tokenizer = tokenizer
+        self.tokenizer = tokenizer
         self._plan = lru_cache(maxsize=4096)(self._plan_anew)
 
     def faults(self, plan: Row, runs: list[Row], place: Place) -> Iterator[str]:
@@ -103,7 +103,7 @@ class Planner:
         if tiles is not None and isinstance(slicing, Tiled):
             profile = profile.model_copy(update={"slicing": slicing.at_most(tiles)})
         plan = plan_image(profile, self._max_regions, width, height, place)
-        laid = lay_runs([asdict(run) for run in plan.layout], self._tokenizer)
+        laid = lay_runs([asdict(run) for run in plan.layout], self.tokenizer)
         return plan, [{name: int(run[name]) for name in OF_RUN} for run in laid]
 
 

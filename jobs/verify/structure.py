@@ -14,9 +14,14 @@ from pipeline.types import SegmentKind
 
 OF_TEXT = ("ids", "labels")
 OF_IMAGES = ("format", "digest", "plan", "runs")
+REDUCTIONS = ("segments.reduction", "plans.reduction")
+ASKED = ("restore", "kept", "groups", "shares", "window", "pools", "order", "schedule", "clusters", "expand", "decay")
+"""What a reduction may ask for, or not."""
 OPTIONAL = {
     "segment",
     "segments.relevance",
+    "segments.reduction",
+    *(f"{path}.{name}" for path in REDUCTIONS for name in ASKED),
     "segments.relevance.participatory",
     "segments.relevance.legibility",
     "segments.role",
@@ -33,6 +38,7 @@ SIGNED = {
     "segment_ids",
     "segments.labels",
     "segments.runs.view",
+    *(f"{path}.groups" for path in REDUCTIONS),
     "segments.plan.canvas.left",
     "segments.plan.canvas.top",
 }
@@ -48,8 +54,9 @@ def structure_faults(batch: pa.RecordBatch) -> Iterator[str]:
         yield from _segment_faults(batch["segments"].flatten())
 
 
-def _column_faults(path: str, column: pa.Array) -> Iterator[str]:
-    if column.null_count and path not in OPTIONAL:
+def _column_faults(path: str, column: pa.Array, *, is_item: bool = False) -> Iterator[str]:
+    """is_item: of a list, of which none is null even where the list may be."""
+    if column.null_count and (is_item or path not in OPTIONAL):
         yield f"{path} is null in {column.null_count} places; a value expected"
     column = column.drop_null()
     if pa.types.is_struct(column.type):
@@ -58,7 +65,7 @@ def _column_faults(path: str, column: pa.Array) -> Iterator[str]:
     elif pa.types.is_list(column.type):
         if path.rpartition(".")[2] in FOUR_SIDES and not _all(pc.equal(pc.list_value_length(column), 4)):
             yield f"{path} has not four numbers everywhere"
-        yield from _column_faults(path, column.flatten())
+        yield from _column_faults(path, column.flatten(), is_item=True)
     elif pa.types.is_integer(column.type) and path not in SIGNED and (pc.min(column).as_py() or 0) < 0:
         yield f"{path} is {pc.min(column).as_py()} somewhere; 0 or more expected"
 

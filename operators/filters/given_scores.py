@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 SUFFIXES = (".jsonl", ".parquet")
+FIELDS = ("key", "score")
+T = TypeVar("T")
 
 
 def given_scores(path: str) -> dict[str, float]:
@@ -20,20 +23,29 @@ def given_scores(path: str) -> dict[str, float]:
     A file that has changed is read again. ValueError in one line: no such file, no such fields, no finite number, or
     a key that stands there twice.
     """
+    return read_given(path, FIELDS, _read)
+
+
+def read_given(path: str, fields: Sequence[str], read: Callable[[Path, int], T]) -> T:
+    """What `read` makes of a file of scores and of when it was changed, in ns. ValueError: there is no such file."""
     where = Path(path).expanduser()
     if where.suffix not in SUFFIXES:
-        raise ValueError(f"{path} is no file of scores; a .jsonl or .parquet with key and score is expected")
+        raise ValueError(f"{path} is no file of scores; a .jsonl or .parquet with {' and '.join(fields)} is expected")
     try:
-        return _read(where, where.stat().st_mtime_ns)
+        return read(where, where.stat().st_mtime_ns)
     except OSError as error:
         raise ValueError(f"no scores at {path}: {error.strerror or error}; write them there first") from error
 
 
+def given_rows(where: Path, fields: Sequence[str]) -> Iterator[tuple[object, ...]]:
+    """The values of the fields in each row, None for one that is not there. ValueError if Parquet does not open."""
+    return _rows_of_json(where, fields) if where.suffix == ".jsonl" else _rows_of_parquet(where, fields)
+
+
 @lru_cache(4)
 def _read(where: Path, changed_ns: int) -> dict[str, float]:  # noqa: ARG001 - part of what is remembered
-    rows = _rows_of_json(where) if where.suffix == ".jsonl" else _rows_of_parquet(where)
     found: dict[str, float] = {}
-    for number, (key, score) in enumerate(rows, 1):
+    for number, (key, score) in enumerate(given_rows(where, FIELDS), 1):
         if not isinstance(key, str) or isinstance(score, bool) or not isinstance(score, int | float):
             raise ValueError(f"{where}, row {number}: a text as key and a number as score expected")  # noqa: TRY004
         if not math.isfinite(score):
@@ -44,7 +56,7 @@ def _read(where: Path, changed_ns: int) -> dict[str, float]:  # noqa: ARG001 - p
     return found
 
 
-def _rows_of_json(where: Path) -> Iterator[tuple[object, object]]:
+def _rows_of_json(where: Path, fields: Sequence[str]) -> Iterator[tuple[object, ...]]:
     with where.open("rb") as lines:
         for line in lines:
             if line.strip():
@@ -52,15 +64,16 @@ def _rows_of_json(where: Path) -> Iterator[tuple[object, object]]:
                     row = json.loads(line, parse_int=float)
                 except (ValueError, RecursionError):
                     row = None
-                yield (row.get("key"), row.get("score")) if isinstance(row, dict) else (None, None)
+                yield tuple(row.get(field) if isinstance(row, dict) else None for field in fields)
 
 
-def _rows_of_parquet(where: Path) -> Iterator[tuple[object, object]]:
+def _rows_of_parquet(where: Path, fields: Sequence[str]) -> Iterator[tuple[object, ...]]:
+    named = " and ".join(fields)
     try:
-        if not {"key", "score"} <= set(pq.read_schema(where).names):
-            raise ValueError("columns key and score are not both there")  # noqa: TRY301
-        table = pq.read_table(where, columns=["key", "score"])
+        if not set(fields) <= set(pq.read_schema(where).names):
+            raise ValueError(f"columns {named} are not {'both' if len(fields) == 2 else 'all'} there")  # noqa: TRY301
+        table = pq.read_table(where, columns=list(fields))
     except (pa.ArrowException, ValueError) as error:
         fault = " ".join(str(error).split())[:200]
-        raise ValueError(f"{where} does not open: {fault}; Parquet with key and score is expected") from error
-    yield from zip(table["key"].to_pylist(), table["score"].to_pylist(), strict=True)
+        raise ValueError(f"{where} does not open: {fault}; Parquet with {named} is expected") from error
+    yield from zip(*(table[field].to_pylist() for field in fields), strict=True)

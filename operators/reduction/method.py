@@ -30,6 +30,14 @@ class Method(BaseModel):
 
     method: str
 
+    def files(self) -> tuple[str, ...]:
+        """Paths of the user's files that decide what it does."""
+        return ()
+
+    def refuses(self, rows: int, cols: int) -> str | None:  # noqa: ARG002 - most take any
+        """Why no view may have a grid of rows x cols; None if it may."""
+        return None
+
     @abstractmethod
     def plan(self, tokens: ImageTokens) -> Reduction:
         """What becomes of the tokens: those fields alone that are this method's.
@@ -37,3 +45,17 @@ class Method(BaseModel):
         InputError `reduction-grid` where an image has a grid that the method cannot take, with the grid and what would
         do. Never another error for any tokens.
         """
+
+
+class Ranked(Method):
+    """A method that ranks tokens by scores."""
+
+    needs: ClassVar[frozenset[Need]] = frozenset({"scores"})
+
+    scores: str | None = None
+    """A file of yours, .jsonl or .parquet: rows of {"key": ..., "image": number in its document, "scores": one of each
+    visual token}, such as a decoder's attention; absent: by what the job's `score` finds."""
+
+    def files(self) -> tuple[str, ...]:
+        """The file of scores."""
+        return () if self.scores is None else (self.scores,)

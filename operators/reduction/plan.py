@@ -33,6 +33,8 @@ class ImageTokens:
     """[n, d] What each token shows (features.py), small integers: their products are exact."""
     identity: str = ""
     """Of the image, for seeded draws: shard, key, ordinal and number."""
+    document: str = ""
+    """Of its document, for draws that all its images share: shard, key and ordinal."""
     number: int = 0
     """Among its document's images, from 0."""
     count: int = 1
@@ -98,8 +100,13 @@ class Reduction:
         return self.num_tokens if self.kept is None else len(self.kept)
 
     def then(self, later: Reduction) -> Reduction:
-        """Both: what the later one asks for of the tokens that this one keeps. They ask for different things."""
+        """Both: what the later one asks for of the tokens that this one keeps. They ask for different things.
+
+        Where both rank them, the order of this one stays: its schedule counts on it, and a decay takes any prefix.
+        """
         given = {name: value for name in ASKED if (value := getattr(later, name)) is not None and len(value)}
+        if self.order is not None:
+            given.pop("order", None)
         return replace(self, methods=(*self.methods, *later.methods), **given)
 
 

@@ -12,6 +12,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from pipeline.errors import ConfigError
 from pipeline.loading.ahead import ahead
 from pipeline.loading.example import COLUMNS, VIEWS, make_example
+from pipeline.loading.indices import COLUMNS as INDEXED
 from pipeline.loading.inputs import Family
 from pipeline.loading.mixing import checked_weights, mixed, shares_of
 from pipeline.loading.order import Rows, shuffled
@@ -67,11 +68,13 @@ class PackedDataset(IterableDataset[dict[str, Any]]):
         buffer: int = 4,
         drop_last: bool = True,
         weights: Mapping[str, float] | None = None,
+        indices: bool = False,
     ) -> None:
         """output: path or URL of a job's output; version: of the data set, absent: the newest.
 
         rank, world_size: absent: of torch.distributed if it is initialised, otherwise 0 and 1. buffer: row groups
         among which rows are mixed; more mix better and take more memory. weights: by source, as the job names them.
+        indices: rows also say which images each token may see (indices.py).
         ConfigError if there is no such version, if the packs fit no model of transformers, for weights without
         `shuffle` or of no source, or, with `drop_last`, if a pass has fewer packs than ranks.
         """
@@ -89,7 +92,9 @@ class PackedDataset(IterableDataset[dict[str, Any]]):
                 f"{output} has {self._length} packs for {self._world_size} ranks in a pass; at least as many expected; "
                 "use fewer ranks, larger weights or a shorter sequence_length"
             )
-        self._columns = COLUMNS if self._family.pixels == "none" else (*COLUMNS, VIEWS)
+        columns = COLUMNS if self._family.pixels == "none" else (*COLUMNS, VIEWS)
+        self._columns = tuple(dict.fromkeys((*columns, *INDEXED))) if indices else columns
+        self._indices = indices
         self._shuffle, self._buffer, self._drop_last = shuffle, buffer, drop_last
         self._kind = {
             "version": self._packs.number,
@@ -135,7 +140,7 @@ class PackedDataset(IterableDataset[dict[str, Any]]):
         for taken, (row, pack) in enumerate(ahead(packs, ROWS_AHEAD), 1):
             self._at = place.at(min(place.row + taken * stride, end))
             repeated = bool(wanted[taken - 1] >= len(order))
-            yield make_example(pack, self._family) | {"row": row, "repeated": repeated}
+            yield make_example(pack, self._family, indices=self._indices) | {"row": row, "repeated": repeated}
         self._at = self._start_of(place.epoch + 1)
 
     def state_dict(self) -> dict[str, Any]:

@@ -9,15 +9,20 @@ import numpy as np
 import torch
 
 from pipeline.errors import ConfigError
+from pipeline.loading.indices import COLUMNS as INDEXED
+from pipeline.loading.indices import image_indices
 from pipeline.loading.inputs import Family
 from pipeline.operator import Row
 
-COLUMNS = ("pack_id", "input_ids", "labels", "loss_weights", "position_ids", "cu_seqlens", "cu_seqlens_unpadded")
+COLUMNS = (
+    *("pack_id", "input_ids", "labels", "loss_weights", "position_ids", "cu_seqlens", "cu_seqlens_unpadded"),
+    "plans",
+)
 VIEWS = "views"
 BORDERS = ("cu_seqlens", "cu_seqlens_unpadded")
 
 
-def make_example(pack: Row, family: Family) -> dict[str, Any]:
+def make_example(pack: Row, family: Family, *, indices: bool = False) -> dict[str, Any]:
     """What a model takes of a pack (Arrow scalars by column).
 
     `model`: every keyword of the model's forward, and nothing else.
@@ -30,6 +35,9 @@ def make_example(pack: Row, family: Family) -> dict[str, Any]:
                             must not be given to forward: Qwen-VL's vision tower would take `cu_seqlens` for its own
     `cu_seqlens_unpadded`   int32, where packs are aligned: the borders without the padding inside documents
     `loss_weights`          float32 [1, L], where the packs have them
+    `indices`               if asked for: which images each token may see, `image_indices` in indices.py
+    `plans`                 where a job reduces tokens: what becomes of those of each image. Placeholders may then be
+                            fewer than the model has features, which reduce_features in reduction/ makes fit
     `pack_id`               str
     PackedDataset adds `row`, int, the pack's number in the data set, and `repeated`, bool.
 
@@ -44,12 +52,16 @@ def make_example(pack: Row, family: Family) -> dict[str, Any]:
         name: torch.from_numpy(_array(pack[name])[np.newaxis].astype(np.int64)) for name in ("input_ids", "labels")
     }
     model |= {"position_ids": family.positions(position_ids, cu_seqlens), "use_cache": False}
-    if VIEWS in pack:
+    if VIEWS in pack and family.pixels != "none":
         model |= family.vision(pack[VIEWS].as_py())
     example: dict[str, Any] = {name: torch.from_numpy(_array(pack[name]).copy()) for name in BORDERS if name in pack}
     example |= {"model": model, "max_seqlen": int(np.diff(cu_seqlens).max()), "pack_id": pack["pack_id"].as_py()}
     if "loss_weights" in pack:
         example["loss_weights"] = torch.from_numpy(_array(pack["loss_weights"])[np.newaxis].copy())
+    if "plans" in pack:
+        example["plans"] = pack["plans"].as_py()
+    if indices:
+        example["indices"] = image_indices({name: pack[name].as_py() for name in INDEXED})
     return example
 
 
@@ -58,7 +70,8 @@ def collate(examples: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
     input_ids, labels, loss_weights [B, L]; position_ids [B, L] or [4, B, L]; pictures and their grids one after the
     other, as the model meets their placeholders (Pixtral's padded to the largest). `cu_seqlens` counts through the
-    B * L tokens, `max_seqlen` is the longest; `pack_id`, `row` and `repeated` are lists. ConfigError for no rows.
+    B * L tokens, `max_seqlen` is the longest; `pack_id`, `row`, `repeated`, `plans` and `indices` are lists.
+    ConfigError for no rows.
     """
     if not examples:
         raise ConfigError("a batch of no rows; at least one is expected")
@@ -72,7 +85,8 @@ def collate(examples: Sequence[dict[str, Any]]) -> dict[str, Any]:
         batch[name] = torch.cat([examples[0][name][:1], *parts])
     if "loss_weights" in examples[0]:
         batch["loss_weights"] = torch.cat([example["loss_weights"] for example in examples])
-    return batch | {name: [example[name] for example in examples] for name in ("pack_id", "row", "repeated")}
+    listed = ("pack_id", "row", "repeated", *(name for name in ("plans", "indices") if name in examples[0]))
+    return batch | {name: [example[name] for example in examples] for name in listed}
 
 
 def _joined(name: str, values: Sequence[Any]) -> Any:

@@ -55,6 +55,7 @@ def row_of(parts, profile):
         "trained": [[] for _ in tokens],
         "plans": plans,
         "runs": runs,
+        "reductions": [],
     }
 
 

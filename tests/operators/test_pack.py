@@ -78,6 +78,7 @@ def row_of(shard, ordinal, parts, unit=4, **changes):
         "trained": [[] for _ in parts],
         "runs": [runs for _, runs in images],
         "relevances": [],
+        "reductions": [],
     } | changes
 
 
@@ -88,7 +89,7 @@ def end_of(shard, rows, unit=4):
 
 def bare(row, **changes):
     """A row that an operator before rejected or that was withheld: its segments are known, no more."""
-    return row | {"pictures": [], "plans": [], "tokens": [], "trained": [], "runs": []} | changes
+    return row | {"pictures": [], "plans": [], "tokens": [], "trained": [], "runs": [], "reductions": []} | changes
 
 
 def unit_rows(*shards, unit=4):

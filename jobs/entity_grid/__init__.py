@@ -1,0 +1,1 @@
+"""`lodepack entity-grid`: pictures that slices cut in known places, and questions about what is on them."""
