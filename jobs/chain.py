@@ -2,39 +2,34 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.metadata import version
 from typing import Any
 
 import pyarrow as pa
-from PIL import features
 
 from jobs.discretising import discrete_ids, discrete_recipe, discretise_stages, found_codebook
-from jobs.filtering import filter_stages, filters_recipe
+from jobs.filtering import filter_stages
 from jobs.inputs import sections_by_source, with_formats
-from jobs.reducing import SMALL, check_files, check_grids, looks_at_pictures, reduce_recipe, reduce_stages
+from jobs.recipe import encoder_path, make_recipe
+from jobs.reducing import SMALL, check_files, check_grids, looks_at_pictures, reduce_stages
 from jobs.sections import PoolSection, computes_on
 from jobs.sources import refuse_sidecars, settle_format
-from jobs.spec import NOT_RECIPE, Job, absolute, local_target
+from jobs.spec import Job, absolute
 from operators.budget import BudgetConfig
 from operators.closing import close
 from operators.decode import COARSE_PIXELS, FINE_PIXELS, Decode, Measure
 from operators.derive import Derive
-from operators.deriving.views import instructions
 from operators.discrete.config import DiscreteConfig
 from operators.discrete.layouts import DiscreteIds
 from operators.drawing import Draw
-from operators.filters import FILTER_VERSION
 from operators.fitting import Fitter, PackConfig
 from operators.pack import Pack
 from operators.pack_rows import WriteConfig
 from operators.profiles import Profile, load_profile
-from operators.reduce import Reduce
-from operators.relevance.located import dtype_of, identity_of, located
+from operators.relevance.located import identity_of, located
 from operators.retile import Retile
 from operators.slice import Slice
 from operators.slicing import Tiled
@@ -44,7 +39,7 @@ from operators.tokenize import Tokenize
 from operators.tokenizers import Tokenizer
 from operators.tokenizers.opening import open_tokenizer
 from operators.vocabulary import Vocabulary, resolve
-from operators.weights import SCORE_VERSION, ScoreConfig
+from operators.weights import ScoreConfig
 from operators.write import Write
 from pipeline import storage
 from pipeline.chain import Chain, Pool, Stage, read
@@ -53,15 +48,11 @@ from pipeline.containers import TAR, container_of
 from pipeline.errors import ConfigError, StorageError
 from pipeline.formats import FORMATS
 from pipeline.guard import Guard, Task, TaskSpec
-from pipeline.ledger import FILTER
 from pipeline.monitor import Beat
 from pipeline.operator import Operator
-from pipeline.read import READ_VERSION
-from pipeline.schema import SCHEMA_VERSION
 from pipeline.types import Shard, Source, Unit
 from pipeline.units import from_here, list_shards, recipe_hash, unit_recipe
 
-NUMERIC_LIBRARIES = ("pillow", "pyarrow", "numpy", "scipy")
 PIXEL_BYTES = 24
 """Memory that a pixel takes at most while a picture is decoded and turned into RGB: 16-bit grey is the dearest."""
 PICTURE_BYTES = 1 << 30
@@ -120,14 +111,14 @@ def resolve_job(job: Job) -> Resolved:
     encoder = None
     if job.score is not None and job.score.participatory:
         with _noted(mistakes):
-            encoder = identity_of(located(_encoder(job.score)))
+            encoder = identity_of(located(encoder_path(job.score)))
     with _noted(mistakes):
         check_files(job.reduce)
         check_grids(job.reduce, profile)
     if mistakes:
         raise ConfigError("\n".join(mistakes))
     job = job.model_copy(update={"input": with_formats(job.input, {one.label: one.format for one, _ in inputs})})
-    recipe = _recipe(job, profile, model, tokenizer) | {"encoder": encoder}
+    recipe = make_recipe(job, profile, model, tokenizer) | {"encoder": encoder}
     if discrete is not None:
         recipe["discrete"] = discrete
     trains = job.discrete is not None and job.discrete.train
@@ -198,12 +189,12 @@ def build_chain(resolved: Resolved) -> Chain:
         ),
     ]
     if job.score is not None:
-        scoring = job.score.model_copy(update={"encoder": _encoder(job.score)})
+        scoring = job.score.model_copy(update={"encoder": encoder_path(job.score)})
         device, keeps = computes_on(resources.score), looks_at_pictures(job.reduce)
         build = partial(_score, scoring, job.budget, profile, absolute(job.tokenizer), device, keeps_looks=keeps)
         stages.append(Stage("score", build, _pool(resources.score)))
     asks = job.score is not None and job.score.steps()[2] > 0
-    encoder = (_encoder(job.score) or SMALL) if job.score is not None and asks else None
+    encoder = (encoder_path(job.score) or SMALL) if job.score is not None and asks else None
     stages += reduce_stages(job.reduce, _pool(resources.reduce), encoder)
     config = WriteConfig(
         profile=profile,
@@ -242,49 +233,6 @@ def _grey_pixels(job: Job, profile: Profile) -> int | None:
         return COARSE_PIXELS if is_filtered or looks_at_pictures(job.reduce) else None
     is_legible = job.budget is not None and job.budget.spread == "legible"
     return FINE_PIXELS if is_legible and isinstance(profile.slicing, QwenConfig) else COARSE_PIXELS
-
-
-def _recipe(job: Job, profile: Profile, model: bytes, tokenizer: Tokenizer) -> dict[str, Any]:
-    fields = job.model_dump(mode="json", exclude=NOT_RECIPE)
-    if job.score is not None:
-        fields["score"].pop("encoder")  # held by content
-    if job.discrete is not None:
-        fields["discrete"].pop("codebook")  # likewise
-    for name in ("max_reject_ratio", "stall_seconds", "wait_seconds"):  # whether and when a version appears
-        fields["limits"].pop(name)
-    if job.filters is not None:
-        fields["filters"] = filters_recipe(job.filters, computes_on(job.resources.filter))
-    numeric: dict[str, Any] = {name: version(name) for name in (*NUMERIC_LIBRARIES, tokenizer.library)}
-    numeric |= {f"pillow.{name}": features.version(name) for name in ("jpg", "webp", "zlib")}
-    if job.score is not None:
-        numeric |= {"torch": version("torch").partition("+")[0]}
-        numeric |= _encoder_class(job.score, computes_on(job.resources.score))
-    operators = {kind.name: kind.version for kind in (Decode, Derive, Slice, Tokenize, Pack, Write)}
-    if job.filters is not None:
-        operators |= {FILTER: FILTER_VERSION}
-    if job.reduce:
-        operators |= {Reduce.name: Reduce.version}
-        fields["reduce"] = reduce_recipe(job.reduce)
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "job": fields,
-        "instructions": instructions(job.derive),
-        "profile": profile.model_dump(mode="json", exclude={"about"}),
-        "tokenizer": {"sha256": hashlib.sha256(model).hexdigest(), "special_tokens": dict(tokenizer.special_ids)},
-        "operators": operators | {"read": READ_VERSION, "score": SCORE_VERSION},
-        "numeric_class": numeric,
-    }
-
-
-def _encoder(config: ScoreConfig) -> str | None:
-    return None if config.encoder is None else str(local_target(config.encoder))
-
-
-def _encoder_class(config: ScoreConfig, device: str) -> dict[str, str]:
-    """What the encoder computes on and in; the other maps are integers, which no device changes."""
-    if not config.participatory:
-        return {"dtype": "integer"}
-    return {"device": device, "dtype": dtype_of(_encoder(config), device)}
 
 
 def _read_tokenizer(url: str) -> bytes:

@@ -17,6 +17,11 @@ from pipeline.errors import ConfigError
 from pipeline.monitor import Beat
 from pipeline.operator import Operator
 
+SMALL = ""
+"""Stands for the small encoder that ships."""
+PROBES = ((64, 64), (640, 480), (300, 1000), (1000, 300), (2000, 1500))
+"""Pictures of any shape: where all their views have one grid, every view of the family has it."""
+
 
 def looks_needed(methods: Sequence[Method]) -> frozenset[Need]:
     """What the methods need of each token beside its place."""
@@ -36,7 +41,7 @@ def scores_file(methods: Sequence[Method]) -> str | None:
 def reduce_stages(methods: Sequence[Method], pool: Pool | None, encoder: str | None) -> list[Stage]:
     """The stage of a job's methods, in a pool of their own or with the operator before; none without methods.
 
-    encoder: path of what scores the participatory map; None: nothing does, or the small one: `small`.
+    encoder: path of what makes the participatory map, SMALL of the one that ships; None: nothing makes it.
     """
     if not methods:
         return []
@@ -67,10 +72,6 @@ def check_files(methods: Sequence[Method]) -> None:
             raise ConfigError(f"reduce: {error}") from error
 
 
-PROBES = ((64, 64), (640, 480), (300, 1000), (1000, 300), (2000, 1500))
-"""Pictures of any shape: where all their views have one grid, every view of the family has it."""
-
-
 def check_grids(methods: Sequence[Method], profile: Profile) -> None:
     """ConfigError where a method refuses the one grid that all views of a family have: no picture would be packed."""
     plans = [profile.slicing.plan(*size, profile.tokens.by_role()) for size in PROBES]
@@ -83,10 +84,6 @@ def check_grids(methods: Sequence[Method], profile: Profile) -> None:
             raise ConfigError(
                 f"reduce: {method.method} cannot take what profile {profile.name} makes of a picture: {why}"
             )
-
-
-SMALL = ""
-"""Stands for the small encoder that ships."""
 
 
 def _build(

@@ -10,7 +10,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from jobs.chain import NUMERIC_LIBRARIES
+from jobs.recipe import NUMERIC_LIBRARIES
 from jobs.secrets import is_secret_name
 from tests.infra.manifests import LAYOUTS, clusters, pods
 from tests.support import ROOT
