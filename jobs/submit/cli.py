@@ -59,7 +59,8 @@ def submit(
     Submit it again at any time: while it runs, that follows it; when it has ended, whether well or not, a new
     submission builds what is left. Ends with the exit code of the run.
 
-    Files that the job names by relative paths travel with it, 100 MiB at most; the output must outlive the nodes.
+    Tokenizers, encoders and profiles that the job names by relative paths travel with it, 100 MiB at most. Shards and
+    output must be where every node sees them: a URL, or an absolute path.
     """
     from jobs.submit.command import checked_address
     from jobs.submit.command import submit as start
