@@ -214,7 +214,9 @@ def test_what_cannot_run_on_a_cluster_is_told_at_once_and_together(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
-    monkeypatch.delenv("RAY_API_SERVER_ADDRESS", raising=False)
+    # A cluster that another test started in this process has left its mode here, and its token in the home folder.
+    for name in ("RAY_API_SERVER_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
     job = write_job(tmp_path / "job.yaml", tokenizer="gone.model", input={"shards": ["../a.tar", "~/b.tar", "c.tar"]})
     (folder.parent / "a.tar").touch()
     result = call("submit", job, "--address", "http://127.0.0.1:1", "--env", "NOT_SET_ANYWHERE")
