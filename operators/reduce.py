@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import pyarrow as pa
 
 from operators.reduction.composing import reduce_tokens, to_row
-from operators.reduction.grids import token_grids
+from operators.reduction.grids import has_marks, token_grids
 from operators.reduction.method import Method, Need
 from operators.reduction.plan import ImageTokens, Ints
 from pipeline.errors import InputError
@@ -61,6 +61,7 @@ class Reduce:
                 document=document,
                 number=number_seen,
                 count=sum(bool(plan["views"]) for plan in row["plans"]),
+                has_marks=has_marks(row["runs"][number]),
             )
             return to_row(reduce_tokens(self._methods, tokens))
         except InputError as error:

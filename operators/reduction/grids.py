@@ -30,6 +30,12 @@ def visual_views(runs: Sequence[Row]) -> Ints:
     return views[views >= 0].astype(np.int64)
 
 
+def has_marks(runs: Sequence[Row]) -> bool:
+    """Whether anything stands between an image's visual tokens."""
+    visual = [run["view"] >= 0 for run in runs]
+    return True in visual and not all(visual[visual.index(True) : len(visual) - visual[::-1].index(True)])
+
+
 def token_grids(plan: Row, runs: Sequence[Row]) -> TokenGrids:
     """The grids of an image's plan and layout (PLAN and RUN rows).
 

@@ -39,6 +39,8 @@ class ImageTokens:
     """Among its document's images, from 0."""
     count: int = 1
     """Images of its document."""
+    has_marks: bool = False
+    """Whether marks of its family, such as line breaks, stand between them."""
 
     @property
     def num_tokens(self) -> int:

@@ -9,6 +9,7 @@ from pydantic import Field
 from operators.reduction.blocks import block_tokens, refusal
 from operators.reduction.method import Method, Stage
 from operators.reduction.plan import ImageTokens, Reduction
+from pipeline.errors import InputError, Reason
 
 Side = Annotated[int, Field(gt=0, le=64)]
 
@@ -58,6 +59,9 @@ class WiCoPlus(Windowed):
     """The layer of the language model, from 0, before which they are spread; the reference has 32 layers."""
 
     def plan(self, tokens: ImageTokens) -> Reduction:
-        """As WiCo, and `expand`."""
+        """As WiCo, and `expand`. InputError `reduction-grid` too where marks stand between an image's tokens."""
+        if tokens.has_marks:
+            why = "marks stand between its tokens, which wico_plus spreads as one stretch; wico would do"
+            raise InputError(Reason.REDUCTION_GRID, why)
         reduction = super().plan(tokens)
         return reduction.then(Reduction((), tokens.num_tokens, expand=(self.layer, tokens.num_tokens)))

@@ -9,7 +9,7 @@ import pytest
 
 from operators.profiles import load_profile, profile_names
 from operators.reduction.features import token_boxes
-from operators.reduction.grids import STITCHED, token_grids, visual_views
+from operators.reduction.grids import STITCHED, has_marks, token_grids, visual_views
 from operators.slicing.regions import plan_regions
 from tests.operators.shrinking import shrunk_plan
 
@@ -87,3 +87,10 @@ def test_regions_that_a_budget_shrank_are_grids_of_their_own():
 
 def test_a_picture_without_visual_tokens_has_no_grids():
     assert token_grids({"views": []}, [{"id": 0, "modality": 3, "view": -1, "count": 2}]) == ((), (), (), ())
+
+
+def test_marks_stand_between_tokens_in_families_that_break_lines_or_enclose_views():
+    marked = {name for name in profile_names() if has_marks(of_plan(planned(name, (1500, 1100)))[1])}
+    assert marked > STITCHING
+    assert not marked & {"qwen2_5_vl", "llava_1_5", "internvl"}
+    assert not has_marks([])

@@ -69,3 +69,11 @@ def test_windows_partition_the_tokens_and_kept_ascend(blocks, window):
     assert (np.diff(plan.kept) > 0).all()
     assert (plan.window[:, 0] == plan.kept).all()
     assert plan.num_kept == sum(rows * cols for rows, cols in blocks)
+
+
+def test_wico_plus_refuses_an_image_whose_tokens_stand_apart():
+    tokens = ImageTokens(((24, 24),), ("whole",), ((0, 0),), has_marks=True)
+    with pytest.raises(InputError, match="wico would do") as caught:
+        WiCoPlus().plan(tokens)
+    assert caught.value.reason == "reduction-grid"
+    assert WiCo().plan(tokens).num_kept == 144
