@@ -12,7 +12,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +20,9 @@ from tests.servers import free_port
 
 HOST = "127.0.0.1"
 START_SECONDS = 120
+START_TRIES = 3
+"""A node gives up when the head has not answered for 30 s, which a busy machine takes at times."""
+UP = "Ray runtime started"
 STORE_BYTES = 200_000_000
 """Of a node's object store: several fit a small /dev/shm."""
 TOKEN = "a-token-of-tests-0123456789"
@@ -112,22 +115,32 @@ def add_node(cluster: RunningCluster, shape: Shape, options: Sequence[str] = ())
     command += [f"--node-ip-address={HOST}", f"--num-cpus={shape.cpus:g}", f"--num-gpus={shape.gpus}"]
     command += [f"--object-store-memory={STORE_BYTES}", f"--metrics-export-port={metrics_port}"]
     command += [f"--dashboard-agent-listen-port={free_port()}", f"--dashboard-agent-grpc-port={free_port()}"]
+    said = ""
+    for _ in range(START_TRIES):
+        process, said = _start(command, cluster.environment)
+        if UP in said:
+            cluster.nodes.append(Node(process, metrics_port))
+            return cluster.nodes[-1]
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # what it left behind holds its ports
+        process.wait()
+    raise AssertionError(f"ray start did not come up:\n{said}")
+
+
+def _start(command: Sequence[str], environment: Mapping[str, str]) -> tuple[subprocess.Popen[bytes], str]:
+    """The process, and what it said until it was up, ended or took too long."""
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
-            command, stdout=log, stderr=subprocess.STDOUT, env=cluster.environment, start_new_session=True
+            command, stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True
         )
         latest = time.monotonic() + START_SECONDS
         while True:
+            has_ended = process.poll() is not None or time.monotonic() > latest
             log.seek(0)
             said = log.read().decode(errors="replace")
-            if "Ray runtime started" in said:
-                break
-            assert process.poll() is None, f"ray start ended:\n{said}"
-            assert time.monotonic() < latest, f"ray start did not come up:\n{said}"
+            if UP in said or has_ended:
+                return process, said
             time.sleep(0.1)
-    node = Node(process, metrics_port)
-    cluster.nodes.append(node)
-    return node
 
 
 def _autoscaling(address: str, head: Shape, grows_by: Shape) -> dict[str, object]:
