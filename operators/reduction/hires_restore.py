@@ -62,13 +62,6 @@ def slice_raster(grids: Sequence[Grid], places: Sequence[Grid]) -> Ints:
     return raster.ravel()
 
 
-def inverse(permutation: Ints) -> Ints:
-    """[n] The way back, exactly."""
-    back = np.empty_like(permutation)
-    back[permutation] = np.arange(len(permutation))
-    return back
-
-
 def _slices(tokens: ImageTokens) -> list[int]:
     return [i for i, kind in enumerate(tokens.kinds) if kind == SLICE]
 

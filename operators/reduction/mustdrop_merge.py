@@ -10,7 +10,7 @@ from pydantic import Field
 
 from operators.reduction.cosines import ONE, cosines, tamed
 from operators.reduction.method import Method, Need, Stage
-from operators.reduction.plan import Grid, ImageTokens, Ints, Reduction
+from operators.reduction.plan import Grid, ImageTokens, Ints, Reduction, merged_into
 
 
 class MustDropMerge(Method):
@@ -47,13 +47,13 @@ class MustDropMerge(Method):
             merged = places[self._alike(features[places])]
             target[merged] = merged[:, :1]
             start += grid[0] * grid[1]
-        kept = np.unique(target)
+        kept, groups = merged_into(target)
         return Reduction(
             methods=(self.method,),
             num_tokens=num_tokens,
             grids=tokens.grids,
             kept=kept,
-            groups=np.searchsorted(kept, target),
+            groups=groups,
         )
 
     def _alike(self, features: Ints) -> np.ndarray:

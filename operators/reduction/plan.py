@@ -119,3 +119,9 @@ ASKED = tuple(one.name for one in fields(Reduction) if one.name not in ("methods
 def sorted_order(values: Ints) -> Ints:
     """Places of values, the greatest first; of equals the one that comes first."""
     return np.argsort(-values, kind="stable")
+
+
+def merged_into(target: Ints) -> tuple[Ints, Ints]:
+    """`kept` and `groups` where each token goes into the token target[i], itself if it stays."""
+    kept = np.unique(target)
+    return kept, np.searchsorted(kept, target)

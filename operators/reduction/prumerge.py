@@ -9,7 +9,7 @@ from pydantic import Field
 
 from operators.reduction.cosines import ONE, cosines, tamed
 from operators.reduction.method import Method, Need, Stage
-from operators.reduction.plan import ImageTokens, Ints, Reduction
+from operators.reduction.plan import ImageTokens, Ints, Reduction, merged_into
 
 CHUNK = 256
 """Centres whose neighbours are sought at a time: their cosines with 2,304 tokens take 5 MB."""
@@ -55,8 +55,7 @@ class PruMerge(Method):
         rest = np.flatnonzero(target < 0)
         if len(rest):
             target[rest] = rest[tokens.salience[rest].argmax()]
-        kept = np.unique(target)
-        groups = np.searchsorted(kept, target)
+        kept, groups = merged_into(target)
         return Reduction(
             methods=(self.method,),
             num_tokens=num_tokens,

@@ -23,11 +23,6 @@ def seam_crossings(boxes: Sequence[Box], width: int, height: int, grid: tuple[in
     return sum(slices_of(box, width, height, grid) > 1 for box in boxes)
 
 
-def seam_crossing_rate(boxes: Sequence[Box], width: int, height: int, grid: tuple[int, int]) -> Fraction:
-    """The share of the boxes that a seam cuts; 0 where there is none."""
-    return Fraction(seam_crossings(boxes, width, height, grid), max(1, len(boxes)))
-
-
 def least_cutting_grid(
     boxes: Sequence[Box], width: int, height: int, tile: int, min_tiles: int, max_tiles: int
 ) -> tuple[int, int]:

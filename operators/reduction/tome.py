@@ -9,7 +9,7 @@ from pydantic import Field
 
 from operators.reduction.cosines import cosines, tamed
 from operators.reduction.method import Method, Need, Stage
-from operators.reduction.plan import ImageTokens, Ints, Reduction, sorted_order
+from operators.reduction.plan import ImageTokens, Ints, Reduction, merged_into, sorted_order
 
 
 class ToMe(Method):
@@ -58,13 +58,13 @@ class ToMe(Method):
             left = np.concatenate([np.delete(sources, merged), others])
         while not np.array_equal(target, target[target]):
             target = target[target]
-        kept = np.unique(target)
+        kept, groups = merged_into(target)
         return Reduction(
             methods=(self.method,),
             num_tokens=num_tokens,
             grids=tokens.grids,
             kept=kept,
-            groups=np.searchsorted(kept, target),
+            groups=groups,
         )
 
 

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from operators.reduction.cosines import cosines, tamed
 from operators.reduction.method import Method, Need, Stage
-from operators.reduction.plan import ImageTokens, Reduction, sorted_order
+from operators.reduction.plan import ImageTokens, Reduction, merged_into, sorted_order
 
 
 class VisionZip(Method):
@@ -57,8 +57,7 @@ class VisionZip(Method):
         if len(taken):
             features = tamed(tokens.features)
             target[taken] = targets[cosines(features[taken], features[targets]).argmax(axis=1)]
-        kept = np.unique(target)
-        groups = np.searchsorted(kept, target)
+        kept, groups = merged_into(target)
         return Reduction(
             methods=(self.method,),
             num_tokens=num_tokens,

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.reduction.seams import least_cutting_grid, seam_crossing_rate, seam_crossings, slices_of
+from operators.reduction.seams import least_cutting_grid, seam_crossings, slices_of
 from operators.slicing.grids import closest_grid, grid_tiles
 
 
@@ -16,8 +14,8 @@ def test_golden_an_entity_at_the_centre_is_cut_into_four_and_one_in_a_corner_is_
     assert slices_of((300, 10, 372, 82), 672, 672, (2, 2)) == 2
     assert slices_of((10, 10, 82, 82), 672, 672, (2, 2)) == 1
     boxes = [(300, 300, 372, 372), (10, 10, 82, 82)]
-    assert seam_crossing_rate(boxes, 672, 672, (2, 2)) == Fraction(1, 2)
-    assert seam_crossing_rate([], 672, 672, (2, 2)) == 0
+    assert seam_crossings(boxes, 672, 672, (2, 2)) == 1
+    assert seam_crossings([], 672, 672, (2, 2)) == 0
 
 
 def test_a_box_that_ends_at_a_seam_is_not_cut():
