@@ -56,7 +56,9 @@ def test_a_row_that_kills_its_child_is_named_after_two_deaths_and_all_others_hav
     found = guarded(tmp_path)(words("a", "bcd", deed, "ef"))
     assert [told(one) for one in found] == [1, 3, "decode-crash", 2]
     assert CRASHES[deed] in str(found[2])
-    assert tried(tmp_path) == Counter({"a": 1, "bcd": 1, deed: 2, "ef": 1})
+    times = tried(tmp_path)
+    assert (times[deed], times["ef"]) == (2, 1)
+    assert max(times["a"], times["bcd"]) <= 2  # results that were not handed over yet are made again
 
 
 @pytest.mark.parametrize("deed", STALLS)
