@@ -88,7 +88,10 @@ class Decode:
             chosen = pa.array([one for row in _rows(table) for one in _chosen(row, self._discrete)], pa.bool_())
             pictures = pictures.append_column("is_discrete", chosen)
         measured = iter(self._measure(pictures)) if pictures.num_rows else iter(())
-        return map_rows(table, DECODED, self.name, lambda row: _measured(row, measured))
+        # The encoded bytes stop here: none of them becomes a Python object.
+        counts = pc.fill_null(pc.list_value_length(table["payloads"]), 0)
+        rows = table.drop_columns("payloads").append_column("num_payloads", counts)
+        return map_rows(rows, DECODED, self.name, lambda row: _measured(row, measured))
 
 
 def _rows(table: pa.Table) -> list[Row]:
@@ -109,7 +112,7 @@ def _chosen(row: Row, discrete: DiscreteConfig) -> list[bool]:
 def _measured(row: Row, measured: Iterator[Result]) -> Row:
     """The columns of one row. InputError of its first bad picture, with its place."""
     images = [i for i, segment in enumerate(row["segments"]) if segment["kind"] == SegmentKind.IMAGE]
-    found = list(zip(images, islice(measured, len(row["payloads"])), strict=True))
+    found = list(zip(images, islice(measured, row["num_payloads"]), strict=True))
     for i, result in found:
         if isinstance(result, InputError):
             segment = row["segments"][i]

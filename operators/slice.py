@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import pyarrow as pa
 
@@ -18,6 +18,9 @@ from pipeline.operator import Row, map_rows
 from pipeline.schema import SLICED
 from pipeline.types import Place, SegmentKind, SlicePlan
 
+KNOWN_PLANS = 4096
+"""Plans that are kept: of pictures of one camera or one screen there are few, of any there are some kilobytes each."""
+
 
 @dataclass(frozen=True, slots=True)
 class Slice:
@@ -30,6 +33,7 @@ class Slice:
     max_regions: int | None
     """With a budget: most regions that an image may have; None plans the family's own views."""
     placement: PlacementConfig = AS_IT_IS
+    _known: dict[tuple[int, int, Place], tuple[Row, list[Row]]] = field(default_factory=dict, init=False, repr=False)
     name = "slice"
     version = 3
 
@@ -39,16 +43,16 @@ class Slice:
     def _slice(self, row: Row) -> Row:
         segments = place(row["segments"], self.placement)
         images = [i for i, segment in enumerate(segments) if segment["kind"] == SegmentKind.IMAGE]
-        plans: list[SlicePlan] = []
+        plans: list[tuple[Row, list[Row]]] = []
         number, count = 0, sum(picture["codes"] is None for picture in row["pictures"])
         for i, picture in zip(images, row["pictures"], strict=True):
             if picture["codes"] is not None:
-                plans.append(discrete_plan(picture))
+                plans.append(_plan_rows(discrete_plan(picture)))
                 continue
             try:
                 where = Place(number, count)  # among those that the model's tower sees
                 number += 1
-                plans.append(plan_image(self.profile, self.max_regions, picture["width"], picture["height"], where))
+                plans.append(self._planned(picture["width"], picture["height"], where))
             except InputError as error:
                 segment = segments[i]
                 error.member, error.segment = segment["member"], i
@@ -57,9 +61,22 @@ class Slice:
         return {
             "segments": segments,
             "queries": _placed(queries(row["segments"]), row["segments"], segments),
-            "plans": [asdict(plan) for plan in plans],
-            "layouts": [[asdict(run) for run in plan.layout] for plan in plans],
+            "plans": [plan for plan, _ in plans],
+            "layouts": [layout for _, layout in plans],
         }
+
+    def _planned(self, width: int, height: int, where: Place) -> tuple[Row, list[Row]]:
+        """Plan and layout as rows, which nobody changes: pictures of one size in one place share them."""
+        known = self._known.get(found := (width, height, where))
+        if known is None:
+            if len(self._known) == KNOWN_PLANS:
+                self._known.clear()
+            known = self._known[found] = _plan_rows(plan_image(self.profile, self.max_regions, width, height, where))
+        return known
+
+
+def _plan_rows(plan: SlicePlan) -> tuple[Row, list[Row]]:
+    return asdict(plan), [asdict(run) for run in plan.layout]
 
 
 def discrete_plan(picture: Row) -> SlicePlan:
