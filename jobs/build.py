@@ -24,6 +24,7 @@ from pipeline.errors import LodepackError, StorageError
 from pipeline.leases import PRUNING, RUNNING, Lease, holding
 from pipeline.ledger import add_counts
 from pipeline.local_runner import run_local, write_local
+from pipeline.local_workers import num_processes, run_workers
 from pipeline.monitor import Work
 from pipeline.planning import Plan, make_plan, remember_hashes
 from pipeline.sink import Sink
@@ -162,7 +163,10 @@ class _Builder:
         """Number and content of the version, and whether it is new."""
         for chain, units in self._parts:
             self.rounds = 1
-            self._take(run_local(chain, units, self._progress.advance, self._progress.notice, self._on_work))
+            hear = (self._progress.advance, self._progress.notice, self._on_work)
+            processes = self._workers or num_processes(units)
+            several = run_workers(chain, units, processes, *hear)
+            self._take(several if processes > 1 else run_local(chain, units, *hear))
         if tasks := self._closing_tasks():
             self._take(write_local(self._chain, tasks, self._progress.advance, self._progress.notice, self._on_work))
         return self._finish(lease)

@@ -51,9 +51,11 @@ def run(
     input: InputUrl = [],  # noqa: A002, B006 - the option's name; typer copies the default
     output: Annotated[str | None, typer.Option(metavar="URL", help="Write here instead.")] = None,
     set: Overrides = [],  # noqa: A002, B006
-    local: Annotated[bool, typer.Option("--local", help="One process, no Ray; the same bytes.")] = False,
+    local: Annotated[bool, typer.Option("--local", help="No Ray: processes of this machine; the same bytes.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help=LIMIT_HELP)] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Exactly N actors per operator.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Exactly N actors per operator; with --local, N processes.")
+    ] = None,
     address: Annotated[str | None, typer.Option(metavar="ADDR", help="Ray cluster to run on.")] = None,
     open_cluster: Annotated[
         bool, typer.Option("--open-cluster", help="Run on a cluster that asks nobody for a token.")
@@ -75,8 +77,8 @@ def run(
     from jobs.report.command import write_report
     from jobs.spec import absolute, load_job
 
-    if local and (workers or address):
-        raise ConfigError("--local runs in this process alone; leave out --workers and --address")
+    if local and address:
+        raise ConfigError("--local runs on this machine alone; leave out --address")
     spec = load_job(job, set, input__shards=input or None, output=output, limit=limit, address=address)
     if not local and spec.address is not None:
         refuse_dashboard(spec.address)

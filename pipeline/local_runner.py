@@ -1,4 +1,4 @@
-"""Drives the chain in this process, shard by shard, without Ray."""
+"""Drives the chain in this process alone, shard by shard, without Ray."""
 
 from __future__ import annotations
 
@@ -6,18 +6,15 @@ import signal
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pyarrow as pa
 
 from pipeline.chain import Chain
 from pipeline.errors import RefusedError, StorageError
+from pipeline.local_worker import MAX_ATTEMPTS, PACK, Worker
 from pipeline.monitor import Monitor, Telling, Work, place_of
-from pipeline.operator import Operator
 from pipeline.types import Unit
-
-MAX_ATTEMPTS = 3
-"""Times that a unit is tried before its StorageError ends the run."""
-
 
 POLL_SECONDS = 0.5
 """How often a watchdog looks, at least."""
@@ -38,13 +35,12 @@ def run_local(
     """
     monitor = Monitor()
     telling = Telling("this process", monitor.begin, monitor.end)
-    operators = [(stage.name, stage.build(monitor.beat)) for stage in chain.stages]
-    write = chain.write.build(monitor.beat)
+    worker = Worker(chain, telling, monitor.beat, on_progress)
     with _working(monitor, chain.stall_seconds, on_work):
         for unit in units:
             for attempt in range(1, MAX_ATTEMPTS + 1):
                 try:
-                    yield from _run_unit(chain, unit, operators, write, telling, on_progress)
+                    yield from _run_unit(chain, unit, worker, telling, on_progress)
                 except StorageError as error:
                     if attempt == MAX_ATTEMPTS or isinstance(error, RefusedError):
                         raise
@@ -63,12 +59,12 @@ def write_local(
     """The reports of `write` for tasks that are there already. StorageError after MAX_ATTEMPTS of one of them."""
     monitor = Monitor()
     telling = Telling("this process", monitor.begin, monitor.end)
-    write = chain.write.build(monitor.beat)
+    writer = Worker(replace(chain, stages=()), telling, monitor.beat, on_progress)
     with _working(monitor, chain.stall_seconds, on_work):
         for tasks in tables:
             for attempt in range(1, MAX_ATTEMPTS + 1):
                 try:
-                    reports = _run(chain.write.name, write, tasks, telling, on_progress)
+                    reports = writer.write(tasks)
                 except StorageError as error:
                     if attempt == MAX_ATTEMPTS or isinstance(error, RefusedError):
                         raise
@@ -79,41 +75,18 @@ def write_local(
 
 
 def _run_unit(
-    chain: Chain,
-    unit: Unit,
-    operators: Sequence[tuple[str, Operator]],
-    write: Operator,
-    telling: Telling,
-    on_progress: Callable[[str, int], None],
+    chain: Chain, unit: Unit, worker: Worker, telling: Telling, on_progress: Callable[[str, int], None]
 ) -> Generator[pa.Table]:
     pack = chain.pack([unit])
-    for number, shard in enumerate(unit.shards):
-        telling.begin("read", f"unit {unit.number}, {shard.name}")
-        for table in chain.read(unit, number):
-            telling.end(table.num_rows)
-            rows = table
-            on_progress("read", rows.num_rows)
-            for name, operator in operators:
-                rows = _run(name, operator, rows, telling, on_progress)
-            telling.begin("pack", place_of(rows))
+    for shard in range(len(unit.shards)):
+        for rows in worker.read(unit, shard):
+            telling.begin(PACK, place_of(rows))
             for tasks in pack(rows):
                 telling.end(0)
-                on_progress("pack", tasks.num_rows)
-                yield _run(chain.write.name, write, tasks, telling, on_progress)
-                telling.begin("pack", place_of(rows))
+                on_progress(PACK, tasks.num_rows)
+                yield worker.write(tasks)
+                telling.begin(PACK, place_of(rows))
             telling.end(rows.num_rows)
-            telling.begin("read", f"unit {unit.number}, {shard.name} behind {place_of(table)}")
-        telling.end(0)
-
-
-def _run(
-    name: str, operator: Operator, table: pa.Table, telling: Telling, on_progress: Callable[[str, int], None]
-) -> pa.Table:
-    telling.begin(name, place_of(table))
-    found = operator(table)
-    telling.end(found.num_rows)
-    on_progress(name, found.num_rows)
-    return found
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from pipeline.storage.listing import (
     list_names,
     remove,
 )
-from pipeline.storage.reading import CHUNK_BYTES, exists, hash_file, open_input, read_bytes, read_ranges
+from pipeline.storage.reading import CHUNK_BYTES, exists, hash_file, open_input, read_bytes, read_ranges, size_of
 from pipeline.storage.temporaries import TEMPORARY, is_in_use, sweep_temporaries, temporary_path
 from pipeline.storage.traffic import Traffic, counted
 from pipeline.storage.uploads import Upload, abort_upload, unfinished_uploads
@@ -52,6 +52,7 @@ __all__ = [
     "read_bytes",
     "read_ranges",
     "remove",
+    "size_of",
     "sweep_temporaries",
     "temporary_path",
     "unfinished_uploads",

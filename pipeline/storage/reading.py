@@ -31,12 +31,21 @@ def open_input(url: str) -> Iterator[tuple[BinaryIO, int]]:
             yield cast("BinaryIO", stream), version.size
         return
     fs, path = filesystem(url)
-    size = int(attempt(url, "read", lambda: fs.size(path)))
+    size = size_of(url)
     with attempt(url, "read", lambda: fs.open(path, "rb")) as stream:
         try:
             yield cast("BinaryIO", stream), size
         except FAILURES as error:  # a read in the middle of a stream cannot be tried again here: the unit can
             raise StorageError(f"{url}: {why(error)}; run again to resume") from error
+
+
+def size_of(url: str) -> int:
+    """Bytes of a file. StorageError if there is none."""
+    if is_s3(url):
+        place = clients.locate(url)
+        return clients.run(place, s3.head(place)).size
+    fs, path = filesystem(url)
+    return int(attempt(url, "read", lambda: fs.size(path)))
 
 
 def hash_file(url: str) -> str:

@@ -7,32 +7,49 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pipeline.errors import StorageError
-from pipeline.local_runner import MAX_ATTEMPTS, run_local
-from tests.failing import Failing, Hopeless, Stalling, Stuck, chain_with
+from pipeline.errors import ConfigError, StorageError
+from pipeline.local_runner import run_local
+from pipeline.local_worker import MAX_ATTEMPTS
+from pipeline.local_workers import run_workers
+from tests.failing import Deadly, Failing, Hopeless, Stalling, Stuck, Unbuildable, chain_with
 
 
-def run(kind: type[Failing], folder: Path, notices: list[str]) -> list[pa.Table]:
+def run(kind: type[Failing], folder: Path, notices: list[str], processes: int = 1) -> list[pa.Table]:
     chain, units = chain_with(kind, folder, stall_seconds=8)
-    return list(run_local(chain, units, lambda *_: None, notices.append, lambda _: None))
+    hear = (lambda *_: None, notices.append, lambda _: None)
+    return list(run_workers(chain, units, processes, *hear) if processes > 1 else run_local(chain, units, *hear))
 
 
+@pytest.mark.parametrize("processes", [1, 2])
 @pytest.mark.parametrize(("kind", "why"), [(Failing, "the network is down"), (Stalling, "failing has held unit 0")])
 def test_a_unit_that_failed_or_stalled_once_is_tried_again_and_the_user_hears_why(
-    tmp_path: Path, kind: type[Failing], why: str
+    tmp_path: Path, kind: type[Failing], why: str, processes: int
 ) -> None:
     notices: list[str] = []
-    kinds = [name for table in run(kind, tmp_path, notices) for name in table["kind"].to_pylist()]
+    kinds = [name for table in run(kind, tmp_path, notices, processes) for name in table["kind"].to_pylist()]
     assert sorted(kinds) == ["data", "index", "summary"]
     assert len(notices) == 1
     assert why in notices[0]
 
 
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("kind", "why"), [(Hopeless, "access denied"), (Stuck, r"failing has held unit 0, 3 rows to")])
 def test_a_unit_that_always_fails_or_stalls_ends_the_run_in_one_line(
-    tmp_path: Path, kind: type[Failing], why: str
+    tmp_path: Path, kind: type[Failing], why: str, processes: int
 ) -> None:
     notices: list[str] = []
     with pytest.raises(StorageError, match=why):
-        run(kind, tmp_path, notices)
+        run(kind, tmp_path, notices, processes)
     assert len(notices) == MAX_ATTEMPTS - 1
+
+
+def test_a_process_that_dies_is_replaced_and_its_unit_tried_again_until_it_is_enough(tmp_path: Path) -> None:
+    notices: list[str] = []
+    with pytest.raises(StorageError, match=r"process \d of this run ended by exit code \d+"):
+        run(Deadly, tmp_path, notices, processes=2)
+    assert len(notices) == MAX_ATTEMPTS - 1
+
+
+def test_an_operator_that_finds_the_job_wrong_in_another_process_says_so_here(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"tokenizer gone\.model cannot be read; train one"):
+        run(Unbuildable, tmp_path, [], processes=2)
