@@ -147,22 +147,28 @@ def lay_out(row: Row, part: Part, vocabulary: Vocabulary, rule: PositionRule) ->
     first token of the part, whose predecessor in a packed row belongs to another document. What a reduction leaves has
     the positions that it has without.
     """
-    tokens: list[tuple[int, int, int, int]] = []
-    """(id, label, modality, count) of each run of equal tokens; a text is one run a token."""
+    ids: list[int] = []
+    """Of each run of equal tokens; a text is one run a token."""
+    labels: list[int] = []
+    kinds: list[int] = []
+    counts: list[int] = []
     pieces: list[Piece] = []
-    images: list[tuple[int, np.ndarray, int]] = []
-    """The first token of each, the view of each of its tokens (-1 of markers), and its number."""
+    images: list[tuple[int, Sequence[Row], int]] = []
+    """The first token of each, its runs, and its number."""
     length = 0
     is_framed = not is_chat(row)
 
-    def add_text(ids: Sequence[int], kind: Modality, trained: Sequence[bool] = ()) -> None:
+    def add_text(found: Sequence[int], kind: Modality, trained: Sequence[bool] = ()) -> None:
         nonlocal length
+        ids.extend(found)
         if trained:
-            tokens.extend((i, i if kept else IGNORE, kind, 1) for i, kept in zip(ids, trained, strict=True))
+            labels.extend(i if kept else IGNORE for i, kept in zip(found, trained, strict=True))
         else:
-            tokens.extend((i, i if kind == Modality.TEXT else IGNORE, kind, 1) for i in ids)
-        pieces.append(Text(len(ids)))
-        length += len(ids)
+            labels.extend(found if kind == Modality.TEXT else [IGNORE] * len(found))
+        kinds.extend([int(kind)] * len(found))
+        counts.extend([1] * len(found))
+        pieces.append(Text(len(found)))
+        length += len(found)
 
     if is_framed and part.is_start and vocabulary.document_start is not None:
         add_text([vocabulary.document_start], Modality.MARKER)
@@ -175,29 +181,62 @@ def lay_out(row: Row, part: Part, vocabulary: Vocabulary, rule: PositionRule) ->
         plan, runs = row["plans"][number], row["runs"][number]
         trains = trains_image(row["segments"][i], vocabulary)
         for run in runs:
-            label = run["id"] if trains and run["modality"] == Modality.DISCRETE else IGNORE
-            tokens.append((run["id"], label, run["modality"], run["count"]))
-        images.append((length, np.repeat([run["view"] for run in runs], [run["count"] for run in runs]), number))
-        length += len(images[-1][1])
+            ids.append(run["id"])
+            labels.append(run["id"] if trains and run["modality"] == Modality.DISCRETE else IGNORE)
+            kinds.append(run["modality"])
+            counts.append(run["count"])
+        images.append((length, runs, number))
+        length += sum(run["count"] for run in runs)
         pieces.append(Image(plan["views"], runs))
     if is_framed and part.is_end:
         add_text([vocabulary.document_end], Modality.TEXT)
-    *columns, counts = np.array(tokens, np.int32).reshape(-1, 4).T
-    stays = np.ones(length, bool)
-    for start, own, number in images:
-        reduction = row["reductions"][number] if row["reductions"] else None
+    repeats = np.array(counts, np.int64)
+    columns = [np.repeat(np.array(column, np.int32), repeats) for column in (ids, labels, kinds)]
+    positions = rule.positions(pieces)
+    columns[1][:1] = IGNORE
+    if any(row["reductions"]):
+        return _reduced(row, images, columns, positions)
+    starts, sizes = [], []
+    for start, runs, number in images:
+        spans = _spans(runs, len(row["plans"][number]["views"]))
+        starts.append(tuple(start + first for first, _ in spans))
+        sizes.append(tuple(count for _, count in spans))
+    one, two, three = columns
+    return LaidOut(one, two, positions, three.astype(np.int8), tuple(starts), tuple(sizes))
+
+
+def _spans(runs: Sequence[Row], num_views: int) -> list[tuple[int, int]]:
+    """For each view of an image the place of its first token in the image, or the image's end, and how many it has."""
+    found = [[-1, 0] for _ in range(num_views)]
+    place = 0
+    for run in runs:
+        if run["view"] >= 0 and run["count"]:
+            span = found[run["view"]]
+            span[0] = place if span[0] < 0 else span[0]
+            span[1] += run["count"]
+        place += run["count"]
+    return [(place if first < 0 else first, count) for first, count in found]
+
+
+def _reduced(
+    row: Row, images: Sequence[tuple[int, Sequence[Row], int]], columns: Sequence[np.ndarray], positions: np.ndarray
+) -> LaidOut:
+    """What reductions leave of a laid out document. `columns`: ids, labels and modalities of its tokens."""
+    stays = np.ones(len(columns[0]), bool)
+    owners = [np.repeat([run["view"] for run in runs], [run["count"] for run in runs]) for _, runs, _ in images]
+    for (start, _, number), own in zip(images, owners, strict=True):
+        reduction = row["reductions"][number]
         if reduction is not None and (kept := reduction["kept"]) is not None:
             stays[start + np.delete(np.flatnonzero(own >= 0), kept)] = False
-    ids, labels, modality = (np.repeat(column, counts)[stays] for column in columns)
+    ids, labels, modality = (column[stays] for column in columns)
     labels[:1] = IGNORE
     before = np.concatenate([[0], np.cumsum(stays)])
     starts, sizes = [], []
-    for start, own, number in images:
+    for (start, _, number), own in zip(images, owners, strict=True):
         # A view of which no token stays begins where its first one would be.
         places = [start + np.flatnonzero(own == view) for view in range(len(row["plans"][number]["views"]))]
         stayed = [all_of[stays[all_of]] for all_of in places]
         firsts = [[*some, *all_of, start + len(own)][0] for some, all_of in zip(stayed, places, strict=True)]
         starts.append(tuple(int(before[first]) for first in firsts))
         sizes.append(tuple(len(some) for some in stayed))
-    positions = rule.positions(pieces)[:, stays]
-    return LaidOut(ids, labels, positions, modality.astype(np.int8), tuple(starts), tuple(sizes))
+    return LaidOut(ids, labels, positions[:, stays], modality.astype(np.int8), tuple(starts), tuple(sizes))

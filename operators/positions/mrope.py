@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from operators.positions.pieces import Image, Piece, Text, Video
 
-Block = npt.NDArray[np.int64]
+Block = npt.NDArray[np.int32]
 
 
 class MRope(BaseModel, frozen=True, extra="forbid"):
@@ -54,24 +54,25 @@ class MRope(BaseModel, frozen=True, extra="forbid"):
 
     def _video(self, video: Video) -> Block:
         step = 1.0 if self.tokens_per_second is None else video.seconds * self.tokens_per_second
-        times = (np.arange(video.steps) * step).astype(np.int64)
+        times = (np.arange(video.steps) * step).astype(np.int32)
         grid = np.meshgrid(times, np.arange(video.rows), np.arange(video.cols), indexing="ij")
-        return np.stack([axis.ravel() for axis in grid])
+        return np.stack([axis.ravel() for axis in grid]).astype(np.int32)
 
 
 def blockwise(blocks: Iterable[Block], num_rows: int) -> npt.NDArray[np.int32]:
     """Blocks [num_rows, n], each counted from its own start, one after the largest position of the other."""
-    placed = [np.empty((num_rows, 0), dtype=np.int64)]
+    placed = [np.empty((num_rows, 0), dtype=np.int32)]
     following = 0
     for block in blocks:
-        placed.append(block + following)
+        placed.append(block + np.int32(following))
         following += int(block.max(initial=-1)) + 1
-    return np.concatenate(placed, axis=1).astype(np.int32)
+    return np.concatenate(placed, axis=1)
 
 
 def image_blocks(image: Image) -> Iterator[Block]:
     """Markers, and stretches of visual tokens that no marker parts: [3, n], each counted from its own start."""
     left = [_centres(view) for view in image.views]
+    taken = [0] * len(left)
     for is_visual, group in groupby(image.runs, key=lambda run: run["view"] >= 0):
         runs = list(group)
         count = sum(run["count"] for run in runs)
@@ -80,25 +81,27 @@ def image_blocks(image: Image) -> Iterator[Block]:
             continue
         parts = []
         for run in runs:
-            part, left[run["view"]] = np.split(left[run["view"]], [run["count"]], axis=1)
-            parts.append(part)
-        block = np.concatenate(parts, axis=1)
+            view, first = run["view"], taken[run["view"]]
+            taken[view] = first + run["count"]
+            parts.append(left[view][:, first : taken[view]])
+        block = np.concatenate(parts, axis=1) if len(parts) > 1 else parts[0]
         if block.shape[1] != count:
             raise ValueError(f"layout of {count} visual tokens; {block.shape[1]} expected, as the views have")
         yield block
-    if any(rest.size for rest in left):
+    if any(all_of.shape[1] > used for all_of, used in zip(left, taken, strict=True)):
         raise ValueError("layout holds fewer visual tokens than its views; as many expected")
 
 
 def text_block(count: int, num_rows: int) -> Block:
     """`count` tokens that advance every row alike."""
-    return np.tile(np.arange(count), (num_rows, 1))
+    return np.broadcast_to(np.arange(count, dtype=np.int32), (num_rows, count))
 
 
 def _centres(view: dict[str, Any]) -> Block:
-    """Time (0) and the native cell at the centre of each token of a view: int64 [3, rows * cols]."""
+    """Time (0) and the native cell at the centre of each token of a view: int32 [3, rows * cols]."""
     rows, cols = view["rows"], view["cols"]
     top, left, bottom, right = view["cells"]
-    heights = top + (2 * np.arange(rows) + 1) * (bottom - top) // (2 * rows)
-    widths = left + (2 * np.arange(cols) + 1) * (right - left) // (2 * cols)
-    return np.stack([np.zeros(rows * cols, dtype=np.int64), np.repeat(heights, cols), np.tile(widths, rows)])
+    centres = np.zeros((3, rows, cols), np.int32)
+    centres[1] = (top + (2 * np.arange(rows) + 1) * (bottom - top) // (2 * rows))[:, np.newaxis]
+    centres[2] = left + (2 * np.arange(cols) + 1) * (right - left) // (2 * cols)
+    return centres.reshape(3, -1)

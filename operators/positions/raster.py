@@ -33,6 +33,6 @@ def _blocks(pieces: Sequence[Piece]) -> Iterator[Block]:
             yield text_block(piece.count, 2)
         elif isinstance(piece, Video):
             for _ in range(piece.steps):
-                yield np.stack([axis.ravel() for axis in np.mgrid[: piece.rows, : piece.cols]])
+                yield np.stack([axis.ravel() for axis in np.mgrid[: piece.rows, : piece.cols]]).astype(np.int32)
         else:
             yield from (block[1:] for block in image_blocks(piece))
