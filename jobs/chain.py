@@ -30,6 +30,7 @@ from operators.pack import Pack
 from operators.pack_rows import WriteConfig
 from operators.profiles import Profile, load_profile
 from operators.relevance.located import identity_of, located
+from operators.rendering import UNRENDERED
 from operators.retile import Retile
 from operators.slice import Slice
 from operators.slicing import Tiled
@@ -47,7 +48,7 @@ from pipeline.closing import Carried, Closing
 from pipeline.containers import TAR, container_of
 from pipeline.errors import ConfigError, StorageError
 from pipeline.formats import FORMATS
-from pipeline.guard import Guard, Task, TaskSpec
+from pipeline.guard import Guard, Result, Task, TaskSpec
 from pipeline.monitor import Beat
 from pipeline.operator import Operator
 from pipeline.types import Shard, Source, Unit
@@ -306,7 +307,12 @@ def _decode(measuring: TaskSpec, discrete: DiscreteConfig | None, beat: Beat) ->
 
 
 def _write(config: WriteConfig, drawing: TaskSpec, beat: Beat) -> Operator:
-    return Write(config, Guard(drawing, beat))
+    return Write(config, _no_picture if config.pixels in UNRENDERED else Guard(drawing, beat))
+
+
+def _no_picture(table: pa.Table) -> list[Result]:
+    """What draws where nothing is drawn."""
+    raise AssertionError(f"{table.num_rows} pictures are to be drawn of which no pixel is kept")
 
 
 def _close(

@@ -77,13 +77,13 @@ Result = Row | InputError | StorageError
 
 
 class Guard:
-    """Maps tables row by row in a child that is started when first needed and replaced when it dies."""
+    """Maps tables row by row in a child, which is replaced when it dies."""
 
     def __init__(self, spec: TaskSpec, beat: Beat) -> None:
         """beat: called after each row, and after each death."""
         self._spec = spec
         self._beat = beat
-        self._child: _Child | None = None
+        self._child: _Child | None = _Child(spec)  # at once: it loads what it needs while we load ours
 
     def __call__(self, table: pa.Table) -> list[Result]:
         """One result per row, in order. An error of either kind stands in its row's place; it is not raised.
