@@ -59,6 +59,14 @@ def test_batch_size_changes_no_byte(shards: str, expected: dict[str, str], tmp_p
     assert tree(tmp_path / "out") == expected
 
 
+@pytest.mark.parametrize("processes", [2, pytest.param(5, marks=pytest.mark.slow)])
+def test_a_local_run_in_several_processes_gives_the_same_bytes(
+    shards: str, expected: dict[str, str], tmp_path: Path, processes: int
+) -> None:
+    build(tmp_path / "out", shards, *SMALL, workers=processes)
+    assert tree(tmp_path / "out") == expected
+
+
 @pytest.mark.usefixtures("ray_session")
 @pytest.mark.parametrize(
     ("workers", "batch_size"),

@@ -53,19 +53,6 @@ def expected(shards: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
-@pytest.mark.parametrize(
-    ("number", "code", "word"), [(signal.SIGTERM, 143, "stopped by SIGTERM"), (signal.SIGINT, 130, "stopped")]
-)
-def test_a_local_run_that_is_asked_to_end_does_so_in_order(
-    shards: str, expected: Path, tmp_path: Path, number: signal.Signals, code: int, word: str
-) -> None:
-    run = start(tmp_path / "out", shards, "--local")
-    wait_for(tmp_path / "out", "manifests/*.json", run)
-    run.send_signal(number)
-    check_stopped(run, tmp_path / "out", shards, expected, word)
-    assert run.returncode == code
-
-
 def descendants(pid: int) -> set[int]:
     """Of a process, all that it started and that they started."""
     parents = {}
@@ -78,6 +65,23 @@ def descendants(pid: int) -> set[int]:
     while more := {child for child, parent in parents.items() if parent in found} - found:
         found |= more
     return found - {pid}
+
+
+@pytest.mark.parametrize("options", [(), ("--workers", "2")])
+@pytest.mark.parametrize(
+    ("number", "code", "word"), [(signal.SIGTERM, 143, "stopped by SIGTERM"), (signal.SIGINT, 130, "stopped")]
+)
+def test_a_local_run_that_is_asked_to_end_does_so_in_order(
+    shards: str, expected: Path, tmp_path: Path, number: signal.Signals, code: int, word: str, options: tuple[str, ...]
+) -> None:
+    run = start(tmp_path / "out", shards, "--local", *options)
+    wait_for(tmp_path / "out", "manifests/*.json", run)
+    started = descendants(run.pid)
+    run.send_signal(number)
+    check_stopped(run, tmp_path / "out", shards, expected, word)
+    assert run.returncode == code
+    assert len(started) > 1 or not options
+    assert not any(Path(f"/proc/{pid}").exists() for pid in started)
 
 
 def is_running(pid: int) -> bool:
