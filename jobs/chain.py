@@ -224,6 +224,7 @@ def build_chain(resolved: Resolved) -> Chain:
         stall_seconds=job.limits.stall_seconds,
         grows_to=resources.largest,
         wait_seconds=job.limits.wait_seconds,
+        object_store_bytes=resources.object_store_mib << 20,
     )
 
 

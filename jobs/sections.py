@@ -88,6 +88,9 @@ class ResourcesSection(Section):
     them, and those that are not there yet are waited for. Absent: the cluster stays what it is."""
     read_cpus: float = Field(0.25, gt=0)
     """CPUs of one read task; room for one is always kept."""
+    object_store_mib: int = Field(256, ge=32)
+    """Of Ray's object store, for each CPU of the cluster, that rows may take between two operators: readers wait when
+    decoding is behind, and all of them when writing is. An operator has a few blocks of 4 MiB in hand beside that."""
     decode: PoolSection = PoolSection()
     discretise: ScorePool | None = None
     filter: ScorePool | None = None

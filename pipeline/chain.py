@@ -70,6 +70,8 @@ class Chain:
     """A run in which nothing has moved for so long is stuck."""
     grows_to: tuple[Node, ...] = ()
     """The nodes of a cluster that autoscales, at its largest; none: it is what it is."""
+    object_store_bytes: int = 256 << 20
+    """Rows between operators may take so much of Ray's object store for each CPU of the cluster."""
     wait_seconds: float = 0.0
     """Nodes of such a cluster that are not there yet are waited for so long."""
 

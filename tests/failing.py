@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,8 +14,10 @@ import pyarrow as pa
 from jobs.chain import build_chain, resolve_job
 from jobs.spec import load_job
 from pipeline.chain import Chain, Stage
-from pipeline.errors import ConfigError, StorageError
+from pipeline.errors import ConfigError, InputError, Reason, StorageError
 from pipeline.monitor import Beat
+from pipeline.operator import Row, map_rows
+from pipeline.schema import MEASURED
 from pipeline.types import Source, Unit
 from pipeline.units import list_shards
 from tests.support import QUICKSTART, ROOT, write_small_shards
@@ -67,6 +70,53 @@ class Unbuildable(Failing):
     def __init__(self, mended: Path) -> None:
         super().__init__(mended)
         raise ConfigError("tokenizer gone.model cannot be read; train one")
+
+
+class Slow(Failing):
+    """An operator that takes its time, and rejects all that it is given."""
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        time.sleep(0.3)
+
+        def reject(_: Row) -> Row:
+            raise InputError(Reason.DECODE_ERROR, "no picture")
+
+        return map_rows(table.drop_columns("payloads"), MEASURED, self.name, reject)
+
+
+class SlowWriter:
+    """A `write` that notes when it begins, and takes its time over nothing."""
+
+    name = "write"
+    version = 1
+
+    def __init__(self, notes: Path) -> None:
+        self._notes = notes
+
+    def __call__(self, tasks: pa.Table) -> pa.Table:
+        note(self._notes, "write", tasks["unit"].to_pylist()[0])
+        time.sleep(0.5)
+        return tasks
+
+
+def note(notes: Path, what: str, unit: int) -> None:
+    with notes.open("a") as file:
+        file.write(f"{what} {unit}\n")
+
+
+def read_and_note(chain: Chain, notes: Path, unit: Unit, shard: int) -> Iterator[pa.Table]:
+    note(notes, "read", unit.number)
+    yield from chain.read(unit, shard)
+
+
+def make_writer(notes: Path, _: Beat) -> SlowWriter:
+    return SlowWriter(notes)
+
+
+def with_slow_writer(chain: Chain, notes: Path) -> Chain:
+    """The chain, which notes what it reads and writes, a line each."""
+    write = replace(chain.write, build=partial(make_writer, notes))
+    return replace(chain, read=partial(read_and_note, chain, notes), write=write)
 
 
 class Hopeless(Failing):

@@ -15,13 +15,13 @@ from typing import Any
 
 import pyarrow as pa
 import ray
-from ray.data import ActorPoolStrategy
+from ray.data import ActorPoolStrategy, DataContext, ExecutionResources
 
 from pipeline.chain import Chain, Pool
 from pipeline.errors import ConfigError, LodepackError, RefusedError, StorageError
 from pipeline.monitor import place_of
 from pipeline.ray_runner.actors import PACK, READ, Operators, Packer, Told
-from pipeline.ray_runner.answering import StalledError
+from pipeline.ray_runner.answering import StalledError, answered
 from pipeline.ray_runner.connecting import Cluster, last_line
 from pipeline.ray_runner.metrics import Meter
 from pipeline.ray_runner.sizing import WRITE, sized_pools
@@ -135,6 +135,7 @@ def _write_round(chain: Chain, tables: Sequence[pa.Table], pools: dict[str, Pool
 
 
 def _round(chain: Chain, units: Sequence[Unit], pools: dict[str, Pool], monitor: Any) -> Iterator[pa.Table]:
+    _bound_object_store(chain)
     items = [{"unit": i, "shard": number} for i, unit in enumerate(units) for number in range(len(unit.shards))]
 
     def read_shards(table: pa.Table) -> Iterator[pa.Table]:
@@ -157,6 +158,14 @@ def _round(chain: Chain, units: Sequence[Unit], pools: dict[str, Pool], monitor:
     dataset = _map(dataset, Packer, (monitor, chain, units), PACK, pools[PACK])
     dataset = _map(dataset, Operators, (monitor, (chain.write,)), WRITE, pools[WRITE])
     yield from _batches(dataset)
+
+
+def _bound_object_store(chain: Chain) -> None:
+    cpus = answered(ray.cluster_resources, chain.stall_seconds).get("CPU", 1.0)
+    options = DataContext.get_current().execution_options
+    options.resource_limits = ExecutionResources.for_limits(
+        object_store_memory=chain.object_store_bytes * max(1.0, cpus)
+    )
 
 
 def _batches(dataset: Any) -> Iterator[pa.Table]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,7 +12,7 @@ from pipeline.errors import ConfigError, StorageError
 from pipeline.local_runner import run_local
 from pipeline.local_worker import MAX_ATTEMPTS
 from pipeline.local_workers import run_workers
-from tests.failing import Deadly, Failing, Hopeless, Stalling, Stuck, Unbuildable, chain_with
+from tests.failing import Deadly, Failing, Hopeless, Stalling, Stuck, Unbuildable, chain_with, with_slow_writer
 
 
 def run(kind: type[Failing], folder: Path, notices: list[str], processes: int = 1) -> list[pa.Table]:
@@ -53,3 +54,15 @@ def test_a_process_that_dies_is_replaced_and_its_unit_tried_again_until_it_is_en
 def test_an_operator_that_finds_the_job_wrong_in_another_process_says_so_here(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"tokenizer gone\.model cannot be read; train one"):
         run(Unbuildable, tmp_path, [], processes=2)
+
+
+def test_readers_wait_for_a_slow_writer(tmp_path: Path) -> None:
+    chain, units = chain_with(Failing, tmp_path)
+    (tmp_path / "mended").touch()
+    notes = tmp_path / "notes"
+    many = [replace(units[0], number=number) for number in range(8)]
+    list(run_workers(with_slow_writer(chain, notes), many, 2, lambda *_: None, lambda _: None, lambda _: None))
+    lines = [line.split()[0] for line in notes.read_text().splitlines()]
+    ahead = [lines[: i + 1].count("read") - lines[: i + 1].count("write") / 3 for i in range(len(lines))]
+    assert lines.count("read") == 8
+    assert max(ahead) <= 4  # two that are read, and two whose files are written

@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pyarrow as pa
@@ -25,9 +26,10 @@ from pipeline.errors import ConfigError, StorageError
 from pipeline.ray_runner import Cluster, Meter, answering, connecting, rounds
 from pipeline.ray_runner.answering import answered
 from pipeline.ray_runner.watching import watched
-from pipeline.types import Unit
-from tests.failing import Deadly, Failing, Hopeless, Unbuildable, chain_with
-from tests.support import ROOT
+from pipeline.types import Source, Unit
+from pipeline.units import list_shards
+from tests.failing import Deadly, Failing, Hopeless, Slow, Unbuildable, chain_with
+from tests.support import ROOT, write_shard
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +67,38 @@ def test_a_config_error_in_an_actor_ends_the_run_at_once_in_its_own_words(ray_se
     chain, units = chain_with(Unbuildable, tmp_path)
     with pytest.raises(ConfigError, match=r"^tokenizer gone.model cannot be read; train one$"):
         ray_runner.run_ray(ray_session, chain, units, None, lambda _: {0}, lambda _: None, Meter("test", [0]))
+
+
+def test_readers_wait_where_what_follows_is_slow(ray_session: Cluster, tmp_path: Path) -> None:
+    chain, _ = chain_with(Slow, tmp_path)
+    random = Random(1)
+    for number in range(20):
+        names = [f"{i:02d}" for i in range(32)]
+        members = {f"{name}.jpg": random.randbytes(1 << 18) for name in names} | {f"{name}.txt": b"x" for name in names}
+        write_shard(tmp_path / f"large-{number:02d}.tar", dict(sorted(members.items())))
+    shards = list_shards([str(tmp_path / "large-{00..19}.tar")])
+    units = [Unit(number, (shard,), Source("pairs")) for number, shard in enumerate(shards)]
+    limited = replace(chain, stages=(replace(chain.stages[-1], pool=chain.stages[0].pool),), object_store_bytes=8 << 20)
+    used = [0.0]
+    left = {unit.number for unit in units}
+
+    def watch() -> None:
+        total = ray.cluster_resources()["object_store_memory"]
+        while left:
+            used.append(total - ray.available_resources().get("object_store_memory", total))
+            time.sleep(0.1)
+
+    def on_reports(table: pa.Table) -> set[int]:
+        left.difference_update(table["unit"].to_pylist())
+        return left
+
+    watcher = threading.Thread(target=watch)
+    before = ray.cluster_resources()["object_store_memory"] - ray.available_resources()["object_store_memory"]
+    watcher.start()
+    ray_runner.run_ray(ray_session, limited, units, None, on_reports, lambda _: None, Meter("test", list(left)))
+    watcher.join()
+    print(before, max(used) / 2**20)
+    assert max(used) - before < 80 << 20  # of 160 MiB; readers and the operator hold some blocks each
 
 
 def on_a_gpu(folder: Path) -> tuple[Chain, list[Unit]]:
