@@ -28,14 +28,15 @@ def noise(width, height):
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("resample", ["bicubic", "bilinear", "lanczos"])
-def test_torch_is_within_two_shades_of_pillow(size, resample):
+def test_torch_is_a_shade_or_two_from_pillow_in_a_few_values(size, resample):
     width, height, *wanted = size
     raster = raster_of(noise(width, height))
     ours, theirs = (f(raster, tuple(wanted), resample) for f in (resize_by_torch, resize_by_pillow))
     apart = np.abs(ours.astype(int) - theirs)[..., :3]
     assert ours.shape == (wanted[1], wanted[0], 4)
-    assert apart.max() <= 2
-    assert (apart > 0).mean() < 0.02
+    assert apart.max() <= (8 if resample == "lanczos" else 2)  # 8 where a picture becomes a twelfth as wide
+    assert (apart > 0).mean() < 0.1
+    assert (apart > 1).mean() < 0.006
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
