@@ -17,7 +17,8 @@ import zlib
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from operators.raster import Raster, raster_of
+from operators.fast_jpeg import plain_jpeg
+from operators.raster import Raster, picture_of, raster_of
 from pipeline.errors import InputError, Reason
 
 # What Pillow warns of is decided here: a picture opens, or it is rejected with its reason.
@@ -138,7 +139,11 @@ def to_rgb(picture: Image.Image) -> Image.Image:
 
 def full_raster(picture: Image.Image, data: bytes) -> Raster:
     """Every pixel of an opened picture, upright, by the module's policy. InputError: decode-error."""
-    return raster_of(to_rgb(load_upright(picture)))
+    plain = plain_jpeg(picture, data)
+    if plain is None:
+        return raster_of(to_rgb(load_upright(picture)))
+    turn = UPRIGHT.get(_orientation(picture))
+    return plain if turn is None else raster_of(picture_of(plain).transpose(turn))
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:
