@@ -160,7 +160,7 @@ def build_chain(resolved: Resolved) -> Chain:
     measuring = {
         "max_image_pixels": job.limits.max_image_pixels,
         "grey_pixels": _grey_pixels(job, profile),
-        "check_pixels": job.pixels in {"source", "none"},
+        "check": job.check if job.pixels in {"source", "none"} else None,
         "layout": job.discrete.layout if job.discrete is not None else None,
     }
     stages = [

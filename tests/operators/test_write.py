@@ -106,7 +106,9 @@ class Built:
         tokenizer = SentencePieceTokenizer(MODEL, self.profile.tokens.literals())
         self.vocabulary = resolve(self.profile, tokenizer)
         grey_pixels = FINE_PIXELS if budget else None
-        measure = Measure(max_image_pixels=LIMIT, grey_pixels=grey_pixels, check_pixels=pixels in {"none", "source"})
+        measure = Measure(
+            max_image_pixels=LIMIT, grey_pixels=grey_pixels, check="decode" if pixels in {"none", "source"} else None
+        )
         decode = Decode(partial(run_here, measure))
         derive = [Derive(options["derive"])] if "derive" in options else []
         operators = [decode, *derive, Slice(self.profile, MAX_REGIONS if budget else None), Tokenize(tokenizer)]
