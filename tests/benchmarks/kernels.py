@@ -167,9 +167,6 @@ STEPS = (
         same,
     ),
     Step("check: decode -> structure", task("decode"), task("structure"), same, same),
-    Step(
-        "of these the structure", task(None), lambda data: check_structure(open_picture(data, LIMIT), data), same, same
-    ),
 )
 
 
