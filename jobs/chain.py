@@ -17,7 +17,7 @@ from jobs.recipe import encoder_path, make_recipe
 from jobs.reducing import SMALL, check_files, check_grids, looks_at_pictures, reduce_stages
 from jobs.sections import PoolSection, computes_on
 from jobs.sources import refuse_sidecars, settle_format
-from jobs.spec import Job, absolute
+from jobs.spec import Job, absolute, resizes_with
 from operators.budget import BudgetConfig
 from operators.closing import close
 from operators.decode import COARSE_PIXELS, FINE_PIXELS, Decode, Measure
@@ -161,7 +161,7 @@ def build_chain(resolved: Resolved) -> Chain:
     measuring = {
         "max_image_pixels": job.limits.max_image_pixels,
         "grey_pixels": _grey_pixels(job, profile),
-        "check_pixels": job.pixels in {"source", "none"},
+        "check": job.check if job.pixels in {"source", "none"} else None,
         "layout": job.discrete.layout if job.discrete is not None else None,
     }
     stages = [
@@ -212,6 +212,7 @@ def build_chain(resolved: Resolved) -> Chain:
         "max_image_pixels": job.limits.max_image_pixels,
         "pixels": job.pixels,
         "patches": [slicing.patch, slicing.merge] if isinstance(slicing, QwenConfig) else None,
+        "resize": resizes_with(job, profile) or "pillow",
     }
     return Chain(
         read=partial(read, limits=job.limits.reading),

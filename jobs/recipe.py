@@ -11,7 +11,7 @@ from PIL import features
 from jobs.filtering import filters_recipe
 from jobs.reducing import reduce_recipe
 from jobs.sections import computes_on
-from jobs.spec import NOT_RECIPE, Job, local_target
+from jobs.spec import NOT_RECIPE, Job, local_target, resizes_with
 from operators.decode import Decode
 from operators.derive import Derive
 from operators.deriving.views import instructions
@@ -48,8 +48,9 @@ def make_recipe(job: Job, profile: Profile, model: bytes, tokenizer: Tokenizer) 
         fields["filters"] = filters_recipe(job.filters, computes_on(job.resources.filter))
     numeric: dict[str, Any] = {name: version(name) for name in (*NUMERIC_LIBRARIES, tokenizer.library)}
     numeric |= {f"pillow.{name}": features.version(name) for name in ("jpg", "webp", "zlib")}
-    if job.score is not None:
+    if job.score is not None or resizes_with(job, profile) == "torch":
         numeric |= {"torch": version("torch").partition("+")[0]}
+    if job.score is not None:
         numeric |= _encoder_class(job.score, computes_on(job.resources.score))
     operators = {kind.name: kind.version for kind in (Decode, Derive, Slice, Tokenize, Pack, Write)}
     if job.filters is not None:

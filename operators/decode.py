@@ -18,6 +18,7 @@ from PIL import Image
 from operators.discrete.config import DiscreteConfig
 from operators.discrete.layouts import LAYOUTS, LayoutName
 from operators.pictures import load_upright, open_picture, to_rgb, upright_size
+from operators.structure import CheckName, check_structure
 from pipeline.errors import InputError, StorageError
 from pipeline.guard import Result
 from pipeline.operator import Row, map_rows
@@ -38,16 +39,21 @@ class Measure:
     schema = pa.schema([("picture", DECODED_PICTURE), ("small", SMALL)])
 
     def __init__(
-        self, *, max_image_pixels: int, grey_pixels: int | None, check_pixels: bool, layout: LayoutName | None = None
+        self,
+        *,
+        max_image_pixels: int,
+        grey_pixels: int | None,
+        check: CheckName | None,
+        layout: LayoutName | None = None,
     ) -> None:
         """grey_pixels: most pixels of luminance that scoring reads; None where nothing is scored.
 
-        check_pixels: decode even without need of the small copy, because nobody after us will. layout: at whose size a
-        picture is copied that is to be written as ids.
+        check: how a picture is judged without need of the small copy, because nobody after us will decode it; None:
+        by its header. layout: at whose size a picture is copied that is to be written as ids.
         """
         self._max_image_pixels = max_image_pixels
         self._grey_pixels = grey_pixels
-        self._check_pixels = check_pixels
+        self._check = check
         self._layout = layout
 
     def __call__(self, row: Row) -> Row:
@@ -62,7 +68,9 @@ class Measure:
             image = open_picture(data, self._max_image_pixels)  # the small copies are those of any other picture
         if self._grey_pixels is not None:
             return {"picture": picture, "small": shrink(image, (width, height), self._grey_pixels)}
-        if self._check_pixels and "copy" not in picture:
+        if self._check == "structure" and "copy" not in picture:
+            check_structure(image, data)
+        if self._check == "decode" and "copy" not in picture:
             image.draft(None, (1, 1))  # a JPEG decodes at 1/8 and still reads all of its data
             load_upright(image)
         return {"picture": picture, "small": None}

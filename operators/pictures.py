@@ -17,12 +17,16 @@ import zlib
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from operators.fast_jpeg import plain_jpeg
+from operators.raster import Raster, picture_of, raster_of
 from pipeline.errors import InputError, Reason
 
 # What Pillow warns of is decided here: a picture opens, or it is rejected with its reason.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+JPEGS = frozenset({"JPEG", "MPO"})
+"""MPO: a JPEG with another one behind it, as some cameras write."""
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 SIGNATURES = (b"\xff\xd8\xff", PNG_SIGNATURE, b"GIF8", b"BM", b"II*\0", b"MM\0*")
 """First bytes of the formats but WebP: what starts so and cannot be opened is damaged, not of another format."""
@@ -131,6 +135,15 @@ def to_rgb(picture: Image.Image) -> Image.Image:
     if mode in {"F", "LAB"}:
         raise InputError(Reason.DECODE_ERROR, f"picture in mode {mode}; convert it to 8-bit RGB")
     return picture if mode == "RGB" else picture.convert("RGB")
+
+
+def full_raster(picture: Image.Image, data: bytes) -> Raster:
+    """Every pixel of an opened picture, upright, by the module's policy. InputError: decode-error."""
+    plain = plain_jpeg(picture, data)
+    if plain is None:
+        return raster_of(to_rgb(load_upright(picture)))
+    turn = UPRIGHT.get(_orientation(picture))
+    return plain if turn is None else raster_of(picture_of(plain).transpose(turn))
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:

@@ -35,7 +35,7 @@ class Write:
     """Turns tasks into reports: the file written, its counts, and the rows of REJECTS found while writing it."""
 
     name = "write"
-    version = 6
+    version = 7
 
     def __init__(self, config: WriteConfig, draw: Callable[[pa.Table], list[Result]]) -> None:
         """draw: maps a table of pictures by operators.drawing.Draw: in a Guard, or here."""

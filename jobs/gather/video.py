@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from operators.encode import encode_view
+from operators.raster import raster_of
 from operators.reduction.frames import MAX_FRAMES, dynamic_vlm_frames, qwen_frames, stamp_texts
 from pipeline.errors import ConfigError, InputError, Reason
 
@@ -76,7 +77,8 @@ def read_frames(path: Path, choice: Choice) -> list[Frame]:
             for frame in container.decode(video=0):
                 number = wanted.pop(frame.pts, None)
                 if number is not None:
-                    data, form = encode_view(frame.to_image().rotate(frame.rotation, expand=True))
+                    upright = frame.to_image().rotate(frame.rotation, expand=True)
+                    data, form = encode_view(raster_of(upright), from_jpeg=False)
                     found[number] = Frame(number, float(times[number]), EXTENSIONS.get(form, form), data)
                 if not wanted:
                     break

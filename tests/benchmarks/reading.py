@@ -37,6 +37,7 @@ from PIL import Image
 
 from operators.encode import encode_view
 from operators.pictures import load_upright, open_picture, to_rgb
+from operators.raster import raster_of
 from tests.benchmarks.main_job import lodepack
 from tests.support import QUICKSTART
 
@@ -122,7 +123,8 @@ def uniform(picture: Image.Image, native: int, share: float) -> tuple[Image.Imag
     """The picture at so many of its tokens and back at its size, and its tokens."""
     high = max(1, round(picture.height / TOKEN * math.sqrt(share)))
     wide = max(1, round(share * native / high))
-    data, _ = encode_view(picture.resize((wide * TOKEN, high * TOKEN), Image.Resampling.BICUBIC))
+    resized = picture.resize((wide * TOKEN, high * TOKEN), Image.Resampling.BICUBIC)
+    data, _ = encode_view(raster_of(resized), from_jpeg=False)
     small = Image.open(io.BytesIO(data)).convert("RGB")
     return small.resize(picture.size, Image.Resampling.BILINEAR), high * wide
 

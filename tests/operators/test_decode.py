@@ -18,8 +18,8 @@ from pipeline.guard import run_here
 from pipeline.schema import DECODED, READ
 
 EXIF_ORIENTATION = 0x0112
-MODES = [(None, False), (None, True), (COARSE_PIXELS, False), (FINE_PIXELS, True)]
-"""(grey_pixels, check_pixels)"""
+MODES = [(None, None), (None, "structure"), (None, "decode"), (COARSE_PIXELS, None), (FINE_PIXELS, "decode")]
+"""(grey_pixels, check)"""
 
 
 def gradient(width, height):
@@ -72,8 +72,8 @@ def rows_of(*documents, **changes):
     return pa.Table.from_pylist(rows, READ)
 
 
-def decode(table, grey_pixels=COARSE_PIXELS, check_pixels=True, limit=10**8):
-    task = Measure(max_image_pixels=limit, grey_pixels=grey_pixels, check_pixels=check_pixels)
+def decode(table, grey_pixels=COARSE_PIXELS, check="decode", limit=10**8):
+    task = Measure(max_image_pixels=limit, grey_pixels=grey_pixels, check=check)
     decoded = Decode(partial(run_here, task))(table)
     assert decoded.schema == DECODED
     return decoded.to_pylist()
@@ -103,10 +103,10 @@ def test_a_digest_is_of_the_encoded_bytes():
     assert first["digest"] == hashlib.blake2b(one, digest_size=16).digest()
 
 
-@pytest.mark.parametrize(("grey_pixels", "check_pixels"), MODES)
-def test_sound_images_keep_size_and_format_and_lose_their_bytes(grey_pixels, check_pixels):
+@pytest.mark.parametrize(("grey_pixels", "check"), MODES)
+def test_sound_images_keep_size_and_format_and_lose_their_bytes(grey_pixels, check):
     table = rows_of(["a", saved(noise(), "PNG"), "b", saved(noise(64, 32), "WEBP")], ["only text"])
-    with_images, without = decode(table, grey_pixels, check_pixels)
+    with_images, without = decode(table, grey_pixels, check)
     assert [without_digest(picture) for picture in with_images["pictures"]] == [
         {"width": 120, "height": 90, "format": "png"},
         {"width": 64, "height": 32, "format": "webp"},
@@ -141,7 +141,7 @@ def test_size_and_small_pictures_are_upright(form, orientation, size):
     picture, grey, colour = small_of(data)
     upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
     assert (picture["width"], picture["height"]) == upright.size
-    assert decode(rows_of([data]), grey_pixels=None, check_pixels=False)[0]["pictures"] == [picture]
+    assert decode(rows_of([data]), grey_pixels=None, check=None)[0]["pictures"] == [picture]
     shapes = [found.shape[1::-1] for found in (grey, colour)]
     assert shapes == [shape[:: 1 if orientation < 5 else -1] for shape in SHRUNK[size]]
     for found, whole in ((grey, upright.convert("L")), (colour, upright)):
@@ -210,38 +210,38 @@ def test_same_bytes_give_the_same_row_whatever_stands_beside():
     assert [row["smalls"] for row in decode(rows_of([png], [jpeg]))] == alone[::-1]
 
 
-@pytest.mark.parametrize(("grey_pixels", "check_pixels"), MODES[1:])
+@pytest.mark.parametrize(("grey_pixels", "check"), MODES[1:])
 @pytest.mark.parametrize("size", [(120, 90), (1800, 1200)])
 @pytest.mark.parametrize("progressive", [False, True])
-def test_truncated_jpeg_is_rejected_wherever_pixels_are_read(grey_pixels, check_pixels, size, progressive):
+def test_truncated_jpeg_is_rejected_wherever_pixels_are_read(grey_pixels, check, size, progressive):
     data = saved(noise(*size), progressive=progressive)
     for share in (0.5, 0.9, 0.99):
-        (row,) = decode(rows_of(["text", data[: int(len(data) * share)]]), grey_pixels, check_pixels)
+        (row,) = decode(rows_of(["text", data[: int(len(data) * share)]]), grey_pixels, check)
         assert row["rejection"]["reason"] == Reason.DECODE_ERROR
         assert (row["pictures"], row["smalls"]) == ([], [])
 
 
 def test_truncated_jpeg_passes_where_only_write_will_decode():
     data = saved(noise())
-    (row,) = decode(rows_of([data[: len(data) // 2]]), grey_pixels=None, check_pixels=False)
+    (row,) = decode(rows_of([data[: len(data) // 2]]), grey_pixels=None, check=None)
     assert row["rejection"] is None
     assert [*map(without_digest, row["pictures"])] == [{"width": 120, "height": 90, "format": "jpeg"}]
 
 
-@pytest.mark.parametrize(("grey_pixels", "check_pixels"), MODES)
-def test_damaged_png_is_rejected_in_every_mode(grey_pixels, check_pixels):
+@pytest.mark.parametrize(("grey_pixels", "check"), MODES)
+def test_damaged_png_is_rejected_in_every_mode(grey_pixels, check):
     data = saved(noise(), "PNG")
     flipped = bytearray(data)
     flipped[len(data) // 2] ^= 1
     for broken in (data[: len(data) // 2], data[:-1], bytes(flipped)):
-        (row,) = decode(rows_of([broken]), grey_pixels, check_pixels)
+        (row,) = decode(rows_of([broken]), grey_pixels, check)
         assert row["rejection"]["reason"] == Reason.DECODE_ERROR
 
 
-@pytest.mark.parametrize(("grey_pixels", "check_pixels"), MODES)
-def test_rejection_names_the_guilty_segment_and_its_bytes(grey_pixels, check_pixels):
+@pytest.mark.parametrize(("grey_pixels", "check"), MODES)
+def test_rejection_names_the_guilty_segment_and_its_bytes(grey_pixels, check):
     table = rows_of([saved(noise(), "PNG"), "text", b"%PDF-1.7", b"%PDF-1.7"], [saved(noise(), "PNG")])
-    bad, good = decode(table, grey_pixels, check_pixels)
+    bad, good = decode(table, grey_pixels, check)
     rejection = bad["rejection"]
     assert (rejection["operator"], rejection["reason"]) == ("decode", Reason.FORMAT_NOT_ALLOWED)
     assert (rejection["segment"], rejection["member"]) == (2, "0.2")

@@ -25,7 +25,7 @@ from tests.operators.test_decode import noise, rows_of, saved
 
 
 def decoded(table, images, layout="llamagen", grey_pixels=COARSE_PIXELS):
-    task = Measure(max_image_pixels=10**8, grey_pixels=grey_pixels, check_pixels=True, layout=layout)
+    task = Measure(max_image_pixels=10**8, grey_pixels=grey_pixels, check="decode", layout=layout)
     discrete = DiscreteConfig(codebook="-", layout=layout, images=images)
     return Decode(partial(run_here, task), discrete)(table)
 

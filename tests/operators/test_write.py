@@ -23,11 +23,12 @@ from operators.pack_rows import WriteConfig
 from operators.pictures import load_upright, open_picture, to_rgb
 from operators.plans import plan_from_row
 from operators.profiles import load_profile
+from operators.raster import raster_of
 from operators.score import Score
 from operators.slice import Slice
 from operators.slicing.qwen import QwenConfig
 from operators.slicing.regions import MAX_REGIONS
-from operators.slicing.render import render, to_patches, to_planes
+from operators.slicing.render import to_patches, to_planes
 from operators.tokenize import Tokenize
 from operators.tokenizers.sentencepiece import SentencePieceTokenizer
 from operators.vocabulary import resolve
@@ -41,6 +42,7 @@ from pipeline.read import read_shard
 from pipeline.schema import INDEX, REJECTS, pack_schema
 from pipeline.tasks import DATA, SUMMARY, TASK, from_stream, note_of
 from pipeline.types import Modality
+from tests.rendering import rendered
 from tests.support import totals_of
 
 MODEL = (Path(__file__).resolve().parents[2] / "jobs/samples/tokenizer.model").read_bytes()
@@ -104,7 +106,9 @@ class Built:
         tokenizer = SentencePieceTokenizer(MODEL, self.profile.tokens.literals())
         self.vocabulary = resolve(self.profile, tokenizer)
         grey_pixels = FINE_PIXELS if budget else None
-        measure = Measure(max_image_pixels=LIMIT, grey_pixels=grey_pixels, check_pixels=pixels in {"none", "source"})
+        measure = Measure(
+            max_image_pixels=LIMIT, grey_pixels=grey_pixels, check="decode" if pixels in {"none", "source"} else None
+        )
         decode = Decode(partial(run_here, measure))
         derive = [Derive(options["derive"])] if "derive" in options else []
         operators = [decode, *derive, Slice(self.profile, MAX_REGIONS if budget else None), Tokenize(tokenizer)]
@@ -114,7 +118,7 @@ class Built:
         config = WriteConfig(self.profile, self.vocabulary, length, pixels, str(self.output))
         slicing = self.profile.slicing
         patches = [slicing.patch, slicing.merge] if isinstance(slicing, QwenConfig) else None
-        draw = Draw(max_image_pixels=LIMIT, pixels=pixels, patches=patches)
+        draw = Draw(max_image_pixels=LIMIT, pixels=pixels, patches=patches, resize="pillow")
         self.write, self.reports, self.tasks = Write(config, partial(run_here, draw)), [], []
         for table in self.read():
             for operator in operators:
@@ -246,7 +250,7 @@ def reference(built, view):
     segment = segments[view["image"]]
     data = built.shard.read_bytes()[segment["offset"] : segment["offset"] + segment["size"]]
     plan = plan_from_row(segment["plan"])
-    return render(to_rgb(load_upright(open_picture(data, LIMIT))), plan)[view["number"]]
+    return rendered(to_rgb(load_upright(open_picture(data, LIMIT))), plan)[view["number"]]
 
 
 def numbered_views(built):
@@ -283,11 +287,11 @@ def test_patches_and_planes_are_the_pixels_of_the_planned_views(tmp_path, profil
         expected = reference(built, view)
         if isinstance(slicing, QwenConfig):
             assert view["pixels"]["format"] == "patches"
-            assert view["pixels"]["data"] == to_patches(expected, slicing.patch, slicing.merge)
+            assert view["pixels"]["data"] == to_patches(raster_of(expected), slicing.patch, slicing.merge)
             assert len(view["pixels"]["data"]) == view["grid_h"] * view["grid_w"] * 3 * slicing.patch**2
         else:
             assert view["pixels"]["format"] == "planes"
-            assert view["pixels"]["data"] == to_planes(expected)
+            assert view["pixels"]["data"] == to_planes(raster_of(expected))
             assert len(view["pixels"]["data"]) == 3 * 336 * 336
 
 

@@ -15,7 +15,7 @@ from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImag
 from transformers.models.smolvlm.processing_smolvlm import get_image_prompt_string
 
 from operators.profiles import Profile, load_profile
-from operators.slicing.render import render
+from tests.rendering import rendered
 
 NAMES = ("idefics3", "smolvlm", "smolvlm2")
 SMALL = [(30, 20), (20, 30), (100, 100), (400, 100), (90, 160)]
@@ -85,7 +85,7 @@ def test_text_equals_smolvlms(name):
 def assert_pixels_equal(family, size):
     image = picture(*size)
     (theirs,) = family.processor.image_processor([image])["pixel_values"]
-    ours = render(image, family.plan(*size))
+    ours = rendered(image, family.plan(*size))
     assert np.array_equal(np.stack([np.asarray(view).transpose(2, 0, 1) for view in ours]), theirs)
 
 

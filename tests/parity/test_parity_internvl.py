@@ -8,7 +8,7 @@ from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2Im
 
 from operators.profiles import load_profile
 from operators.slicing.internvl import InternVLConfig
-from operators.slicing.render import render
+from tests.rendering import rendered
 
 PROFILE = load_profile("internvl")
 TOKENS = PROFILE.tokens.by_role()
@@ -59,7 +59,7 @@ def test_profile_has_the_processors_defaults(processor):
 def test_views_equal_the_processors_pixel_for_pixel(processor, width, height):
     source = picture(width, height)
     theirs = processor.image_processor(source, crop_to_patches=True)["pixel_values"]
-    ours = render(source, PROFILE.slicing.plan(width, height, TOKENS))
+    ours = rendered(source, PROFILE.slicing.plan(width, height, TOKENS))
     assert len(ours) == len(theirs)
     assert all(
         np.array_equal(np.asarray(view).transpose(2, 0, 1), array) for view, array in zip(ours, theirs, strict=True)

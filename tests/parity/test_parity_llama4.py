@@ -17,7 +17,8 @@ from transformers.models.llama4.processing_llama4 import Llama4Processor
 
 from operators.profiles import load_profile
 from operators.slicing.llama4 import resize_on_canvas, select_canvas
-from operators.slicing.render import render
+from operators.slicing.resizing_torch import resize_by_torch
+from tests.rendering import rendered
 
 PROFILE = load_profile("llama4")
 TOKENS = PROFILE.tokens.by_role()
@@ -89,7 +90,10 @@ def assert_pixels_close(size):
     theirs = [canvas[:, y : y + 336, x : x + 336] for y in range(0, rows * 336, 336) for x in range(0, cols * 336, 336)]
     if len(theirs) > 1:
         theirs.append(resized(pixels, 336, 336)[0])
-    ours = render(image, PROFILE.slicing.plan(*size, TOKENS))
+    views = rendered(image, PROFILE.slicing.plan(*size, TOKENS), resize_by_torch)
+    ours = [np.asarray(view).transpose(2, 0, 1) for view in views]
+    assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
+    ours = rendered(image, PROFILE.slicing.plan(*size, TOKENS))
     assert close_share(ours, [view.numpy().astype(int) for view in theirs]) >= 0.999
 
 

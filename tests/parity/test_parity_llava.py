@@ -12,8 +12,8 @@ from transformers.models.llava_onevision.image_processing_pil_llava_onevision im
 from operators.profiles import load_profile
 from operators.slicing.llava_1_5 import Llava15Config
 from operators.slicing.llava_next import LlavaNextConfig
-from operators.slicing.render import render
 from pipeline.types import Place
+from tests.rendering import rendered
 
 RAW = {"do_rescale": False, "do_normalize": False}
 CLIP = {"size": {"shortest_edge": 336}, "crop_size": {"height": 336, "width": 336}, **RAW}
@@ -65,7 +65,7 @@ def plan_of(family, width, height, place=None):
 
 
 def assert_equal_pixels(width, height, plan, processed):
-    views = render(picture(width, height), plan)
+    views = rendered(picture(width, height), plan)
     assert len(views) == len(processed)
     for view, theirs in zip(views, processed, strict=True):
         assert np.array_equal(np.asarray(view).transpose(2, 0, 1), theirs)

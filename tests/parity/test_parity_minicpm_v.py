@@ -12,8 +12,8 @@ from transformers.models.minicpmv4_6.video_processing_minicpmv4_6 import MiniCPM
 
 from operators.profiles import load_profile
 from operators.slicing.minicpm_v import MiniCPMVConfig, find_best_resize, select_grid
-from operators.slicing.render import render
 from pipeline.types import Modality, Place
+from tests.rendering import rendered
 
 PROFILE = load_profile("minicpm_v")
 TOKENS = PROFILE.tokens.by_role()
@@ -109,7 +109,7 @@ def assert_pixels_equal(processor, config, size):
     image = picture(*size)
     theirs = processor.image_processor([image])["pixel_values"][0]
     # [3, patch, width of all patches]: each patch's rows lie side by side, and so do all views.
-    ours = [np.asarray(view).transpose(2, 0, 1) for view in render(image, config.plan(*size, TOKENS))]
+    ours = [np.asarray(view).transpose(2, 0, 1) for view in rendered(image, config.plan(*size, TOKENS))]
     strips = [view.reshape(3, -1, 14, view.shape[2]).transpose(0, 2, 1, 3).reshape(3, 14, -1) for view in ours]
     assert np.array_equal(np.concatenate(strips, axis=2), np.asarray(theirs))
 

@@ -16,8 +16,8 @@ from transformers.models.pixtral.image_processing_pil_pixtral import PixtralImag
 
 from operators.profiles import load_profile
 from operators.slicing.pixtral import PixtralConfig, token_grid
-from operators.slicing.render import render
 from pipeline.errors import InputError
+from tests.rendering import rendered
 
 PROFILE = load_profile("pixtral")
 TOKENS = PROFILE.tokens.by_role()
@@ -151,7 +151,7 @@ def test_ids_equal_mistral_commons(size):
 def assert_pixels_equal(config, size):
     image = picture(*size)
     (theirs,) = image_processor(config)([image])["pixel_values"]
-    (ours,) = render(image, config.plan(*size, TOKENS))
+    (ours,) = rendered(image, config.plan(*size, TOKENS))
     assert np.array_equal(np.asarray(ours).transpose(2, 0, 1), theirs)
 
 

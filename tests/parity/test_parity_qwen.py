@@ -22,10 +22,12 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from operators.positions import Image, Text, Video
 from operators.positions.mrope import MRope
 from operators.profiles import load_profile
+from operators.raster import raster_of
 from operators.slicing.qwen import QwenConfig
 from operators.slicing.qwen_video import plan_frames, timestamps
-from operators.slicing.render import render, to_patches
+from operators.slicing.render import to_patches
 from pipeline.errors import InputError
+from tests.rendering import rendered
 
 FAMILIES = {
     "qwen2_vl": (Qwen2VLProcessor, Qwen2VLConfig, Qwen2VLForConditionalGeneration),
@@ -103,8 +105,8 @@ def test_patches_equal_the_processors_value_for_value(name, sizes):
     theirs = image_processor(slicing, do_rescale=False, do_normalize=False)
     for width, height in sizes:
         plan = slicing.plan(width, height, profile.tokens.by_role())
-        (view,) = render(picture(width, height), plan)
-        ours = np.frombuffer(to_patches(view, slicing.patch, slicing.merge), np.uint8)
+        (view,) = rendered(picture(width, height), plan)
+        ours = np.frombuffer(to_patches(raster_of(view), slicing.patch, slicing.merge), np.uint8)
         ours = ours.reshape(-1, 3, 1, slicing.patch, slicing.patch).repeat(2, axis=2)
         expected = theirs(picture(width, height), return_tensors="np")
         assert expected["image_grid_thw"].tolist() == [[1, plan.views[0].grid_h, plan.views[0].grid_w]]

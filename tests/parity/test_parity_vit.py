@@ -7,8 +7,8 @@ from transformers.models.siglip.image_processing_pil_siglip import SiglipImagePr
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
 from operators.profiles import load_profile
-from operators.slicing.render import render
 from operators.slicing.vit import VitConfig
+from tests.rendering import rendered
 
 SMALL = [(97, 64), (40, 130), (224, 224), (300, 200), (420, 35)]
 LARGE = [size for size in random_sizes(200, seed=3, longest=3000) if size[0] * size[1] <= 4_000_000][:40]
@@ -26,7 +26,7 @@ def test_view_equals_the_processors_pixel_for_pixel(family, width, height):
     source = picture(width, height)
     size = {"height": config.size, "width": config.size}
     (theirs,) = processor(size=size, do_rescale=False, do_normalize=False)(source)["pixel_values"]
-    (ours,) = render(source, config.plan(width, height, {"placeholder": "<image>"}))
+    (ours,) = rendered(source, config.plan(width, height, {"placeholder": "<image>"}))
     assert np.array_equal(np.asarray(ours).transpose(2, 0, 1), theirs)
 
 

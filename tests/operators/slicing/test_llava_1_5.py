@@ -8,9 +8,9 @@ from PIL import Image
 from pydantic import ValidationError
 
 from operators.slicing.llava_1_5 import Llava15Config
-from operators.slicing.render import render
 from pipeline.errors import InputError, Reason
 from pipeline.types import Canvas, Modality, Run
+from tests.rendering import rendered
 
 TOKENS = {"placeholder": "<image>"}
 PAD, CROP = Llava15Config(), Llava15Config(fit="crop")
@@ -41,7 +41,7 @@ def test_padding_shows_the_whole_picture_in_the_middle_of_the_mean_colour():
 
 
 def test_padding_is_painted_before_the_picture_is_resized():
-    pixels = np.asarray(render(Image.new("RGB", (100, 50), "white"), PAD.plan(100, 50, TOKENS))[0])
+    pixels = np.asarray(rendered(Image.new("RGB", (100, 50), "white"), PAD.plan(100, 50, TOKENS))[0])
     assert pixels[0, 0].tolist() == [122, 116, 104]
     assert pixels[168, 168].tolist() == [255, 255, 255]
 

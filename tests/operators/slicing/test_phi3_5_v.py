@@ -12,9 +12,9 @@ from pydantic import ValidationError
 
 from operators.profiles import load_profile
 from operators.slicing.phi3_5_v import Phi35VConfig, hd_canvas
-from operators.slicing.render import render
 from pipeline.errors import InputError, Reason
 from pipeline.types import Canvas, Modality, Place
+from tests.rendering import rendered
 
 GOLDEN = yaml.safe_load((Path(__file__).parents[2] / "golden" / "slicing.yaml").read_text("utf-8"))["phi3_5_v"]
 CASES = [
@@ -52,7 +52,7 @@ def test_portrait_tiles_are_within_one_of_those_that_the_reference_makes_lying()
     padded = Image.new("RGB", (672, 672), "white")
     padded.paste(lying, (0, 84))
     theirs = np.asarray(padded.transpose(Image.Transpose.TRANSPOSE)).astype(int)
-    *tiles, _ = (np.asarray(view).astype(int) for view in render(Image.fromarray(noise), plan))
+    *tiles, _ = (np.asarray(view).astype(int) for view in rendered(Image.fromarray(noise), plan))
     ours = np.concatenate([np.concatenate(tiles[:2], axis=1), np.concatenate(tiles[2:], axis=1)])
     assert np.abs(ours - theirs).max() <= 1
 

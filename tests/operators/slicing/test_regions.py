@@ -11,9 +11,9 @@ from PIL import Image
 
 from operators.slicing.qwen import QwenConfig, smart_resize
 from operators.slicing.regions import MAX_REGIONS, REGION_SIDE, cuts, plan_regions, shrunk
-from operators.slicing.render import render
 from pipeline.errors import InputError
 from pipeline.types import SlicePlan
+from tests.rendering import rendered
 
 TOKENS = {"placeholder": "<|image_pad|>", "image_start": "<|vision_start|>", "image_end": "<|vision_end|>"}
 QWEN25 = QwenConfig(patch=14, merge=2, min_pixels=3136, max_pixels=12845056)
@@ -101,7 +101,7 @@ def test_region_whose_box_has_its_size_is_copied_pixel_for_pixel(width, height):
     shades = np.random.default_rng(width).integers(0, 256, (height, width, 3), np.uint8)
     picture = Image.fromarray(shades)
     plan = plan_or_skip(width, height, QWEN25)
-    for view, image in zip(plan.views, render(picture, plan), strict=True):
+    for view, image in zip(plan.views, rendered(picture, plan), strict=True):
         left, top, right, bottom = view.box
         if (right - left, bottom - top) == (view.width, view.height):
             assert image.tobytes() == picture.crop(view.box).tobytes()
