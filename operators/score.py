@@ -38,8 +38,8 @@ from pipeline.schema import MEASURED, SCORED
 from pipeline.types import SegmentKind
 
 BATCH_REGIONS = 32
-"""Regions per pass of the maps: an array of 16-bit shades is 600 kB then and stays in a core's cache; with 64, edges take
-seven times as long. Values are integers, so the last pass may be of fewer."""
+"""Regions per pass of the maps: an array of 16-bit shades is 600 kB then and stays in a core's cache; with 64, edges
+take seven times as long. Values are integers, so the last pass may be of fewer."""
 GROUP_REGIONS = 512
 """Regions that are cut out before they are looked at: their pixels take some tens of megabytes."""
 

@@ -53,6 +53,6 @@ def channel_entropy(colours: np.ndarray, places: np.ndarray) -> np.ndarray:
 
 @cache
 def _table(pixels: int, device: torch.device) -> torch.Tensor:
-    """n log2 n for n from 0 to `pixels`, times SCALE, rounded, int64."""
+    """N log2 n for n from 0 to `pixels`, times SCALE, rounded, int64."""
     found = [round(n * math.log2(n) * SCALE) if n else 0 for n in range(pixels + 1)]
     return torch.tensor(found, dtype=torch.int64, device=device)
