@@ -205,7 +205,8 @@ class _Ways:
         # Of scale s between two of those whose losses are known: their numbers, and the share of the smaller one.
         above = np.clip((all_scales[:, None, None, None] >= scale).sum(axis=0) - 1, 0, len(all_scales) - 2)
         upper, lower = all_scales[above], all_scales[above + 1]
-        self._above = above
+        # As places in a flat array, which are found three times as fast as those along an axis.
+        self._above = above * above[0].size + np.arange(above[0].size).reshape(above[0].shape)
         self._share = np.clip((upper - scale) / (upper - lower), 0, 1).astype(np.float32)
         self.costs = (self._rows[:, :, None] * self._cols[:, None, :] + VIEW_TOKENS).astype(np.float32)
 
@@ -215,9 +216,10 @@ class _Ways:
         sums[1:, 1:, 1:] = cells.cumsum(axis=1).cumsum(axis=2)
         band = sums[:, self._bands[1]] - sums[:, self._bands[0]]
         known = (band[:, :, self._segments[1]] - band[:, :, self._segments[0]]).astype(np.float32)
-        upper = np.take_along_axis(known, self._above, axis=0)
-        lower = np.take_along_axis(known, self._above + 1, axis=0)
-        return np.asarray(upper + (lower - upper) * self._share)
+        more = (known[1:] - known[:-1]).ravel()[self._above]
+        more *= self._share
+        more += known.ravel()[self._above]
+        return np.asarray(more)
 
     def tokens(self, way: int, band: int, segment: int) -> tuple[int, int]:
         return int(self._rows[way, band]), int(self._cols[way, segment])

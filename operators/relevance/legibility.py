@@ -9,7 +9,7 @@ device, the number of threads or the other cells.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import pairwise
 from typing import NamedTuple
@@ -41,35 +41,64 @@ shortfall there, cut to this, is what surely text counts in terms of other pixel
 at 20 % of the tokens, against .794 with one weight for all text, and as much at 36 and 72 %."""
 LOSSES = (0, *(round(128 * 2 ** (step / 10.5)) for step in range(255)))
 """What each code stands for: 6.8 % from one to the next, up to more than any cell loses."""
-BATCH = 64
-"""Cells that are measured together: an array of them is 400 kB, and a few of those stay in a core's cache."""
+BATCH = 96
+"""Cells that are measured together: an array of them is 500 kB, and two of those stay in a core's cache."""
+
+
+BAND_ROWS = 12
+"""Rows of a resampling that are computed together, from those pixels alone that count in them: half of all products
+are with zeros."""
 
 
 class Sampling(NamedTuple):
     """How a cell is measured under one reduction of its picture: the window is one size of the page's own pixels."""
 
     context: int
+    """Pixels around a cell."""
     stride: int
-    window: tuple[int, ...]
+    """Pixels from sample to sample."""
+    window: tuple[tuple[int, ...], ...]
+    """Symmetric kernels that follow one another, the first of pixels and the others of samples; each begins with 1."""
 
 
 SAMPLINGS = {
-    1: Sampling(6, 2, (1, 2, 4, 6, 6, 6, 4, 2, 1)),
-    2: Sampling(3, 1, (2, 8, 12, 8, 2)),
-    4: Sampling(2, 1, (4, 24, 4)),
+    1: Sampling(6, 2, ((1, 2, 1), (1, 3, 3, 1))),
+    2: Sampling(3, 1, ((1, 4, 6, 4, 1),)),
+    4: Sampling(2, 1, ((1, 6, 1),)),
 }
-"""By reduction: pixels around a cell, pixels from sample to sample, and the window, of a deviation near 2 pixels of
-the page."""
-WINDOW_SUM = 32
-"""Of each window: with shades of -128 to 127, sums of products down and across come to 2^24 at most."""
+"""By reduction. Each window has a deviation near 2 pixels of the page; a product of kernels takes less than half of the
+additions. With shades of -128 to 127 and weights of 32 at most, sums of products down and across come to 2^24."""
+
+
+class _Band(NamedTuple):
+    """Some rows of a matrix and, of its columns, those that are not all zeros in them."""
+
+    rows: slice
+    cols: slice
+    weights: torch.Tensor
 
 
 class _Page(NamedTuple):
-    """Cells as they are: shades less 128 [size, size, n], their means and variances around each sample."""
+    """Cells as they are: shades less 128 [size, size, n], those of them that a window reaches, and their means and
+    variances around each sample.
+    """
 
     shades: torch.Tensor
+    reached: torch.Tensor
     mean: torch.Tensor
     variance: torch.Tensor
+
+
+class _Windows(NamedTuple):
+    """Weighted means around each sample: of rows by kernels, of columns by a matrix [samples, reached pixels].
+
+    Either is the faster one where it is used.
+    """
+
+    reached: slice
+    stride: int
+    kernels: tuple[tuple[int, ...], ...]
+    across: torch.Tensor
 
 
 class _Measures(NamedTuple):
@@ -77,9 +106,9 @@ class _Measures(NamedTuple):
 
     context: int
     samples: list[int]
-    window: torch.Tensor
-    half: torch.Tensor
-    resamplings: list[torch.Tensor | None]
+    windows: _Windows
+    half: tuple[_Band, ...]
+    resamplings: list[tuple[_Band, ...] | None]
 
 
 def legibility(grey: torch.Tensor, text: torch.Tensor, cell: int, reduction: int = 1) -> torch.Tensor:
@@ -106,56 +135,74 @@ def legibility(grey: torch.Tensor, text: torch.Tensor, cell: int, reduction: int
 
 def _losses(patches: torch.Tensor, weights: torch.Tensor, measures: _Measures) -> torch.Tensor:
     """Losses of cells, int64 [len(SCALES), n], of uint8 [n, size, size] and weights [samples, samples, n]."""
-    page = _page(patches, measures.window)
+    page = _page(patches, measures.windows)
     weights = weights * (page.variance > FAINT)
     amount = weights.sum((0, 1))
 
     def over_text(lacking: torch.Tensor) -> torch.Tensor:
         return ((lacking * weights).sum((0, 1)) / amount.clamp(min=1)).to(torch.int64)
 
-    words = amount.to(torch.int64) * over_text(_shortfall(page, measures.half, measures.window)).clamp(*FINENESS)
+    at_half = _shortfall(page, measures.half, measures.windows)
+    words = amount.to(torch.int64) * over_text(at_half).clamp(*FINENESS)
     lost = _lost(patches.device)
     losses = torch.zeros((len(SCALES), patches.shape[0]), dtype=torch.int64, device=patches.device)
     for scale, resampling in enumerate(measures.resamplings):
         if resampling is not None:
-            lacking = _shortfall(page, resampling, measures.window)
+            is_half = resampling is measures.half
+            lacking = at_half if is_half else _shortfall(page, resampling, measures.windows)
             losses[scale] = words * lost[over_text(lacking)] + lacking.sum((0, 1)).to(torch.int64)
     return losses
 
 
-def _page(patches: torch.Tensor, window: torch.Tensor) -> _Page:
-    shades = patches.permute(1, 2, 0).to(torch.float32).contiguous() - 128
-    mean, square = _window_means(torch.stack([shades, shades * shades], 1), window)
-    return _Page(shades, mean, square - mean * mean)
+def _page(patches: torch.Tensor, windows: _Windows) -> _Page:
+    size = patches.shape[1]
+    shades = patches.flatten(1).T.contiguous().view(size, size, -1).to(torch.float32) - 128
+    reached = shades[windows.reached, windows.reached].contiguous()
+    mean, square = _window_means((reached, reached * reached), windows)
+    return _Page(shades, reached, mean, square - mean * mean)
 
 
-def _shortfall(page: _Page, resampling: torch.Tensor, window: torch.Tensor) -> torch.Tensor:
+def _shortfall(page: _Page, resampling: Sequence[_Band], windows: _Windows) -> torch.Tensor:
     """1 - structure at each sample once the page was resampled, in 256ths, 0..255: float32 [samples, samples, n].
 
     Cells come last in every array, so each product with a small matrix is a few large ones.
     """
-    size, _, count = page.shades.shape
-    down = (resampling @ page.shades.view(size, -1)).view(size, size, count)
-    seen = (resampling @ down).add_(ONE * ONE // 2).mul_(1 / (ONE * ONE)).floor_().clamp_(-128, 127)
-    mean, square, product = _window_means(torch.stack([seen, seen * seen, seen * page.shades], 1), window)
+    seen = _resampled(page.shades, resampling).add_(0.5).floor_().clamp_(-128, 127)
+    maps = (seen, seen * seen, seen * page.reached)
+    mean, square, product = _window_means(maps, windows)
     variance = square - mean * mean
     shared = product - mean * page.mean
-    lacking: torch.Tensor = (page.variance + variance).sub_(shared).sub_(shared).mul_(256)
-    lacking.div_(page.variance + variance + STABLE)
-    return lacking.floor_().clamp_(0, 255)
+    total = page.variance + variance
+    lacking: torch.Tensor = (total - shared).sub_(shared).mul_(256)
+    return lacking.div_(total.add_(STABLE)).floor_().clamp_(0, 255)
 
 
-def _window_means(maps: torch.Tensor, window: torch.Tensor) -> torch.Tensor:
-    """Means of maps [size, m, size, n] in the window of each sample: [m, samples, samples, n]."""
-    size, num_maps, _, count = maps.shape
-    down = (window @ maps.view(size, -1)).view(-1, num_maps, size, count)
-    return (window @ down).mul_(1 / WINDOW_SUM**2).transpose(0, 1)
+def _resampled(shades: torch.Tensor, resampling: Sequence[_Band]) -> torch.Tensor:
+    """Cells [size, size, n] resampled down and across, as far as windows reach: [reached, reached, n]."""
+    down = torch.cat([band.weights @ shades[band.cols].flatten(1) for band in resampling]).view(-1, *shades.shape[1:])
+    return torch.cat([band.weights @ down[:, band.cols] for band in resampling], dim=1)
+
+
+def _window_means(maps: Sequence[torch.Tensor], windows: _Windows) -> Iterator[torch.Tensor]:
+    """Means of each map [reached, reached, n] in the window of each sample: [samples, samples, n]."""
+    for values in maps:
+        yield windows.across @ _summed(values, windows.stride, windows.kernels)
+
+
+def _summed(values: torch.Tensor, stride: int, kernels: Sequence[tuple[int, ...]]) -> torch.Tensor:
+    """Rows summed by a kernel at every `stride`, and what that gives by the next at every place."""
+    kernel, *others = kernels
+    last = values.shape[0] - len(kernel) + 1
+    found = values[:last:stride] + values[len(kernel) - 1 :: stride]
+    for place, weight in enumerate(kernel[1:-1], 1):
+        found.add_(values[place : place + last : stride], alpha=weight)
+    return _summed(found, 1, others) if others else found
 
 
 def _padded(grey: torch.Tensor, margin: int) -> torch.Tensor:
     """The page with its outermost pixels repeated."""
-    rows, cols = (torch.arange(-margin, side + margin, device=grey.device).clamp(0, side - 1) for side in grey.shape)
-    return grey[rows][:, cols]
+    tall = torch.cat([grey[:1].expand(margin, -1), grey, grey[-1:].expand(margin, -1)])
+    return torch.cat([tall[:, :1].expand(-1, margin), tall, tall[:, -1:].expand(-1, margin)], dim=1)
 
 
 def _weights(text: torch.Tensor, samples: Sequence[int], cell: int, rows: int, cols: int) -> torch.Tensor:
@@ -172,19 +219,31 @@ def _weights(text: torch.Tensor, samples: Sequence[int], cell: int, rows: int, c
 @cache
 def _measures(cell: int, reduction: int, device: torch.device) -> _Measures:
     sampling = SAMPLINGS[reduction]
-    size, reach = cell + 2 * sampling.context, len(sampling.window) // 2
+    size = cell + 2 * sampling.context
     samples = list(range(sampling.stride // 2, cell, sampling.stride))
-    window = torch.zeros((len(samples), size))
-    for row, place in enumerate(samples):
-        first = sampling.context + place - reach
-        window[row, first : first + len(sampling.window)] = torch.tensor(sampling.window, dtype=torch.float32)
+    first, *others = sampling.window
+    reach = (len(first) + sampling.stride * sum(len(kernel) - 1 for kernel in others)) // 2
+    reached = slice(sampling.context + samples[0] - reach, sampling.context + samples[-1] + reach + 1)
+    across = _summed(torch.eye(reached.stop - reached.start), sampling.stride, sampling.window)
+    across /= across[0].sum() ** 2
+    windows = _Windows(reached, sampling.stride, sampling.window, across.to(device))
 
-    def resampling(scale: float) -> torch.Tensor:
+    def resampling(scale: float) -> tuple[_Band, ...]:
         matrix = there_and_back(size, max(1, round(size * scale)))
-        return torch.tensor(matrix, dtype=torch.float32, device=device)
+        return tuple(_bands(torch.tensor(matrix, dtype=torch.float32, device=device)[reached] / ONE))
 
-    resamplings = [resampling(scale * reduction) if scale * reduction < 1 else None for scale in SCALES]
-    return _Measures(sampling.context, samples, window.to(device), resampling(0.5), resamplings)
+    half = resampling(0.5)
+    scales = [scale * reduction for scale in SCALES]
+    resamplings = [half if scale == 0.5 else resampling(scale) if scale < 1 else None for scale in scales]
+    return _Measures(sampling.context, samples, windows, half, resamplings)
+
+
+def _bands(matrix: torch.Tensor) -> Iterator[_Band]:
+    for start in range(0, matrix.shape[0], BAND_ROWS):
+        rows = slice(start, min(start + BAND_ROWS, matrix.shape[0]))
+        used = matrix[rows].any(dim=0).nonzero()[:, 0].tolist()
+        cols = slice(used[0], used[-1] + 1)
+        yield _Band(rows, cols, matrix[rows, cols].contiguous())
 
 
 @cache

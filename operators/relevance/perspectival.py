@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
-from torch.nn import functional
 
 EDGE = 128
 """Sobel magnitude of an edge: a step of 32 grey levels, which a reader still sees as a stroke."""
@@ -36,23 +37,38 @@ def perspectival(tiles: torch.Tensor, colours: torch.Tensor, text: torch.Tensor)
 
 def _edges(tiles: torch.Tensor) -> torch.Tensor:
     """Share of each tile's pixels whose Sobel magnitude reaches EDGE, times EDGES, as 0..255."""
-    t = tiles.to(torch.int32)
-    up, middle, down = t[:, :-2], t[:, 1:-1], t[:, 2:]
-    across = up + 2 * middle + down
-    gx = across[:, :, 2:] - across[:, :, :-2]
-    along = t[:, :, :-2] + 2 * t[:, :, 1:-1] + t[:, :, 2:]
-    gy = along[:, 2:] - along[:, :-2]
-    return _share(gx * gx + gy * gy >= EDGE * EDGE, EDGES)
+    t = tiles.to(torch.int16)
+    across = (t[:, :-2] + t[:, 2:]).add_(t[:, 1:-1], alpha=2)
+    along = (t[:, :, :-2] + t[:, :, 2:]).add_(t[:, :, 1:-1], alpha=2)
+    gx, gy = across[:, :, 2:] - across[:, :, :-2], along[:, 2:] - along[:, :-2]
+    squares = gx.to(torch.int32).square_().add_(gy.to(torch.int32).square_())
+    return _share(squares >= EDGE * EDGE, EDGES)
 
 
 def _contrast(tiles: torch.Tensor) -> torch.Tensor:
-    """Share of places whose CENTRE differs from its SURROUND by CONTRAST, times CONTRASTS, as 0..255."""
-    shades = tiles.to(torch.float32)[:, None]  # sums of whole shades: below 2^24, exact in any order
-    surround = functional.avg_pool2d(shades, SURROUND, STEP, divisor_override=1)
-    edge = (SURROUND - CENTRE) // 2
-    centre = functional.avg_pool2d(shades[:, :, edge:-edge, edge:-edge], CENTRE, STEP, divisor_override=1)
+    """Share of places whose CENTRE differs from its SURROUND by CONTRAST, times CONTRASTS, as 0..255.
+
+    Sums over squares are products with matrices of zeros and ones, of whole shades below 2^24, exact in any order: an
+    eighth of the time of pooling.
+    """
+    shades = tiles.to(torch.float32)
+    centre, surround = (_sums(shades, square) for square in (CENTRE, SURROUND))
     differs = (centre * (SURROUND // CENTRE) ** 2 - surround).abs() >= CONTRAST * SURROUND**2
-    return _share(differs[:, 0], CONTRASTS)
+    return _share(differs, CONTRASTS)
+
+
+def _sums(shades: torch.Tensor, square: int) -> torch.Tensor:
+    """Sum over each square, [n, down, across], of shades [n, h, w]."""
+    down, across = (_windows(side, square, shades.device) for side in shades.shape[1:])
+    return down @ (shades @ across.T)
+
+
+@cache
+def _windows(side: int, square: int, device: torch.device) -> torch.Tensor:
+    """Which of `side` pixels lie in each square in the middle of each SURROUND, 0 or 1: float32 [squares, side]."""
+    firsts = torch.arange(0, side - SURROUND + 1, STEP, device=device) + (SURROUND - square) // 2
+    pixels = torch.arange(side, device=device)
+    return ((pixels >= firsts[:, None]) & (pixels < firsts[:, None] + square)).to(torch.float32)
 
 
 def _colour(colours: torch.Tensor) -> torch.Tensor:

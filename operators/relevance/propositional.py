@@ -24,11 +24,12 @@ def propositional(tiles: torch.Tensor) -> torch.Tensor:
     tiles: uint8 [n, h, w]; returns uint8 [n]. A flat tile gives 0, one that uses all bins equally 255.
     With counts n of N pixels, the entropy is (N log2 N - sum of n log2 n) / N.
     """
-    bins = (tiles.reshape(tiles.shape[0], -1) // (256 // BINS)).to(torch.int64)
-    pixels = bins.shape[1]
-    counts = torch.zeros((tiles.shape[0], BINS), dtype=torch.int64, device=tiles.device)
-    counts.scatter_add_(1, bins, torch.ones_like(bins))
-    table = torch.tensor(_table(pixels), device=tiles.device)
+    shades = tiles.reshape(tiles.shape[0], -1)
+    pixels = shades.shape[1]
+    firsts = torch.arange(0, tiles.shape[0] * BINS, BINS, dtype=torch.int32, device=tiles.device)
+    bins = shades // (256 // BINS) + firsts[:, None]
+    counts = torch.bincount(bins.flatten(), minlength=tiles.shape[0] * BINS).view(-1, BINS)
+    table = _table(pixels, tiles.device)
     bits = table[pixels] - table[counts].sum(dim=1)
     whole = pixels * SCALE * (BINS.bit_length() - 1)
     return ((2 * 255 * bits + whole) // (2 * whole)).clamp(0, 255).to(torch.uint8)
@@ -51,6 +52,7 @@ def channel_entropy(colours: np.ndarray, places: np.ndarray) -> np.ndarray:
 
 
 @cache
-def _table(pixels: int) -> list[int]:
-    """N log2 n for n from 0 to `pixels`, times SCALE, rounded."""
-    return [round(n * math.log2(n) * SCALE) if n else 0 for n in range(pixels + 1)]
+def _table(pixels: int, device: torch.device) -> torch.Tensor:
+    """N log2 n for n from 0 to `pixels`, times SCALE, rounded, int64."""
+    found = [round(n * math.log2(n) * SCALE) if n else 0 for n in range(pixels + 1)]
+    return torch.tensor(found, dtype=torch.int64, device=device)

@@ -8,6 +8,7 @@ algorithm, which would work with fractions.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -71,19 +72,43 @@ def normalise(grey: torch.Tensor) -> torch.Tensor:
 
     Mean and deviation are those of sums of integers; each step after them is one correctly rounded operation.
     """
-    height, width = grey.shape
-    down, across = -height % CELL, -width % CELL
-    shades = functional.pad(grey.to(torch.float32)[None], (0, across, 0, down), mode="replicate")[0] - 128
-    cells = shades.view(shades.shape[0] // CELL, CELL, shades.shape[1] // CELL, CELL)
-    total, squares = cells.sum((1, 3)), (cells * cells).sum((1, 3))
-    sums = torch.stack([torch.full_like(total, CELL * CELL), total, squares])
-    count, total, squares = functional.avg_pool2d(sums, 2 * REACH + 1, 1, REACH, divisor_override=1)
+    down, across = (-side % CELL for side in grey.shape)
+    shades = grey.to(torch.float32) - 128
+    if down or across:
+        shades = functional.pad(shades[None], (0, across, 0, down), mode="replicate")[0]
+    total, squares = _by_cell(shades), _by_cell(shades * shades)
+    count = torch.full_like(total, CELL * CELL)
+    count, total, squares = (_around(sums) for sums in (count, total, squares))
     mean = total / count
     deviation = (squares / count - mean * mean).clamp_(min=0).sqrt_()
     gain = (1 << INPUT_BITS) / (deviation + FLOOR)
+    cells = shades.view(mean.shape[0], CELL, mean.shape[1], CELL)
     centred = (cells - mean[:, None, :, None]).mul_(gain[:, None, :, None])
     whole: torch.Tensor = centred.round_().clamp_(-LARGEST, LARGEST).view(shades.shape)
     return whole
+
+
+def _by_cell(values: torch.Tensor) -> torch.Tensor:
+    """Sum of each cell, [h/4, w/4] of [h, w]: by whole rows and then columns, much faster than `sum` over two of four
+    dimensions.
+    """
+    rows = _added([values[place::CELL] for place in range(CELL)])
+    return _added([rows[:, place::CELL] for place in range(CELL)])
+
+
+def _around(sums: torch.Tensor) -> torch.Tensor:
+    """Of each cell the sum of those up to REACH away that there are."""
+    height, width = sums.shape
+    wide = functional.pad(sums, (REACH, REACH, REACH, REACH))
+    rows = _added([wide[place : place + height] for place in range(2 * REACH + 1)])
+    return _added([rows[:, place : place + width] for place in range(2 * REACH + 1)])
+
+
+def _added(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+    found = parts[0] + parts[1]
+    for part in parts[2:]:
+        found += part
+    return found
 
 
 def infer(shades: torch.Tensor, weights: Weights) -> torch.Tensor:

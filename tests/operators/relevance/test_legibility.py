@@ -1,6 +1,7 @@
 """Small text loses before large text, nothing is lost on a flat page, and a cell's codes are the same everywhere."""
 
 from itertools import pairwise
+from math import prod
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ import torch
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from operators.relevance import legibility as module
-from operators.relevance.legibility import FINENESS, LOSSES, SAMPLINGS, SCALES, WINDOW_SUM, legibility
+from operators.relevance.legibility import FINENESS, LOSSES, SAMPLINGS, SCALES, legibility
+from operators.relevance.resampling import ONE, there_and_back
 from operators.relevance.text import text_map
 
 CELLS = [(28, 1), (32, 1), (14, 2), (16, 2), (7, 4), (8, 4)]
@@ -42,8 +44,24 @@ def test_losses_of_codes_rise_from_nothing_to_the_most_that_a_cell_can_lose():
 
 
 def test_windows_add_up_to_what_float32_can_hold():
-    assert all(sum(sampling.window) == WINDOW_SUM for sampling in SAMPLINGS.values())
-    assert 128 * 128 * WINDOW_SUM**2 <= 1 << 24
+    for sampling in SAMPLINGS.values():
+        total = prod(map(sum, sampling.window))
+        assert total.bit_count() == 1
+        assert 128 * 128 * total**2 <= 1 << 24
+
+
+@pytest.mark.parametrize(("cell", "reduction"), CELLS)
+def test_bands_of_a_resampling_hold_all_of_it_that_windows_reach(cell, reduction):
+    measures = module._measures(cell, reduction, torch.device("cpu"))
+    size = cell + 2 * measures.context
+    whole = torch.zeros(size, size)
+    whole[measures.windows.reached] = (
+        torch.tensor(there_and_back(size, round(size / 2)))[measures.windows.reached] / ONE
+    )
+    found = torch.zeros(size, size)
+    for rows, cols, weights in measures.half:
+        found[measures.windows.reached][rows, cols] = weights
+    assert torch.equal(found, whole)
 
 
 @pytest.mark.parametrize(("cell", "reduction"), CELLS)
@@ -110,17 +128,20 @@ def test_batches_threads_and_fast_paths_change_nothing(monkeypatch):
 def test_shortfall_is_that_of_exact_sums():
     patches = noise(3, 1, 40).view(3, 40, 40)
     measures = module._measures(28, 1, patches.device)
-    window, half = measures.window.double(), measures.half.double()
+    window = torch.zeros(14, 40, dtype=torch.float64)
+    for row, place in enumerate(range(1, 28, 2)):
+        window[row, place + 2 : place + 11] = torch.tensor([1, 2, 4, 6, 6, 6, 4, 2, 1]) / 32
+    half = torch.tensor(there_and_back(40, 20), dtype=torch.float64)
     x = patches.double() - 128
     y = ((half @ x @ half.T + 2**15) / 2**16).floor().clamp(-128, 127)
 
     def mean(values):
-        return window @ values @ window.T / WINDOW_SUM**2
+        return window @ values @ window.T
 
     spread = mean(x * x) - mean(x) ** 2 + mean(y * y) - mean(y) ** 2
     shared = mean(x * y) - mean(x) * mean(y)
     exact = ((spread - 2 * shared) * 256 / (spread + module.STABLE)).floor().clamp(0, 255).permute(1, 2, 0)
-    found = module._shortfall(module._page(patches, measures.window), measures.half, measures.window)
+    found = module._shortfall(module._page(patches, measures.windows), measures.half, measures.windows)
     assert (found - exact).abs().max() <= 1
     assert (found == exact).double().mean() > 0.99
 
