@@ -1,0 +1,105 @@
+"""What the benchmark of whole builds reckons with: its rates, its input, and that the bare loop does a build's work."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from jobs.build import run_job
+from jobs.chain import resolve_job
+from jobs.progress import Screen
+from jobs.spec import load_job
+from tests.benchmarks.end_to_end.bare import Bare
+from tests.benchmarks.end_to_end.modes import MODES, Mode, write_job
+from tests.benchmarks.end_to_end.photographs import make_photographs
+from tests.benchmarks.end_to_end.rates import Done, goal_against_usual, steady_rates
+from tests.benchmarks.end_to_end.watching import role_of, watch
+
+
+def test_the_steady_state_begins_when_every_core_has_had_its_share() -> None:
+    """Two cores that end a shard each every 2 s, all but together, do one a second; the first shard took longer."""
+    done = [Done(100 + 2 * i + 0.001 * core, 10, 80, 1000) for i in range(6) for core in range(2)]
+    rates = steady_rates(done[::-1], 2)
+    assert rates.images == pytest.approx(10, rel=1e-3)
+    assert (rates.tokens, rates.bytes) == pytest.approx((8 * rates.images, 100 * rates.images))
+    assert steady_rates([Done(float(i), 10, 80, 1000) for i in range(10)], 1).images == pytest.approx(10)
+
+
+def test_a_run_of_too_few_shards_has_no_rate() -> None:
+    with pytest.raises(ValueError, match="give more shards"):
+        steady_rates([Done(1.0, 1, 1, 1), Done(2.0, 1, 1, 1)], 2)
+
+
+def test_a_goal_beyond_the_bare_loop_is_nine_tenths_of_it() -> None:
+    assert goal_against_usual(3.0, 4.0) == 3.0
+    assert goal_against_usual(3.0, 2.0) == pytest.approx(1.8)
+
+
+def test_generated_photographs_are_like_real_ones_and_the_same_again() -> None:
+    found = make_photographs(seed=1, count=6)
+    assert found.pictures == make_photographs(seed=1, count=6).pictures
+    pixels = [int(np.prod(Image.open(io.BytesIO(data)).size)) for data in found.pictures]
+    assert 0.1 < sum(map(len, found.pictures)) / sum(pixels) < 0.25
+
+
+def test_a_process_is_watched_with_what_it_starts(tmp_path: Path) -> None:
+    script = tmp_path / "parent.py"
+    script.write_text(
+        "import subprocess, sys\n"
+        "subprocess.run([sys.executable, '-c', 'b = bytearray(80_000_000); import time; time.sleep(1.2)'])\n"
+    )
+    watched = watch([sys.executable, str(script)], tmp_path, {})
+    roles = watched.by_role()
+    assert set(roles) == {"parent.py", "python -c"}
+    assert roles["python -c"]["pss_mb"] > 80 > roles["parent.py"]["pss_mb"]
+    assert watched.peak_bytes > 80e6
+    assert watched.wall_seconds > 1.2
+
+
+def test_a_process_is_called_by_what_it_does() -> None:
+    assert role_of(["ray::Decode.run"]) == "ray::Decode.run"
+    assert role_of(["/venv/bin/python", "-m", "jobs", "run"]) == "jobs"
+    assert role_of(["/lib/raylet/raylet", "--store=1"]) == "raylet"
+
+
+@pytest.mark.parametrize("mode", [mode for mode in MODES if not mode.is_new], ids=lambda mode: mode.name)
+def test_the_bare_loop_packs_what_a_build_packs(tmp_path: Path, mode: Mode) -> None:
+    shard = tmp_path / "in" / "photos-000.tar"
+    make_photographs(seed=2, count=5).write_shard(shard, 5, 0)
+    path = write_job(mode, tmp_path, str(shard), tmp_path / "built")
+    assert path is not None
+    job = load_job(str(path), [])
+    done = Bare(job).pack_shard(str(shard), tmp_path)
+    with Screen(quiet=True) as screen:
+        summary = run_job(resolve_job(job), local=True, workers=None, rebuild=False, progress=screen)
+    assert summary["totals"]["tokens"]["tokens"] == done["tokens"]
+    found = _shown(tmp_path)
+    assert len(found) == done["images"] == 5
+    assert found == _shown(tmp_path / "built" / "data")
+
+
+def _shown(folder: Path) -> dict[str, Any]:
+    """What each sample became, wherever it was packed."""
+    found: dict[str, Any] = {}
+    for path in folder.glob("*.parquet"):
+        for pack in pq.read_table(path).to_pylist():
+            views = pack["views"]
+            for number, sample in enumerate(pack["samples"]):
+                start, end = sample.pop("start"), sample.pop("length")
+                end += start
+                columns = [pack[name][start:end] for name in ("input_ids", "labels", "modality")]
+                positions = [row[start:end] for row in pack["position_ids"]]
+                own = [
+                    view | {"sample": 0, "start": view["start"] - start} for view in views if view["sample"] == number
+                ]
+                assert set(pack["segment_ids"][start:end]) == {number}
+                assert {start, end} <= set(pack["cu_seqlens"])
+                found[sample["id"]["key"]] = [sample, columns, positions, own]
+    return found
