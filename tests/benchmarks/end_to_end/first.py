@@ -61,7 +61,7 @@ def lines(found: dict[str, Any]) -> list[str]:
         goal = GOALS[name] + (row["imports"] if name == "local" else 0.0)
         verdict = "met" if row["first_unit"] <= goal else "MISSED"
         shown.append(
-            f"quickstart, {name}: first unit after {row['first_unit']:.1f} s (imports alone {row['imports']:.1f} s, all "
-            f"{row['all']:.1f} s)   goal {goal:.1f} s   {verdict}"
+            f"quickstart, {name}: first unit after {row['first_unit']:.1f} s (imports alone {row['imports']:.1f} s, "
+            f"all {row['all']:.1f} s)   goal {goal:.1f} s   {verdict}"
         )
     return shown

@@ -11,7 +11,8 @@ from typing import Any
 
 from PIL import features
 
-PACKAGES = ("torch", "torchvision", "pillow", "ray", "pyarrow", "numpy", "transformers", "webdataset", "sentencepiece", "simplejpeg")  # fmt: skip
+PACKAGES = ("torch", "torchvision", "pillow", "simplejpeg", "ray", "pyarrow", "numpy", "sentencepiece")
+USUAL_PACKAGES = ("transformers", "webdataset")
 
 
 def describe() -> dict[str, Any]:
@@ -22,7 +23,7 @@ def describe() -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
         "python": platform.python_version(),
-        **{name: _version(name) for name in PACKAGES},
+        **{name: _version(name) for name in PACKAGES + USUAL_PACKAGES},
         "libjpeg-turbo": features.version("libjpeg_turbo"),
     }
 

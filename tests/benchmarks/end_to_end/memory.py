@@ -43,7 +43,7 @@ def lines(found: dict[str, Any]) -> list[str]:
             one, ten = (run[figure] for run in own["runs"])
             verdict = "met" if ratio <= MOST else "MISSED"
             shown.append(
-                f"memory, {name}: {figure} {one:.0f} at 1x, {ten:.0f} at {TIMES}x: {ratio:.2f}   goal {MOST:.2f} at most"
-                f"   {verdict}"
+                f"memory, {name}: {figure} {one:.0f} at 1x, {ten:.0f} at {TIMES}x: {ratio:.2f}"
+                f"   goal {MOST:.2f} at most   {verdict}"
             )
     return shown

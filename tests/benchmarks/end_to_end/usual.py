@@ -7,7 +7,7 @@ Prints which processor it is, and a line for each shard that is done.
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import json
 import multiprocessing
 import sys
@@ -55,10 +55,10 @@ def processor() -> Any:
 
 def has_torchvision() -> bool:
     """Whether it can be imported; beside a torch without CUDA the registry's wheel lacks its own operators."""
-    try:
-        import torchvision
-    except ImportError:
+    if importlib.util.find_spec("torchvision") is None:
         return False
+    try:
+        importlib.import_module("torchvision")
     except RuntimeError:
         for name in MISSING:
             torch.library.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
