@@ -92,7 +92,7 @@ def measure_mode(
     mode: Mode, folder: Path, shards: Shards, contenders: Sequence[Contender], *, runs: int, quick: bool
 ) -> dict[str, Any] | None:
     """Rounds of all contenders; None where this version cannot do the mode."""
-    size = QUICK if quick else mode.size
+    size = Size(QUICK.shards, min(QUICK.pictures, mode.size.pictures)) if quick else mode.size
     usual_size = QUICK if quick else USUAL_SIZE
     if write_job(mode, folder, "*.tar", folder / "out") is None:
         return None
