@@ -20,22 +20,19 @@ from operators.threads import one_thread
 from tests.benchmarks.end_to_end.bare import Bare
 from tests.benchmarks.end_to_end.modes import MODES, Mode, write_job
 from tests.benchmarks.end_to_end.photographs import Photographs, make_photographs
-from tests.benchmarks.end_to_end.rates import Done, goal_against_usual, steady_rates
+from tests.benchmarks.end_to_end.rates import Run, goal_against_usual, steady_rates
 from tests.benchmarks.end_to_end.watching import role_of, watch
 
 
-def test_the_steady_state_begins_when_every_core_has_had_its_share() -> None:
-    """Two cores that end a shard each every 2 s, all but together, do one a second; the first shard took longer."""
-    done = [Done(100 + 2 * i + 0.001 * core, 10, 80, 1000) for i in range(6) for core in range(2)]
-    rates = steady_rates(done[::-1], 2)
-    assert rates.images == pytest.approx(10, rel=1e-3)
-    assert (rates.tokens, rates.bytes) == pytest.approx((8 * rates.images, 100 * rates.images))
-    assert steady_rates([Done(float(i), 10, 80, 1000) for i in range(10)], 1).images == pytest.approx(10)
+def test_a_rate_is_what_a_longer_run_does_more() -> None:
+    """However long both take to start, and whatever they have under way."""
+    rates = steady_rates(Run(30.0, 100, 800, 9000), Run(40.0, 400, 3200, 36000))
+    assert (rates.images, rates.tokens, rates.bytes) == (30.0, 240.0, 2700.0)
 
 
-def test_a_run_of_too_few_shards_has_no_rate() -> None:
-    with pytest.raises(ValueError, match="give more shards"):
-        steady_rates([Done(1.0, 1, 1, 1), Done(2.0, 1, 1, 1)], 2)
+def test_a_longer_run_that_took_no_longer_has_no_rate() -> None:
+    with pytest.raises(ValueError, match="give more images"):
+        steady_rates(Run(3.0, 10, 1, 1), Run(2.9, 20, 2, 2))
 
 
 def test_a_goal_beyond_the_bare_loop_is_nine_tenths_of_it() -> None:
@@ -49,10 +46,10 @@ def photographs() -> Photographs:
 
 
 def test_generated_photographs_are_like_real_ones_and_the_same_again(photographs: Photographs) -> None:
-    assert make_photographs(seed=1, count=2).pictures == photographs.pictures[:2]
-    sizes = [Image.open(io.BytesIO(data)).size for data in photographs.pictures]
+    assert make_photographs(seed=1, count=2).pairs == photographs.pairs[:2]
+    sizes = [Image.open(io.BytesIO(data)).size for data, _ in photographs.pairs]
     assert all(336 <= max(size) <= 1600 for size in sizes)
-    assert 0.1 < sum(map(len, photographs.pictures)) / sum(w * h for w, h in sizes) < 0.25
+    assert 0.1 < sum(len(data) for data, _ in photographs.pairs) / sum(w * h for w, h in sizes) < 0.25
 
 
 def test_a_process_is_watched_with_what_it_starts(tmp_path: Path) -> None:
@@ -78,11 +75,10 @@ def test_a_process_is_called_by_what_it_does() -> None:
 @pytest.mark.parametrize("mode", [mode for mode in MODES if not mode.is_new], ids=lambda mode: mode.name)
 def test_the_bare_loop_packs_what_a_build_packs(tmp_path: Path, photographs: Photographs, mode: Mode) -> None:
     shard = tmp_path / "in" / "photos-000.tar"
-    small = sorted(photographs.pictures, key=len)[:3]
-    replace(photographs, pictures=tuple(small)).write_shard(shard, 3, 0)
-    path = write_job(mode, tmp_path, str(shard), tmp_path / "built")
-    assert path is not None
-    job = load_job(str(path), [])
+    small = sorted(photographs.pairs, key=lambda pair: len(pair[0]))[:3]
+    replace(photographs, pairs=tuple(small)).write_shard(shard, 3, 0)
+    write_job(mode, tmp_path / "job.yaml", [shard], tmp_path / "built")
+    job = load_job(str(tmp_path / "job.yaml"), [])
     with one_thread():
         done = Bare(job).pack_shard(str(shard), tmp_path)
     with Screen(quiet=True) as screen:

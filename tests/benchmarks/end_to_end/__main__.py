@@ -16,70 +16,57 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Sequence
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.end_to_end import first, memory
-from tests.benchmarks.end_to_end.contenders import CONTENDERS, CORES, USUAL, Contender, Task, measure
+from tests.benchmarks.end_to_end.contenders import BARE, CONTENDERS, CORES, LOCAL, RAY, USUAL, Contender, Task, measure
 from tests.benchmarks.end_to_end.machine import describe
-from tests.benchmarks.end_to_end.modes import MODES, QUICK, Mode, Size, write_job
-from tests.benchmarks.end_to_end.modes import USUAL as USUAL_SIZE
-from tests.benchmarks.end_to_end.photographs import REAL, Photographs, make_photographs, real_pairs, write_pairs
+from tests.benchmarks.end_to_end.modes import MODES, QUICK_PICTURES, USUAL_PICTURES, Mode, is_built, write_job
+from tests.benchmarks.end_to_end.photographs import REAL, Photographs, make_photographs
 from tests.benchmarks.end_to_end.report import COLUMNS, medians, planning, ratios, table
 from tests.support import ROOT
 
-EVERY_REAL = 6
-"""One of so many shards is of real photographs."""
+PARTS = 4
+"""A short run has one shard a core, a long one so many times as many."""
 
 
 class Shards:
-    """Writes the shards of a size when they are first asked for."""
+    """Writes shards when they are first asked for."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._photographs: Photographs | None = None
-        self._written: dict[Size, list[Path]] = {}
+        self._written: dict[tuple[int, int], list[Path]] = {}
 
-    def of(self, size: Size) -> list[Path]:
-        if size not in self._written:
-            self._photographs = self._photographs or make_photographs(processes=CORES)
+    def of(self, count: int, pictures: int) -> list[Path]:
+        """`count` shards of so many pictures each."""
+        if (count, pictures) not in self._written:
             archive = ROOT.parent / "shared" / REAL
-            real = real_pairs(archive) if archive.exists() else []
-            folder = self._folder / f"shards-{size.shards}-{size.pictures}"
-            paths = [folder / f"photos-{number:06d}.tar" for number in range(size.shards)]
+            real = archive if archive.exists() else None
+            self._photographs = self._photographs or make_photographs(processes=CORES, real=real)
+            paths = [self._folder / f"{count}x{pictures}" / f"photos-{number:06d}.tar" for number in range(count)]
             for number, path in enumerate(paths):
-                if real and number % EVERY_REAL == EVERY_REAL - 1:
-                    first = number * size.pictures
-                    write_pairs(path, [(f"{i:08d}", *real[(first + i) % len(real)][1:]) for i in range(size.pictures)])
-                else:
-                    self._photographs.write_shard(path, size.pictures, number)
-            self._written[size] = paths
-        return self._written[size]
+                self._photographs.write_shard(path, pictures, number)
+            self._written[count, pictures] = paths
+        return self._written[count, pictures]
 
 
 def main() -> None:
     """Prints the tables, writes the JSON."""
     options = _options()
     began = time.monotonic()
-    chosen = [mode for mode in MODES if not options.only or mode.name in options.only]
-    contenders = [one for one in CONTENDERS if one.name not in options.skip]
-    result: dict[str, Any] = {"machine": describe(), "quick": options.quick, "runs": options.runs, "modes": {}}
+    result: dict[str, Any] = {"machine": describe(), "quick": options.quick, "rounds": options.runs}
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
-        shards = Shards(folder)
-        for mode in chosen:
-            figures = measure_mode(mode, folder, shards, contenders, runs=options.runs, quick=options.quick)
-            if figures is None:
-                print(f"{mode.name}: not built yet\n", flush=True)
-                continue
-            result["modes"][mode.name] = figures
-            print(table(mode.name, figures) + "\n", flush=True)
+        shards = Shards(folder / "shards")
+        result["modes"] = _modes(options, folder, shards)
         if options.first:
             result["first"] = first.first_units(_made(folder / "first"), options.runs)
             print("\n".join(first.lines(result["first"])) + "\n", flush=True)
         if options.memory:
-            many = shards.of(Size(QUICK.shards * memory.TIMES, QUICK.pictures))
+            many = shards.of(memory.NUM_SHARDS * memory.TIMES, memory.PICTURES)
             result["memory"] = memory.peaks(_made(folder / "memory"), many)
             print("\n".join(memory.lines(result["memory"])) + "\n", flush=True)
     result["seconds"] = round(time.monotonic() - began)
@@ -88,31 +75,56 @@ def main() -> None:
         options.json.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
 
 
-def measure_mode(
-    mode: Mode, folder: Path, shards: Shards, contenders: Sequence[Contender], *, runs: int, quick: bool
-) -> dict[str, Any] | None:
-    """Rounds of all contenders; None where this version cannot do the mode."""
-    size = Size(QUICK.shards, min(QUICK.pictures, mode.size.pictures)) if quick else mode.size
-    usual_size = QUICK if quick else USUAL_SIZE
-    if write_job(mode, folder, "*.tar", folder / "out") is None:
-        return None
-    paths = shards.of(size)
-    job = write_job(mode, folder, f"{paths[0].parent}/photos-*.tar", folder / "out")
-    assert job is not None
-    found: dict[str, list[dict[str, Any]]] = {one.name: [] for one in contenders}
-    for number in range(runs):
-        for one in contenders:
-            given = shards.of(usual_size) if one is USUAL else paths
-            found[one.name].append(measure(one, Task(job, given, folder / "out")))
-            run = found[one.name][-1]
-            print(f"  {mode.name}, round {number + 1}, {one.name}: " + ", ".join(f"{title} {run[column]:,.1f}" for column, title in COLUMNS.items()), flush=True)  # fmt: skip # noqa: E501
-    return {
-        "input": f"{size.shards} shards of {size.pictures}; usual {usual_size.shards} of {usual_size.pictures}",
-        "medians": medians(found),
-        "ratios": ratios(found, mode.against_usual),
-        "planning": planning(found),
-        "runs": found,
-    }
+def _modes(options: argparse.Namespace, folder: Path, shards: Shards) -> dict[str, Any]:
+    """Rounds of all contenders in all modes; the usual loop, whose work is the same in each, once a round."""
+    asked = [mode for mode in MODES if not options.only or mode.name in options.only]
+    modes = [mode for mode in asked if is_built(mode)]
+    for mode in asked:
+        if mode not in modes:
+            print(f"{mode.name}: not built yet", flush=True)
+    most = QUICK_PICTURES if options.quick else max(mode.pictures for mode in MODES)
+    contenders = [one for one in (RAY, LOCAL, BARE) if one.name not in options.skip]
+    found: dict[str, dict[str, list[dict[str, Any]]]] = {mode.name: defaultdict(list) for mode in modes}
+    usual: list[dict[str, Any]] = []
+    for number in range(options.runs if modes else 0):
+        if USUAL.name not in options.skip:
+            usual.append(
+                _measured(USUAL, modes[0], shards.of(PARTS * CORES, min(USUAL_PICTURES, most)), folder, number)
+            )
+        for mode in modes:
+            paths = shards.of(PARTS * CORES, min(mode.pictures, most))
+            for one in contenders:
+                found[mode.name][one.name] += _measured(one, mode, paths, folder, number)
+    result = {}
+    for mode in modes:
+        runs = found[mode.name] | ({USUAL.name: usual} if usual else {})
+        result[mode.name] = {
+            "input": f"{PARTS * CORES} shards of {min(mode.pictures, most)}",
+            "medians": medians(runs),
+            "ratios": ratios(runs, mode.against_usual),
+            "planning": planning(runs),
+            "runs": runs,
+        }
+        print("\n" + table(mode.name, result[mode.name]) + "\n", flush=True)
+    return result
+
+
+def _measured(one: Contender, mode: Mode, paths: list[Path], folder: Path, number: int) -> list[dict[str, Any]]:
+    """One contender once; nothing where the machine was so busy that no rate follows."""
+    output = folder / "out"
+    tasks = []
+    for name, chosen in (("few", paths[:CORES]), ("many", paths)):
+        tasks.append(Task(folder / f"{name}.yaml", chosen, output))
+        write_job(mode, tasks[-1].job, chosen, output)
+    called = one.name if one is USUAL else f"{mode.name}, {one.name}"
+    try:
+        run = measure(one, *tasks)
+    except ValueError as error:
+        print(f"  round {number + 1}, {called}: {error}", flush=True)
+        return []
+    shown = ", ".join(f"{title} {run[column]:,.1f}" for column, title in COLUMNS.items())
+    print(f"  round {number + 1}, {called}: {shown}", flush=True)
+    return [run]
 
 
 def _made(folder: Path) -> Path:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.end_to_end.rates import Done, steady_rates
+from tests.benchmarks.end_to_end.rates import Run, steady_rates
 from tests.benchmarks.end_to_end.watching import MB, Watched, watch
 from tests.support import ROOT
 
@@ -31,18 +31,30 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
+class Done:
+    """One shard that is finished."""
+
+    at: float
+    """Seconds since 1970."""
+    images: int
+    tokens: int
+    bytes: int
+    """Of input."""
+
+
+@dataclass(frozen=True, slots=True)
 class Contender:
     """One way to do the work."""
 
     name: str
     command: Callable[[Task], list[str]]
     done: Callable[[Task, Watched], list[Done]]
-    """When each shard was done."""
+    """What became of each shard."""
     extra: Callable[[Watched], dict[str, Any]]
     environment: dict[str, str] = field(default_factory=dict)
 
 
-def measure(contender: Contender, task: Task) -> dict[str, Any]:
+def observe(contender: Contender, task: Task) -> tuple[Run, dict[str, Any]]:
     """Runs a contender once; its figures. What it wrote is removed."""
     command = contender.command(task)
     watched = watch(command, ROOT, ENVIRONMENT | contender.environment)
@@ -50,21 +62,35 @@ def measure(contender: Contender, task: Task) -> dict[str, Any]:
         raise SystemExit(f"{' '.join(command)}: {watched.stdout[-2000:]}{watched.stderr[-4000:]}")
     done = contender.done(task, watched)
     shutil.rmtree(task.output, ignore_errors=True)
-    rates = steady_rates(done, CORES)
-    return {
-        "images_per_second": round(rates.images, 2),
-        "tokens_per_second": round(rates.tokens),
-        "mb_per_second": round(rates.bytes / MB, 2),
+    images, tokens, num_bytes = (sum(getattr(one, name) for one in done) for name in ("images", "tokens", "bytes"))
+    return Run(watched.wall_seconds, images, tokens, num_bytes), {
+        "images": images,
         "seconds_to_first_unit": round(min(one.at for one in done) - watched.began, 2),
         "wall_seconds": round(watched.wall_seconds, 2),
         "cpu_seconds": round(watched.cpu_seconds, 2),
-        "images": sum(one.images for one in done),
         "peak_mb": round(watched.peak_bytes / MB, 1),
         "largest_process_mb": round(max(one.pss for one in watched.processes) / MB, 1),
         "object_store_mb": round(watched.store_bytes / MB, 1),
         "processes": watched.by_role(),
         "watching_cpu_seconds": round(watched.watching_seconds, 2),
         **contender.extra(watched),
+    }
+
+
+def measure(contender: Contender, few: Task, many: Task) -> dict[str, Any]:
+    """Figures of the longer run, with what was done a second beyond the shorter one."""
+    short, before = observe(contender, few)
+    long, figures = observe(contender, many)
+    rates = steady_rates(short, long)
+    return {
+        "images_per_second": round(rates.images, 2),
+        "tokens_per_second": round(rates.tokens),
+        "mb_per_second": round(rates.bytes / MB, 2),
+        "cpu_ms_per_image": round(
+            1000 * (figures["cpu_seconds"] - before["cpu_seconds"]) / (long.images - short.images), 2
+        ),
+        **figures,
+        "short_run": {name: before[name] for name in ("images", "wall_seconds", "cpu_seconds")},
     }
 
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.end_to_end.contenders import LOCAL, RAY, Task, measure
+from tests.benchmarks.end_to_end.contenders import LOCAL, RAY, Task, observe
 from tests.benchmarks.end_to_end.modes import MODES, write_job
 
 TIMES = 10
+PICTURES = 60
+"""In a shard."""
+NUM_SHARDS = 4
+"""At 1x."""
 MOST = 1.1
 """Times the peak of the small input."""
 FIGURES = ("peak_mb", "largest_process_mb", "object_store_mb")
@@ -22,12 +26,9 @@ def peaks(folder: Path, shards: list[Path]) -> dict[str, Any]:
     for contender in (LOCAL, RAY):
         runs = []
         for number, chosen in enumerate((few, shards)):
-            own = folder / f"{contender.name}-{number}"
-            own.mkdir()
-            names = ",".join(path.stem.rpartition("-")[2] for path in chosen)
-            job = write_job(mode, own, f"{chosen[0].parent}/photos-{{{names}}}.tar", own / "out")
-            assert job is not None
-            runs.append(measure(contender, Task(job, chosen, own / "out")))
+            job, output = (folder / f"{contender.name}-{number}{ending}" for ending in (".yaml", ""))
+            write_job(mode, job, chosen, output)
+            runs.append(observe(contender, Task(job, chosen, output))[1])
         found[contender.name] = {
             "runs": runs,
             "ratios": {name: round(runs[1][name] / runs[0][name], 3) for name in FIGURES if runs[0][name]},

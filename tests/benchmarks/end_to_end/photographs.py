@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
@@ -23,7 +22,7 @@ from PIL import Image, ImageDraw
 from tests.support import documents
 
 REAL = "data/photos/ph-000000.tar"
-"""Real photographs, below the folder that lies beside the repository."""
+"""Real photographs, in the folder `shared` that lies beside the repository."""
 DISTINCT = 250
 SIDES = (336, 1600)
 """Longest side in pixels, from and to."""
@@ -46,38 +45,44 @@ GRAIN = 0.5
 """Deviation of the noise that every sensor adds, in grey levels."""
 
 
+Pair = tuple[bytes, bytes | None]
+"""A picture, and its caption if it has one of its own."""
+
+
 @dataclass(frozen=True, slots=True)
 class Photographs:
     """Encoded pictures, to be dealt to shards."""
 
-    pictures: tuple[bytes, ...]
+    pairs: tuple[Pair, ...]
     words: tuple[str, ...]
     seed: int
 
     def write_shard(self, path: Path, count: int, number: int) -> None:
         """One tar of `count` pairs; each picture has a comment of its own, so that no two have one digest."""
+        path.parent.mkdir(parents=True, exist_ok=True)
         rng = np.random.default_rng([self.seed, number])
-        order = np.concatenate([rng.permutation(len(self.pictures)) for _ in range(-(-count // len(self.pictures)))])
-        pairs = (
-            (f"{i:08d}", _commented(self.pictures[chosen], f"{number}-{i}"), self._caption(rng))
-            for i, chosen in enumerate(order[:count])
-        )
-        write_pairs(path, pairs)
+        order = np.concatenate([rng.permutation(len(self.pairs)) for _ in range(-(-count // len(self.pairs)))])
+        with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as archive:
+            for i, chosen in enumerate(order[:count].tolist()):
+                picture, caption = self.pairs[chosen]
+                _add(archive, f"{i:08d}.jpg", _commented(picture, f"{number}-{i}"))
+                _add(archive, f"{i:08d}.txt", caption or self._caption(rng))
 
     def _caption(self, rng: np.random.Generator) -> bytes:
         chosen = rng.integers(len(self.words), size=rng.integers(WORDS[0], WORDS[1] + 1))
         return (" ".join(self.words[i] for i in chosen).capitalize() + ".").encode()
 
 
-def make_photographs(seed: int = 0, count: int = DISTINCT, processes: int = 2) -> Photographs:
-    """`count` distinct pictures."""
+def make_photographs(seed: int = 0, count: int = DISTINCT, processes: int = 2, real: Path | None = None) -> Photographs:
+    """`count` generated pictures, and those of a shard of real ones."""
     with ProcessPoolExecutor(processes) as pool:
-        pictures = tuple(pool.map(partial(_photograph, seed), range(count), chunksize=8))
-    return Photographs(pictures, _words(), seed)
+        pictures = pool.map(partial(_photograph, seed), range(count), chunksize=8)
+        generated: list[Pair] = [(picture, None) for picture in pictures]
+    return Photographs((*generated, *(_pairs(real) if real is not None else ())), _words(), seed)
 
 
-def real_pairs(archive: Path) -> list[tuple[str, bytes, bytes]]:
-    """Key, picture and caption of each sample of a shard of pairs."""
+def _pairs(archive: Path) -> list[Pair]:
+    """Picture and caption of each sample of a shard of pairs."""
     found: dict[str, dict[str, bytes]] = {}
     with tarfile.open(archive) as shard:
         for member in shard.getmembers():
@@ -85,17 +90,13 @@ def real_pairs(archive: Path) -> list[tuple[str, bytes, bytes]]:
             file = shard.extractfile(member)
             assert file is not None
             found.setdefault(key, {})[field] = file.read()
-    return [(key, fields["jpg"], fields["txt"]) for key, fields in found.items()]
+    return [(fields["jpg"], fields["txt"]) for fields in found.values()]
 
 
-def write_pairs(path: Path, pairs: Iterator[tuple[str, bytes, bytes]] | Sequence[tuple[str, bytes, bytes]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as archive:
-        for key, picture, caption in pairs:
-            for name, data in ((f"{key}.jpg", picture), (f"{key}.txt", caption)):
-                info = tarfile.TarInfo(name)
-                info.size = len(data)
-                archive.addfile(info, io.BytesIO(data))
+def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
+    info = tarfile.TarInfo(name)
+    info.size = len(data)
+    archive.addfile(info, io.BytesIO(data))
 
 
 def _photograph(seed: int, number: int) -> bytes:

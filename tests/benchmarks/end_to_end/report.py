@@ -9,7 +9,12 @@ from typing import Any
 from tests.benchmarks.end_to_end.rates import goal_against_usual
 
 RATES = {"images_per_second": "images/s", "tokens_per_second": "tokens/s", "mb_per_second": "MB/s"}
-SECONDS = {"seconds_to_first_unit": "first, s", "wall_seconds": "all, s", "cpu_seconds": "CPU, s"}
+SECONDS = {
+    "seconds_to_first_unit": "first, s",
+    "wall_seconds": "all, s",
+    "cpu_seconds": "CPU, s",
+    "cpu_ms_per_image": "CPU ms/image",
+}
 MEMORY = {"peak_mb": "peak, MB", "largest_process_mb": "largest, MB", "object_store_mb": "store, MB"}
 COLUMNS = RATES | SECONDS | MEMORY
 AGAINST_BARE = {"ray": 0.85, "local": 0.95}
