@@ -20,8 +20,9 @@ from operators.threads import one_thread
 from tests.benchmarks.end_to_end.bare import Bare
 from tests.benchmarks.end_to_end.modes import MODES, Mode, write_job
 from tests.benchmarks.end_to_end.photographs import Photographs, make_photographs
+from tests.benchmarks.end_to_end.proc import role_of
 from tests.benchmarks.end_to_end.rates import Run, goal_against_usual, steady_rates
-from tests.benchmarks.end_to_end.watching import role_of, watch
+from tests.benchmarks.end_to_end.watching import watch
 
 
 def test_a_rate_is_what_a_longer_run_does_more() -> None:

@@ -15,7 +15,6 @@ import json
 import multiprocessing
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -41,8 +40,8 @@ from operators.vocabulary import resolve
 from pipeline.operator import Row
 from pipeline.types import Place, SegmentKind
 from tests.benchmarks.end_to_end.bare_packs import Document, write_packs
+from tests.benchmarks.end_to_end.bare_tar import read_pairs
 
-BLOCK = 512
 SEGMENTS = [{"kind": SegmentKind.IMAGE, "role": None}, {"kind": SegmentKind.TEXT, "role": None}]
 WHOLE = Part(0, len(SEGMENTS))
 
@@ -183,22 +182,6 @@ class Bare:
             return [encode_view(view) for view in views]
         slicing = self.profile.slicing
         return [(to_patches(view, slicing.patch, slicing.merge), "patches") for view in views]
-
-
-def read_pairs(content: bytes) -> Iterator[tuple[str, bytes, int, str]]:
-    """Key, picture, its offset and its caption of each sample of a sound ustar archive of KEY.jpg and KEY.txt."""
-    place = 0
-    key, picture, offset = "", b"", 0
-    while (name := content[place : place + 100].rstrip(b"\0").decode()) != "":
-        size = int(content[place + 124 : place + 135], 8)
-        start = place + BLOCK
-        stem, _, field = name.partition(".")
-        if field == "txt":
-            assert stem == key
-            yield key, picture, offset, content[start : start + size].decode()
-        else:
-            key, picture, offset = stem, content[start : start + size], start
-        place = start + -(-size // BLOCK) * BLOCK
 
 
 _bare: Bare

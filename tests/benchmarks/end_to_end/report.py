@@ -33,7 +33,7 @@ def medians(runs: Runs) -> dict[str, dict[str, float]]:
 
 
 def ratios(runs: Runs, against_usual: float) -> list[dict[str, Any]]:
-    """Ratios of images a second, the median of the rounds', with the goal of each where there is one."""
+    """Ratios of median images a second, with the goal of each where there is one."""
     found: list[dict[str, Any]] = []
 
     def add(one: str, other: str, goal: float | None) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import threading
 import time
@@ -12,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.benchmarks.end_to_end.proc import PROC, pss_bytes, role_at, stat_fields, store_bytes
+
 EVERY_SECONDS = 0.5
 SHARED_EVERY_SECONDS = 5.0
 """PSS is asked for so often, or when RSS has changed by GROWN: asked every half second it took 8 % of a core."""
@@ -19,9 +20,6 @@ GROWN = 0.02
 MB = 1e6
 PAGE = os.sysconf("SC_PAGE_SIZE")
 TICKS = os.sysconf("SC_CLK_TCK")
-PROC = Path("/proc")
-STORE = "/dev/shm/plasma"
-"""What the names of the files begin with in which Ray keeps objects."""
 
 
 @dataclass(slots=True)
@@ -40,7 +38,7 @@ class Process:
         """Bytes of PSS, perhaps a little old."""
         then, rss_then, pss = self.last
         if now - then >= SHARED_EVERY_SECONDS or abs(rss - rss_then) > GROWN * rss_then:
-            pss = _pss(pid)
+            pss = pss_bytes(pid)
             self.last = (now, rss, pss)
         self.rss, self.pss = max(self.rss, rss), max(self.pss, pss)
         return pss
@@ -138,7 +136,9 @@ class _Watcher(threading.Thread):
 
     def _look(self) -> None:
         table = {
-            pid: fields for path in PROC.iterdir() if path.name.isdigit() and (fields := _stat(pid := int(path.name)))
+            pid: fields
+            for path in PROC.iterdir()
+            if path.name.isdigit() and (fields := stat_fields(pid := int(path.name)))
         }
         self._tree &= table.keys()
         grown = True
@@ -151,65 +151,9 @@ class _Watcher(threading.Thread):
         for pid in self._tree:
             fields = table[pid]
             process = self.processes.setdefault((pid, fields[19]), Process(""))
-            process.role = _role(pid) or process.role
+            process.role = role_at(pid) or process.role
             process.cpu_seconds = (int(fields[11]) + int(fields[12])) / TICKS
             total += process.look(pid, int(fields[21]) * PAGE, now)
             if process.role == "raylet":
-                store += _store_bytes(pid)
+                store += store_bytes(pid)
         self.peak_bytes, self.store_bytes = max(self.peak_bytes, total), max(self.store_bytes, store)
-
-
-def _stat(pid: int) -> list[str]:
-    """Fields of /proc/PID/stat from the state on; nothing where the process is gone."""
-    try:
-        return (PROC / str(pid) / "stat").read_text().rpartition(") ")[2].split()
-    except OSError:
-        return []
-
-
-def _pss(pid: int) -> int:
-    """Bytes of memory, of pages that several processes share a part; 0 where the process is gone or a zombie."""
-    try:
-        text = (PROC / str(pid) / "smaps_rollup").read_text()
-    except OSError:
-        return 0
-    found = re.search(r"^Pss:\s+(\d+) kB", text, re.MULTILINE)
-    return int(found[1]) * 1024 if found else 0
-
-
-def _role(pid: int) -> str:
-    """What a process is, in a word or two."""
-    try:
-        words = (PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").split()
-    except OSError:
-        return ""
-    return role_of(words)
-
-
-def role_of(words: Sequence[str]) -> str:
-    """What a command line is: a Ray worker by its title, a module by its name, anything else by its file."""
-    if not words:
-        return ""
-    if words[0].startswith("ray::"):
-        return re.sub(r"[0-9a-f]{8,}", "", " ".join(words))[:60]
-    if "-m" in words[:4] and len(words) > words.index("-m") + 1:
-        return words[words.index("-m") + 1]
-    script = next((word for word in words[1:] if word.endswith(".py")), None)
-    if "python" in Path(words[0]).name and script is not None:
-        return Path(script).name
-    if "python" in Path(words[0]).name and "-c" in words:
-        return "python -c"
-    return Path(words[0]).name
-
-
-def _store_bytes(raylet: int) -> int:
-    """Pages held by the files of the object store, which have no name any more but are open in the raylet."""
-    found: dict[int, int] = {}
-    for link in (PROC / str(raylet) / "fd").iterdir():
-        try:
-            if str(link.readlink()).startswith(STORE):
-                status = link.stat()
-                found[status.st_ino] = status.st_blocks * 512
-        except OSError:
-            continue
-    return sum(found.values())
