@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 PROC = Path("/proc")
@@ -57,11 +58,10 @@ def role_of(words: Sequence[str]) -> str:
 def store_bytes(raylet: int) -> int:
     """Pages held by the files of the object store, which have no name any more but are open in the raylet."""
     found: dict[int, int] = {}
-    for link in (PROC / str(raylet) / "fd").iterdir():
-        try:
-            if str(link.readlink()).startswith(STORE):
-                status = link.stat()
-                found[status.st_ino] = status.st_blocks * 512
-        except OSError:
-            continue
+    with suppress(OSError):
+        for link in (PROC / str(raylet) / "fd").iterdir():
+            with suppress(OSError):  # closed meanwhile
+                if str(link.readlink()).startswith(STORE):
+                    status = link.stat()
+                    found[status.st_ino] = status.st_blocks * 512
     return sum(found.values())
