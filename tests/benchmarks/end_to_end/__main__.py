@@ -88,9 +88,7 @@ def _modes(options: argparse.Namespace, folder: Path, shards: Shards) -> dict[st
     usual: list[dict[str, Any]] = []
     for number in range(options.runs if modes else 0):
         if USUAL.name not in options.skip:
-            usual.append(
-                _measured(USUAL, modes[0], shards.of(PARTS * CORES, min(USUAL_PICTURES, most)), folder, number)
-            )
+            usual += _measured(USUAL, modes[0], shards.of(PARTS * CORES, min(USUAL_PICTURES, most)), folder, number)
         for mode in modes:
             paths = shards.of(PARTS * CORES, min(mode.pictures, most))
             for one in contenders:
