@@ -21,7 +21,18 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.end_to_end import first, memory
-from tests.benchmarks.end_to_end.contenders import BARE, CONTENDERS, CORES, LOCAL, RAY, USUAL, Contender, Task, measure
+from tests.benchmarks.end_to_end.contenders import (
+    BARE,
+    CONTENDERS,
+    CORES,
+    LOCAL,
+    RAY,
+    USUAL,
+    Contender,
+    Task,
+    measure,
+    observe,
+)
 from tests.benchmarks.end_to_end.machine import describe
 from tests.benchmarks.end_to_end.modes import MODES, QUICK_PICTURES, USUAL_PICTURES, Mode, is_built, write_job
 from tests.benchmarks.end_to_end.photographs import REAL, Photographs, make_photographs
@@ -86,6 +97,9 @@ def _modes(options: argparse.Namespace, folder: Path, shards: Shards) -> dict[st
     contenders = [one for one in (RAY, LOCAL, BARE) if one.name not in options.skip]
     found: dict[str, dict[str, list[dict[str, Any]]]] = {mode.name: defaultdict(list) for mode in modes}
     usual: list[dict[str, Any]] = []
+    for one in (USUAL, *contenders) if modes else ():
+        if one.name not in options.skip:
+            _warm(one, modes[0], shards.of(CORES, QUICK_PICTURES), folder)
     for number in range(options.runs if modes else 0):
         if USUAL.name not in options.skip:
             usual += _measured(USUAL, modes[0], shards.of(PARTS * CORES, min(USUAL_PICTURES, most)), folder, number)
@@ -105,6 +119,12 @@ def _modes(options: argparse.Namespace, folder: Path, shards: Shards) -> dict[st
         }
         print("\n" + table(mode.name, result[mode.name]) + "\n", flush=True)
     return result
+
+
+def _warm(one: Contender, mode: Mode, paths: list[Path], folder: Path) -> None:
+    """A run that does not count: the first one reads its libraries from the disk, 6 s for the usual loop."""
+    write_job(mode, folder / "warm.yaml", paths, folder / "out")
+    observe(one, Task(folder / "warm.yaml", paths, folder / "out"))
 
 
 def _measured(one: Contender, mode: Mode, paths: list[Path], folder: Path, number: int) -> list[dict[str, Any]]:
@@ -133,7 +153,7 @@ def _made(folder: Path) -> Path:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = [mode.name for mode in MODES]
-    parser.add_argument("--quick", action="store_true", help="a few hundred pictures, one round: does it run?")
+    parser.add_argument("--quick", action="store_true", help="few pictures, one round: whether it runs, not how fast")
     parser.add_argument("--runs", type=int, help="rounds; 5, or 1 with --quick")
     parser.add_argument("--only", action="append", choices=[*names, "none"], help="these modes alone")
     parser.add_argument("--skip", action="append", default=[], choices=[one.name for one in CONTENDERS])
