@@ -6,7 +6,6 @@ from collections.abc import Generator, Iterable
 from contextlib import closing, suppress
 from dataclasses import asdict
 from functools import reduce
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
@@ -201,12 +200,11 @@ class _Builder:
                 self._on_reports(table)
 
     def _on_reports(self, table: pa.Table) -> set[int]:
-        before = len(self.sink.manifests)
         left = self.sink.add(table)
         self._progress.commit(len(left))
         if self._meter is not None:
-            for unit, manifest in islice(self.sink.manifests.items(), before, None):
-                self._meter.commit(manifest, self.sink.traffic[unit])
+            for manifest in self.sink.committed:
+                self._meter.commit(manifest, self.sink.traffic[manifest["unit"]])
             self._meter.leave(left)
         return left
 

@@ -9,15 +9,37 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 
+import numpy as np
+import pyarrow as pa
+
 from operators.filters import DedupConfig
 from operators.layout import image_numbers
+from operators.loads import offsets
 from pipeline.derived import original_of, view_of
 from pipeline.errors import InputError, Reason
 from pipeline.operator import Row
 
+COLUMNS = ("shard", "ordinal", "key", "segments", "pictures", "tokens")
+"""What is looked at."""
+
+
+def with_bytes(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Measured rows with the tokens of each text as bytes: a thousand of them are one object then."""
+    place, tokens = batch.schema.get_field_index("tokens"), batch["tokens"]
+    texts = tokens.flatten()
+    ids = texts.flatten()
+    starts = offsets(texts) * ids.type.byte_width
+    data = pa.py_buffer(np.ascontiguousarray(ids.to_numpy()))
+    held = pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(texts), [None, pa.py_buffer(starts), data])
+    lists = pa.ListArray.from_arrays(pa.array(offsets(tokens), pa.int32()), held)
+    return batch.set_column(place, "tokens", lists)
+
 
 class Duplicates:
-    """What has been seen of a unit, whose measured rows come in order."""
+    """What has been seen of a unit, whose measured rows come in order.
+
+    Their tokens are the bytes of `with_bytes`.
+    """
 
     def __init__(self, config: DedupConfig) -> None:
         self._config = config
@@ -66,6 +88,6 @@ def _digest(row: Row) -> bytes:
     found = hashlib.blake2b(digest_size=16)
     for place, number in enumerate(image_numbers(row)):
         role = row["segments"][place]["role"]
-        held = str(row["tokens"][place]).encode() if number is None else row["pictures"][number]["digest"]
+        held = row["tokens"][place] if number is None else row["pictures"][number]["digest"]
         found.update(f"{role} {number is None} {len(held)} ".encode() + held)
     return found.digest()

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from typing import Literal
 
+import numpy as np
+import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
-from operators.layout import Part, framing_tokens, image_numbers, is_chat, num_trained, segment_tokens
+from operators.layout import Part, framing_tokens
+from operators.loads import Loads, loads_of
 from operators.vocabulary import Vocabulary
 from pipeline.errors import InputError, Reason
-from pipeline.operator import Row
 
 UNLIMITED = 1 << 62
 DIMENSIONS = ("tokens", "images", "patches", "tiles", "squares")
@@ -71,7 +73,7 @@ class Document:
 class _Totals:
     """Running totals of a document's segments, and whether start and end tokens frame it."""
 
-    running: Sequence[tuple[int, ...]]
+    running: Sequence[Sequence[int]]
     """Tokens, images, patches, tiles."""
     is_framed: bool
 
@@ -86,33 +88,55 @@ class Fitter:
         self._split = config.long_documents == "split"
         self._vocabulary = vocabulary
 
-    def fit(self, number: int, row: Row) -> Document:
-        """The document of measured row `number`, whole or in as few parts as fit.
+    def fit(self, batch: pa.RecordBatch, numbers: Sequence[int]) -> list[Document | InputError]:
+        """The document of each measured row, whole or in as few parts as fit, or why there is none.
 
-        InputError: too-long (a segment alone exceeds a limit, or the job rejects long documents), no-loss.
+        Why: too-long (a segment alone exceeds a limit, or the job rejects long documents), no-loss. numbers: of the
+        rows, of which none is rejected or withheld.
         """
-        whole = Part(0, len(row["segments"]))
-        if not num_trained(row, self._vocabulary):
+        loads = loads_of(batch, self._vocabulary)
+        num_segments = np.diff(loads.borders)
+        whole = {count: Part(0, count) for count in set(num_segments.tolist())}
+        framing = framing_tokens(Part(0, 0), self._vocabulary)
+        tokens, *others = np.diff(loads.running[loads.borders], axis=0).T
+        tokens = tokens + loads.is_framed * framing
+        aligned = -(-tokens // self._align) * self._align
+        sizes = np.stack([aligned, *others, aligned**2], axis=1)
+        is_whole = ((sizes <= np.array(self.limits)).all(1) & (loads.num_trained > 0)).tolist()
+        found: list[Document | InputError] = []
+        rows = zip(numbers, num_segments.tolist(), sizes.tolist(), tokens.tolist(), strict=True)
+        for i, (number, count, size, num_tokens) in enumerate(rows):
+            if is_whole[i]:
+                found.append(Document(number, (whole[count],), (tuple(size),), num_tokens))
+                continue
+            try:
+                found.append(self._cut(batch, loads, i, number))
+            except InputError as error:
+                found.append(error)
+        return found
+
+    def _cut(self, batch: pa.RecordBatch, loads: Loads, i: int, number: int) -> Document:
+        """The document of row i, which is too long or trains nothing."""
+        if not loads.num_trained[i]:
             raise InputError(
                 Reason.NO_LOSS,
                 "the sample holds no token to train; "
-                + ("no assistant says anything in it" if is_chat(row) else "it has neither text nor image"),
+                + ("it has neither text nor image" if loads.is_framed[i] else "no assistant says anything in it"),
             )
-        totals = _running_totals(row)
-        size = self._size(totals, whole)
-        num_tokens = self._num_tokens(totals, whole)
-        if self._fits(size):
-            return Document(number, (whole,), (size,), num_tokens)
+        start, end = loads.borders[i : i + 2]
+        totals = _Totals(loads.running[start : end + 1].tolist(), bool(loads.is_framed[i]))
+        whole = Part(0, int(end - start))
         if not self._split:
-            raise InputError(Reason.TOO_LONG, self._describe(size))
-        borders = self._borders(row, totals)
+            raise InputError(Reason.TOO_LONG, self._describe(self._size(totals, whole)))
+        borders = self._borders(batch["segments"][i], totals)
         parts = tuple(Part(start, end, i, len(borders) - 1) for i, (start, end) in enumerate(pairwise(borders)))
-        return Document(number, parts, tuple(self._size(totals, part) for part in parts), num_tokens)
+        sizes = tuple(self._size(totals, part) for part in parts)
+        return Document(number, parts, sizes, self._num_tokens(totals, whole))
 
-    def _borders(self, row: Row, totals: _Totals) -> list[int]:
+    def _borders(self, segments: pa.ListScalar, totals: _Totals) -> list[int]:
         """Segment borders that cut a document into as few parts as fit, each as full as it can be."""
         borders = [0]
-        last = len(row["segments"])
+        last = len(totals.running) - 1
         while borders[-1] < last:
             start = end = borders[-1]
             # A part that reaches the end carries the end token, so it is measured with it.
@@ -121,7 +145,7 @@ class Fitter:
             ):
                 end += 1
             if end == start:
-                segment = row["segments"][start]
+                segment = segments[start].as_py()
                 size = self._size(totals, Part(start, start + 1, len(borders) - 1, len(borders) + (start + 1 < last)))
                 raise InputError(
                     Reason.TOO_LONG,
@@ -152,12 +176,3 @@ class Fitter:
 
     def _fits(self, size: Size) -> bool:
         return all(value <= limit for value, limit in zip(size, self.limits, strict=True))
-
-
-def _running_totals(row: Row) -> _Totals:
-    """What a document's segments hold before each border: a document may have 100,000."""
-    tokens, numbers = segment_tokens(row), image_numbers(row)
-    images = [int(number is not None) for number in numbers]
-    views = ([0 if n is None else row[name][n] for n in numbers] for name in ("patches", "tiles"))
-    running = (accumulate(sizes, initial=0) for sizes in (tokens, images, *views))
-    return _Totals(list(zip(*running, strict=True)), not is_chat(row))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from fractions import Fraction
+from functools import cache, lru_cache
 
 PHASES = 1 << 32
 
@@ -20,11 +21,17 @@ def num_copies(shard: str, ordinal: int, weight: float) -> int:
 
 def copies_before(ordinal: int, weight: float, phase: int) -> int:
     """Copies of the samples 0 to ordinal-1 together: floor(ordinal * weight + phase / PHASES), in integers alone."""
-    ratio = Fraction(str(weight))  # 0.1 is a tenth; the float is not
+    ratio = _ratio(weight)
     numerator = ordinal * ratio.numerator * PHASES + phase * ratio.denominator
     return numerator // (ratio.denominator * PHASES)
 
 
+@cache
+def _ratio(weight: float) -> Fraction:
+    return Fraction(str(weight))  # 0.1 is a tenth; the float is not
+
+
+@lru_cache(maxsize=256)  # asked for every sample, shard by shard
 def phase_of(shard: str) -> int:
     """Where a shard begins to count, 0 to PHASES - 1: without it all shards would leave out their first samples."""
     return int.from_bytes(hashlib.sha256(f"copies {shard}".encode()).digest()[:4], "big")

@@ -17,7 +17,7 @@ from typing import Any
 from pipeline import storage
 from pipeline.errors import ConfigError, StorageError
 from pipeline.records import read_manifest, read_version
-from pipeline.replanning import MayReplan, OlderUnits
+from pipeline.replanning import Hashes, MayReplan, OlderUnits
 from pipeline.schema import SCHEMA_VERSION
 from pipeline.takes import Inputs, Taken, take_samples
 from pipeline.types import Source, Unit
@@ -91,7 +91,7 @@ def make_plan(
             hashed[unit.number] = hashes
         todo.append(unit)
     if hashed:
-        older = _older_units(output, may_replan)
+        older = _older_units(output, may_replan, {tuple(hashes) for hashes in hashed.values()})
         todo = [
             older.found(unit, hashed[unit.number], unit_recipe(recipe, unit.source)) if unit.number in hashed else unit
             for unit in todo
@@ -117,11 +117,19 @@ def _units(taken: Sequence[Taken], target_shards: int) -> list[Unit]:
     return [replace(unit, number=number) for number, (_, unit) in enumerate(ordered)]
 
 
-def _older_units(output: str, may_replan: MayReplan) -> OlderUnits:
+def _older_units(output: str, may_replan: MayReplan, wanted: set[Hashes]) -> OlderUnits:
+    """The older units of the wanted shards. Of the others nothing is kept: a thousand manifests have 150 MB."""
+
+    def read(url: str) -> dict[str, Any] | None:
+        manifest = read_manifest(url)
+        hashes = tuple((entry["shard"], entry["sha256"]) for entry in manifest["inputs"])
+        return manifest if "closes" in manifest or hashes in wanted else None
+
     _, version = latest_version(output)
     units = version["units"] if version is not None and version["schema_version"] == SCHEMA_VERSION else []
     urls = [storage.join(output, "manifests", f"{unit}.json") for unit in units]
-    return OlderUnits(output, list(_map(read_manifest, urls).values()), may_replan)
+    found = [manifest for manifest in _map(read, urls).values() if manifest is not None]
+    return OlderUnits(output, found, may_replan)
 
 
 def version_numbers(output: str) -> list[int]:

@@ -7,7 +7,7 @@ is its one commit; a version, created exclusively after all manifests, names the
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,10 +38,15 @@ class _Open:
     """Reports of a unit that has not all of them yet."""
 
     reports: dict[tuple[str, int], Row] = field(default_factory=dict)
+    _num_expected: int | None = None
+
+    def add(self, row: Row) -> None:
+        self.reports[row["kind"], row["number"]] = row
+        if row["kind"] == SUMMARY:
+            self._num_expected = int(note_of(row)["reports"])  # read once: it may name 80,000 rejects
 
     def is_complete(self) -> bool:
-        summary = self.reports.get((SUMMARY, 0))
-        return summary is not None and len(self.reports) == note_of(summary)["reports"]
+        return len(self.reports) == self._num_expected
 
 
 class Sink:
@@ -66,10 +71,11 @@ class Sink:
         """What `write` asked of the stores for each unit that this run commits, as a storage.Traffic has it. It differs
         from run to run, so no manifest has it."""
         self._older: dict[str, dict[str, Any]] = {}
-        """Manifests of units that were committed before, once they are read."""
+        """Of units that were committed before, once they are read, what `manifests` has of others."""
         self.manifests: dict[str, dict[str, Any]] = {}
-        """Of the units that this run commits."""
-
+        """Of the units that this run commits, what is asked of them later: a whole one has 150 KB in memory."""
+        self.committed: list[dict[str, Any]] = []
+        """Manifests, whole, of the units that the last `add` committed."""
         self.hashes: dict[str, str] = {}
         """sha256 by URL of the shards of those units."""
 
@@ -91,11 +97,11 @@ class Sink:
         """One more unit to be committed: its number, the URL of each of its shards by name in order, its source."""
         self._urls[number] = dict(urls)
         self._sources[number] = source
-        self._left.add(number)
+        self._left = self._left | {number}
 
     @property
     def units(self) -> list[dict[str, Any]]:
-        """Manifests of the version's units so far, in the order of their ids. StorageError if units are missing."""
+        """Of the version's units so far what `manifests` has, by their ids. StorageError if units are missing."""
         if self._left:
             raise StorageError(f"{len(self._left)} units are not committed; run again to resume")
         units = sorted({*self._kept, *self.manifests})
@@ -104,16 +110,17 @@ class Sink:
 
     @property
     def left(self) -> set[int]:
-        """Numbers of the units not committed yet."""
-        return set(self._left)
+        """Numbers of the units not committed yet. The set is replaced, never changed."""
+        return self._left
 
     def add(self, reports: pa.Table) -> set[int]:
         """Takes reports in any order, repeated ones too; returns the numbers of the units still open."""
+        self.committed = []
         for row in reports.to_pylist():
             if row["unit"] in self._left:
                 # By id and plan too: a shard may change between two rounds, and a timeout be judged otherwise.
                 unit = self._open.setdefault((row["unit"], row["unit_id"], row["plan"]), _Open())
-                unit.reports[row["kind"], row["number"]] = row
+                unit.add(row)
                 if unit.is_complete():
                     self._commit(row["unit"], unit.reports)
         return self.left
@@ -156,9 +163,10 @@ class Sink:
         url = storage.join(self._output, "manifests", f"{identity}.json")
         if not storage.create_exclusive(url, canonical_json(manifest)):
             manifest = read_manifest(url)  # what is committed counts, should a timeout have been judged otherwise there
-        self.manifests[identity] = manifest
+        self.committed.append(manifest)
+        self.manifests[identity] = _kept(manifest)
         self.traffic[identity] = traffic
-        self._left.discard(number)
+        self._left = self._left - {number}
         self._open = {key: held for key, held in self._open.items() if key[0] != number}
         self._totals = ledger.add_counts(self._totals, manifest["counts"])
         self._reasons = ledger.add_counts(self._reasons, manifest["reasons"])
@@ -170,17 +178,19 @@ class Sink:
 
         Or it never was here: an actor on another machine wrote it to a path of its own.
         """
-        for file in files:
-            if not storage.exists(storage.join(self._output, file["path"])):
+        paths = [str(file["path"]) for file in files]
+        urls = [storage.join(self._output, path) for path in paths]
+        for path, is_there in zip(paths, _exist(urls), strict=True):
+            if not is_there:
                 hint = "; every node must see that path" if storage.is_local(self._output) else ""
-                raise StorageError(
-                    f"{file['path']} of {self._output} is gone before its commit; run again to resume{hint}"
-                )
+                raise StorageError(f"{path} of {self._output} is gone before its commit; run again to resume{hint}")
 
     def _check_unchanged(self, number: int) -> None:
         """StorageError if a shard is not what it was before the run: `read` and `write` may have seen two of it."""
-        for url in self._urls[number].values():
-            if storage.fingerprint(url) != self._plan.fingerprints[url]:
+        urls = list(self._urls[number].values())
+        found = storage.fingerprints(urls)
+        for url in urls:
+            if found.get(url) != self._plan.fingerprints[url]:
                 raise StorageError(f"{url} changed while it was read; run the job again")
 
     def _remember_hashes(self, number: int, identity: str, inputs: Iterable[Row]) -> None:
@@ -229,7 +239,7 @@ class Sink:
 
     def _manifest(self, unit: str) -> dict[str, Any]:
         if unit not in self.manifests and unit not in self._older:
-            self._older[unit] = read_manifest(storage.join(self._output, "manifests", f"{unit}.json"))
+            self._older[unit] = _kept(read_manifest(storage.join(self._output, "manifests", f"{unit}.json")))
         return self.manifests.get(unit) or self._older[unit]
 
     def _check_rejects(self, units: list[str], totals: dict[str, Any], reasons: Mapping[str, int]) -> None:
@@ -258,6 +268,21 @@ class Sink:
             for row in rows
             if row["level"] == ledger.SAMPLE and not row["reason"].startswith(ledger.FILTERED)
         ]
+
+
+def _exist(urls: Sequence[str]) -> list[bool]:
+    """Of each URL of one output whether it is there. One by one a store takes three seconds for a unit's 160 files."""
+    if storage.is_local(urls[0]):
+        return list(map(storage.exists, urls))
+    with ThreadPoolExecutor(storage.THREADS) as threads:
+        return list(threads.map(storage.exists, urls))
+
+
+def _kept(manifest: dict[str, Any]) -> dict[str, Any]:
+    """What is asked of a committed unit until the version is written: it grows with the counts' fields alone."""
+    kept = {name: manifest[name] for name in ("unit", "counts", "reasons")}
+    files = [file for file in manifest["files"] if file["kind"] != "data"]
+    return kept | {"recipe": {"source": manifest["recipe"]["source"]}, "files": files}
 
 
 def _entry(source: Source) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import struct
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -44,17 +45,13 @@ def plan_of(summary: Mapping[str, Any]) -> str:
 
 def task(
     unit: int, unit_id: str, plan: str, kind: str, number: int, note: dict[str, Any], payload: pa.Table
-) -> dict[str, Any]:
-    """One row of TASK."""
-    return {
-        "unit": unit,
-        "unit_id": unit_id,
-        "plan": plan,
-        "kind": kind,
-        "number": number,
-        "note": json.dumps(note, sort_keys=True),
-        "payload": to_stream(payload),
-    }
+) -> pa.Table:
+    """One row of TASK. The payload is written once, into the column: that of an index may have a gigabyte."""
+    columns = [[value] for value in (unit, unit_id, plan, kind, number, json.dumps(note, sort_keys=True))]
+    stream = _stream(payload)
+    edges = pa.py_buffer(struct.pack("<2q", 0, stream.size))
+    held = pa.LargeBinaryArray.from_buffers(pa.large_binary(), 1, [None, edges, stream])
+    return pa.table([*columns, held], schema=TASK)
 
 
 def note_of(row: dict[str, Any]) -> dict[str, Any]:
@@ -63,10 +60,22 @@ def note_of(row: dict[str, Any]) -> dict[str, Any]:
 
 def to_stream(table: pa.Table) -> bytes:
     """A table as the bytes of an Arrow stream."""
-    sink = pa.BufferOutputStream()
+    return cast("bytes", _stream(table).to_pybytes())
+
+
+def _stream(table: pa.Table) -> pa.Buffer:
+    """Written twice, first to know its size: a buffer that grows takes twice the memory, and copies."""
+    size = pa.MockOutputStream()
+    _write(table, size)
+    buffer = pa.allocate_buffer(size.size())
+    with pa.FixedSizeBufferWriter(buffer) as sink:
+        _write(table, sink)
+    return buffer
+
+
+def _write(table: pa.Table, sink: Any) -> None:
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
-    return cast("bytes", sink.getvalue().to_pybytes())
 
 
 def from_stream(data: bytes) -> pa.Table:

@@ -18,8 +18,10 @@ from jobs.plan.packed import Packed, read_packed
 from jobs.plan.timing import BUILDING, Clock, timed
 from jobs.sections import computes_on
 from jobs.spec import Job
+from pipeline import storage
 from pipeline.local_runner import run_local
 from pipeline.planning import Plan
+from pipeline.records import read_manifest
 from pipeline.sink import Sink
 from pipeline.types import Unit
 from pipeline.units import recipe_hash
@@ -80,7 +82,8 @@ def measure(resolved: Resolved, plan: Plan, strata: Sequence[Stratum], progress:
         with closing(run_local(heard, units, progress.advance, progress.notice, lambda _: None)) as reports:
             for table in reports:
                 sink.add(table)
-        manifests = {_what(manifest["inputs"][0]): manifest for manifest in sink.manifests.values()}
+        found = [read_manifest(storage.join(folder, "manifests", f"{unit}.json")) for unit in sink.manifests]
+        manifests = {_what(manifest["inputs"][0]): manifest for manifest in found}
         for number, one in measured.items():
             manifest = manifests[one.part.shard.name, one.part.take]
             one.packed = read_packed(folder, manifest, resolved.job.budget)

@@ -29,7 +29,7 @@ class Owner(NamedTuple):
     copy: int
 
 
-def pack_apart(items: Sequence[Owner], sizes: Sequence[Sizes], limits: Sizes, seed: str) -> list[list[int]]:
+def pack_apart(items: Sequence[Owner], sizes: Sequence[Sizes] | Integers, limits: Sizes, seed: str) -> list[list[int]]:
     """Bins as ascending lists of item indices, each within every limit, the emptiest last; `pack_items` without copies.
 
     sizes: of each item. seed: decides which groups a document's copies go to. When it is done, no two copies share a
@@ -37,6 +37,7 @@ def pack_apart(items: Sequence[Owner], sizes: Sequence[Sizes], limits: Sizes, se
     """
     if not any(item.copy for item in items):
         return pack_items(sizes, limits)
+    sizes = np.array(sizes, np.int64)
     best: tuple[int, int] | None = None
     chosen: list[list[int]] = []
     for number in range(TRIES):
@@ -54,21 +55,21 @@ def _num_met(bins: Sequence[Sequence[int]], items: Sequence[Owner]) -> int:
     return sum(len({items[i] for i in one}) - len({items[i].document for i in one}) for one in bins)
 
 
-def _pack_groups(items: Sequence[Owner], sizes: Sequence[Sizes], limits: Sizes, seed: str) -> list[list[int]]:
+def _pack_groups(items: Sequence[Owner], sizes: Integers, limits: Sizes, seed: str) -> list[list[int]]:
     """The bins of one try."""
     most = max(item.copy for item in items)
     # One group more than copies: with as many, groups of whole weights would hold the same documents, hence be packed
     # alike, and packs of one load are neighbours, which the ranks of one step take.
     bins, left = [], []
     for group in _groups(items, most + 2, seed):
-        packed = [[group[i] for i in one] for one in pack_items([sizes[i] for i in group], limits)]
+        packed = [[group[i] for i in one] for one in pack_items(sizes[np.array(group, np.int64)], limits)]
         bins += packed[:-1]
         left += packed[-1] if packed else []
     left.sort()
-    bins += [[left[i] for i in one] for one in pack_items([sizes[i] for i in left], limits)]
-    number = _parted(bins, items, np.array(sizes, np.int64), np.array(limits))
+    bins += [[left[i] for i in one] for one in pack_items(sizes[np.array(left, np.int64)], limits)]
+    number = _parted(bins, items, sizes, np.array(limits))
     bins = [np.flatnonzero(number == i).tolist() for i in range(len(bins))]
-    emptiest = min(range(len(bins)), key=lambda i: (sum(sizes[j][0] for j in bins[i]), -i))
+    emptiest = min(range(len(bins)), key=lambda i: (int(sizes[bins[i], 0].sum()), -i))
     return [*bins[:emptiest], *bins[emptiest + 1 :], bins[emptiest]]
 
 

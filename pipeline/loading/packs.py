@@ -108,13 +108,12 @@ def open_packs(url: str, version: int | None = None) -> Packs:
         )
     addresses = [storage.join(url, "manifests", f"{unit}.json") for unit in content["units"]]
     with ThreadPoolExecutor(MANIFEST_THREADS) as threads:
-        manifests = list(threads.map(read_manifest, addresses))
+        found = list(threads.map(_data_files, addresses))
     sources = {unit: name for name, source in content["sources"].items() for unit in source["units"]}
     entries = [
-        (storage.join(url, file["path"]), int(file["bytes"]), int(file["rows"]), sources[unit])
-        for unit, manifest in zip(content["units"], manifests, strict=True)
-        for file in manifest["files"]
-        if file["kind"] == "data" and file["rows"]
+        (storage.join(url, path), size, rows, sources[unit])
+        for unit, files in zip(content["units"], found, strict=True)
+        for path, size, rows in files
     ]
     firsts = accumulate((rows for _, _, rows, _ in entries), initial=0)
     files = tuple(
@@ -122,3 +121,9 @@ def open_packs(url: str, version: int | None = None) -> Packs:
         for (path, size, rows, source), first in zip(entries, firsts, strict=False)
     )
     return Packs(url, number, content["recipe"], tuple(sorted(content["sources"])), files)
+
+
+def _data_files(manifest_url: str) -> list[tuple[str, int, int]]:
+    """Path, bytes and rows of a unit's files with packs; the rest of its manifest is not kept."""
+    files = read_manifest(manifest_url)["files"]
+    return [(file["path"], file["bytes"], file["rows"]) for file in files if file["kind"] == "data" and file["rows"]]

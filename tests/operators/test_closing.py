@@ -9,9 +9,9 @@ from jobs.chain import resolve_job
 from jobs.spec import load_job
 from operators.closing import close
 from operators.fitting import Fitter, PackConfig
+from operators.gathering import Gathering
 from operators.layout import Part, lay_out
 from operators.measured import measured_from_index
-from operators.pack import Pack
 from pipeline.closing import Carried, Closing
 from pipeline.schema import INDEX
 from pipeline.tasks import DATA, SUMMARY, from_stream, note_of
@@ -24,10 +24,8 @@ def built(tmp_path_factory):
     output = tmp_path_factory.mktemp("closing") / "out"
     seen = []
     with pytest.MonkeyPatch.context() as patch:
-        original = Pack._admit
-        patch.setattr(
-            Pack, "_admit", lambda self, gathering, table: (seen.append(table), original(self, gathering, table))
-        )
+        original = Gathering.admit
+        patch.setattr(Gathering, "admit", lambda self, table: (seen.append(table), original(self, table)))
         build(output, str(SAMPLES[0]), "pixels=none")
     (path,) = (output / "index").glob("*.parquet")
     measured = [row for table in seen for row in table.to_pylist() if row["shard_end"] is None]

@@ -1,5 +1,6 @@
 """A unit holds a document once, and a picture in as many documents as the job allows; the first ones stay."""
 
+import numpy as np
 import pytest
 
 from operators.duplicates import Duplicates
@@ -14,7 +15,7 @@ def row_of(key, *parts, role=None, ordinal=None):
     kinds = [SegmentKind.TEXT if isinstance(part, list) else SegmentKind.IMAGE for part in parts]
     segments = [{"kind": kind, "role": role, "member": f"m{i}", "offset": i, "size": 1} for i, kind in enumerate(kinds)]
     pictures = [{"digest": part.encode() * 16} for part in parts if isinstance(part, str)]
-    tokens = [part if isinstance(part, list) else [] for part in parts]
+    tokens = [np.array(part if isinstance(part, list) else [], np.int32).tobytes() for part in parts]
     identity = {"shard": "a.tar", "key": key, "ordinal": ord(key[0]) if ordinal is None else ordinal}
     return identity | {"segments": segments, "pictures": pictures, "tokens": tokens}
 
