@@ -20,7 +20,7 @@ from jobs.sources import refuse_sidecars, settle_format
 from jobs.spec import Job, absolute, resizes_with
 from operators.budget import BudgetConfig
 from operators.closing import close
-from operators.decode import COARSE_PIXELS, FINE_PIXELS, Decode, Measure
+from operators.decode import COARSE_PIXELS, FINE_PIXELS, Decode, Headers, Measure
 from operators.derive import Derive
 from operators.discrete.config import DiscreteConfig
 from operators.discrete.layouts import DiscreteIds
@@ -305,7 +305,10 @@ def _guarded(task: Callable[..., Task], options: dict[str, Any], job: Job) -> Ta
 
 
 def _decode(measuring: TaskSpec, discrete: DiscreteConfig | None, beat: Beat) -> Operator:
-    return Decode(Guard(measuring, beat), discrete)
+    measure = Measure(**measuring.options)
+    return Decode(
+        Headers(measure, partial(Guard, measuring, beat)) if measure.is_blind else Guard(measuring, beat), discrete
+    )
 
 
 def _write(config: WriteConfig, drawing: TaskSpec, beat: Beat) -> Operator:

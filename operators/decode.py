@@ -17,14 +17,16 @@ from PIL import Image
 
 from operators.discrete.config import DiscreteConfig
 from operators.discrete.layouts import LAYOUTS, LayoutName
-from operators.pictures import load_upright, open_picture, to_rgb, upright_size
+from operators.pictures import PNG_SIGNATURE, load_upright, open_picture, to_rgb, upright_size
 from operators.structure import CheckName, check_structure
 from pipeline.errors import InputError, StorageError
-from pipeline.guard import Result
+from pipeline.guard import Result, run_here
 from pipeline.operator import Row, map_rows
 from pipeline.schema import DECODED, DECODED_PICTURE, PICTURE, SMALL
 from pipeline.types import SegmentKind
 
+PLAIN = (b"\xff\xd8\xff", PNG_SIGNATURE)
+"""First bytes of pictures whose header Pillow reads in Python."""
 COARSE_PIXELS = 1 << 19
 """Luminance that maps of regions are made from: 16-pixel text on a 1,280-pixel screenshot still shows its strokes."""
 FINE_PIXELS = 1 << 21
@@ -55,6 +57,8 @@ class Measure:
         self._grey_pixels = grey_pixels
         self._check = check
         self._layout = layout
+        self.is_blind = grey_pixels is None and layout is None and check != "decode"
+        """Whether it decodes no pixel."""
 
     def __call__(self, row: Row) -> Row:
         data = row["data"]
@@ -74,6 +78,28 @@ class Measure:
             image.draft(None, (1, 1))  # a JPEG decodes at 1/8 and still reads all of its data
             load_upright(image)
         return {"picture": picture, "small": None}
+
+
+class Headers:
+    """Measures JPEGs and PNGs here, where nothing but Python looks at them, and leaves other pictures to a Guard.
+
+    For a Measure that decodes nothing: a child costs more than reading a header does.
+    """
+
+    def __init__(self, measure: Measure, make_guard: Callable[[], Callable[[pa.Table], list[Result]]]) -> None:
+        """make_guard: of the same measure; called once a picture of another format comes."""
+        self._measure, self._make_guard = measure, make_guard
+        self._guard: Callable[[pa.Table], list[Result]] | None = None
+
+    def __call__(self, table: pa.Table) -> list[Result]:
+        """As a Guard."""
+        is_plain = pa.array([found.startswith(PLAIN) for found in table["data"].to_pylist()], pa.bool_())
+        plain = iter(run_here(self._measure, table.filter(is_plain)))
+        others = table.filter(pc.invert(is_plain))
+        if others.num_rows and self._guard is None:
+            self._guard = self._make_guard()
+        guarded = iter(self._guard(others) if self._guard is not None and others.num_rows else ())
+        return [next(plain if found else guarded) for found in is_plain.to_pylist()]
 
 
 class Decode:

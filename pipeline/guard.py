@@ -39,8 +39,6 @@ BEAT_SECONDS = 1.0
 COUNTS = struct.Struct("3q")
 """Rows begun, rows done, and rows whose results are handed over."""
 SAID_BYTES = 1 << 16
-HEAP_BYTES = 64 << 20
-"""What a child asks for at once and keeps when it is free: a picture of 16 megapixels."""
 MAX_BLAMELESS = 3
 """Children in a row that may end while they work on no row: killed by chance, or unable to start."""
 INPUT, STORAGE, BUG = "input", "storage", "bug"
@@ -176,10 +174,6 @@ class _Child:
             "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
             "ARROW_DEFAULT_MEMORY_POOL": "system",  # the others reserve a gigabyte before they give one byte
             "OMP_NUM_THREADS": "1",
-            # A picture's megabytes come from the heap and stay there for the next: from the system they come as pages
-            # that are cleared first, a tenth of the time that decoding takes.
-            "MALLOC_MMAP_THRESHOLD_": str(HEAP_BYTES),
-            "MALLOC_TRIM_THRESHOLD_": str(HEAP_BYTES),
         }
         try:
             self._process = subprocess.Popen(

@@ -26,6 +26,7 @@ import pyarrow as pa
 
 from pipeline.errors import InputError, Reason, StorageError
 from pipeline.guard import BUG, COUNTS, FAULT, INPUT, STORAGE, Task
+from pipeline.heap import keep_heap
 from pipeline.operator import Row
 
 HAND_OVER_SECONDS = 0.02
@@ -40,6 +41,7 @@ def main() -> None:
     """Serves one Guard, until its end of the pipe closes."""
     orders: dict[str, Any] = json.loads(sys.argv[1])
     _limit(orders["max_bytes"])
+    keep_heap()
     module, name = orders["build"]
     task: Task = getattr(importlib.import_module(module), name)(**orders["options"])
     given, found, count = orders["files"]

@@ -12,12 +12,14 @@ from multiprocessing.connection import Connection
 
 from pipeline.chain import Chain
 from pipeline.errors import LodepackError
+from pipeline.heap import keep_heap
 from pipeline.local_worker import Kind, Order, Worker, WriteFiles
 from pipeline.monitor import Telling
 
 
 def main() -> None:
     """Serves one run."""
+    keep_heap()
     connection = Connection(int(sys.argv[1]))
 
     def say(kind: Kind, *content: object) -> None:

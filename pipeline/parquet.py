@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,7 +12,30 @@ import pyarrow.parquet as pq
 from pipeline import storage
 from pipeline.operator import Row
 
-SETTINGS: dict[str, Any] = {"compression": "zstd", "compression_level": 3}
+LEVEL = 3
+"""Of zstd."""
+PIXELS = "views.list.element.pixels.data"
+"""Encoded pictures cannot be compressed again, and patches take ten times as long to write with zstd as without."""
+
+
+def settings_of(schema: pa.Schema) -> dict[str, Any]:
+    if "views" not in schema.names:
+        return {"compression": "zstd", "compression_level": LEVEL}
+    others = [name for name in _leaves(schema) if name != PIXELS]
+    return {
+        "compression": dict.fromkeys(others, "zstd") | {PIXELS: "none"},
+        "compression_level": dict.fromkeys(others, LEVEL),
+        "use_dictionary": others,
+        "write_statistics": others,
+    }
+
+
+def _leaves(schema: pa.Schema) -> list[str]:
+    """The columns of a Parquet file of this schema, as it names them."""
+    file = io.BytesIO()
+    pq.ParquetWriter(file, schema).close()
+    columns = pq.ParquetFile(file).schema
+    return [columns.column(i).path for i in range(len(columns))]
 
 
 def write_parquet(output: str, folder: str, stem: str, schema: pa.Schema, row_groups: Iterable[list[Row]]) -> Row:
@@ -19,7 +43,7 @@ def write_parquet(output: str, folder: str, stem: str, schema: pa.Schema, row_gr
     path = storage.temporary_path(output)
     num_rows = 0
     try:
-        with pq.ParquetWriter(path, schema, **SETTINGS) as writer:
+        with pq.ParquetWriter(path, schema, **settings_of(schema)) as writer:
             for rows in row_groups:
                 if rows:
                     writer.write_table(pa.Table.from_pylist(rows, schema=schema))

@@ -10,6 +10,7 @@ import pyarrow as pa
 import ray
 
 from pipeline.chain import Chain, Stage
+from pipeline.heap import keep_heap
 from pipeline.monitor import Telling, place_of
 from pipeline.operator import Operator
 from pipeline.types import Unit
@@ -41,6 +42,7 @@ class Operators:
     """A pool's actor: makes its operators once, then maps tables."""
 
     def __init__(self, monitor: Any, stages: Sequence[Stage]) -> None:
+        keep_heap()
         self._told = Told(monitor)
         self._operators: list[tuple[str, Operator]] = [(stage.name, stage.build(self._told.beat)) for stage in stages]
 

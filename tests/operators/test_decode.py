@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from operators.decode import COARSE_PIXELS, COLOUR_SIDE, FINE_PIXELS, Decode, Measure
+from operators.decode import COARSE_PIXELS, COLOUR_SIDE, FINE_PIXELS, Decode, Headers, Measure
 from operators.pictures import load_upright, open_picture, to_rgb
 from pipeline.errors import Reason
 from pipeline.guard import run_here
@@ -285,3 +285,23 @@ def test_full_screen_is_kept_pixel_for_pixel_where_legibility_is_asked():
     data = saved(noise(1920, 1080), "PNG")
     assert np.array_equal(small_of(data, FINE_PIXELS)[1], np.asarray(noise(1920, 1080).convert("L")))
     assert small_of(data)[1].shape == (543, 965)
+
+
+def test_headers_of_jpegs_and_pngs_need_no_child_and_other_pictures_get_one():
+    measure = Measure(max_image_pixels=10**6, grey_pixels=None, check="structure")
+    asked = []
+
+    def guard():
+        def measured(table):
+            asked.append(table.num_rows)
+            return run_here(measure, table)
+
+        return measured
+
+    plain = [saved(noise(), "JPEG"), saved(noise(), "PNG"), saved(noise(), "PNG")[:-20]]
+    mixed = [saved(noise(), "GIF"), plain[0], b"no picture", plain[2], saved(noise(), "WEBP")]
+    headers = Headers(measure, guard)
+    for pictures, handed_on in ((plain, []), (mixed, [3])):
+        table = pa.table({"data": pa.array(pictures, pa.large_binary())})
+        assert list(map(str, headers(table))) == list(map(str, run_here(measure, table)))
+        assert asked == handed_on

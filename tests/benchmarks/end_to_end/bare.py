@@ -4,8 +4,8 @@
 
 The kernels are lodepack's own, called on plain objects; what they decide is what a build decides, and the packs hold
 the same documents. There are no tables between steps, no child that guards a picture, no index, no commit, no count of
-what came and went; a picture is decoded once, and its bytes are never read again. Damaged input ends it. Prints a line
-for each shard that is done.
+what came and went, and a picture's bytes are never read again. Damaged input ends it. Prints a line for each shard that
+is done.
 """
 
 from __future__ import annotations
@@ -24,16 +24,19 @@ import pyarrow as pa
 from PIL import Image
 
 from jobs.spec import Job, load_job
-from operators.decode import FINE_PIXELS, shrink
+from operators.decode import COARSE_PIXELS, FINE_PIXELS, shrink
 from operators.encode import encode_view
 from operators.layout import LaidOut, Part, lay_out
 from operators.packing import pack_items
-from operators.pictures import load_upright, open_picture, to_rgb, upright_size
+from operators.pictures import JPEGS, full_raster, load_upright, open_picture, upright_size
 from operators.plans import plan_from_row
 from operators.profiles import load_profile
+from operators.raster import Raster
 from operators.slice import plan_image
 from operators.slicing.regions import MAX_REGIONS
 from operators.slicing.render import render, to_patches
+from operators.slicing.resizing import resizer
+from operators.structure import check_structure
 from operators.tokenize import lay_runs
 from operators.tokenizers.opening import open_tokenizer
 from operators.vocabulary import resolve
@@ -58,8 +61,6 @@ class Pair:
     plan: Row
     runs: list[Row]
     digest: bytes
-    pixels: list[tuple[bytes, str]] | None = None
-    """Of each view, once drawn."""
 
 
 class Bare:
@@ -78,6 +79,8 @@ class Bare:
             from operators.score import Score  # torch: seconds of import, for nothing in other modes
 
             self.score = Score(job.score, job.budget, self.profile.slicing, "cpu")
+        if job.pixels in {"encoded", "patches"}:
+            self.resize = resizer(job.resize)
         self.planned = lru_cache(maxsize=None)(self._planned)
 
     def pack_shard(self, shard: str, output: Path) -> dict[str, float]:
@@ -88,9 +91,8 @@ class Bare:
         if self.score is not None:
             self._apportion(pairs)
         elif self.job.pixels == "source":
-            for pair in pairs:  # the check of a build that keeps no pixels: a JPEG at 1/8 still reads all of its data
-                pair.opened.draft(None, (1, 1))
-                load_upright(pair.opened)
+            for pair in pairs:
+                self._check(pair)
         laid = self._lay_out(pairs)
         limits = self.job.pack.limits
         sizes = [
@@ -130,23 +132,29 @@ class Bare:
         """Scores pictures and draws them within their budgets, in groups as `score` has them."""
         from operators.score import GROUP_REGIONS
 
-        looks, pictures = [], []
+        budget = self.job.budget
+        pixels = FINE_PIXELS if budget is not None and budget.spread == "legible" else COARSE_PIXELS
+        looks = []
         start = held = 0
         for number, pair in enumerate(pairs):
-            size = pair.plan["width"], pair.plan["height"]
-            small = shrink(pair.opened, size, FINE_PIXELS)
-            picture = to_rgb(load_upright(pair.opened))
-            pictures.append(picture if picture.size == size else self._decode(pair))
+            small = shrink(pair.opened, (pair.plan["width"], pair.plan["height"]), pixels)
             query = {"text": pair.text, "origin": "neighbours", "segments": [1]}
             looks.append(self.score._look(pair.plan, small, query))
             held += len(looks[-1].tiles)
             if held < GROUP_REGIONS and number + 1 < len(pairs):
                 continue
-            for one, picture, found in zip(pairs[start:], pictures, self.score._maps(looks), strict=False):
+            for one, found in zip(pairs[start:], self.score._maps(looks), strict=False):
                 made = self.score._apportion([one.plan], [one.runs], [found])
                 (one.plan,), (one.runs,) = made["plans"], made["runs"]
-                one.pixels = self._drawn(picture, one.plan)
-            start, held, looks, pictures = number + 1, 0, [], []
+            start, held, looks = number + 1, 0, []
+
+    def _check(self, pair: Pair) -> None:
+        """The check of a build that keeps no pixels."""
+        if self.job.check == "structure":
+            check_structure(pair.opened, pair.data)
+            return
+        pair.opened.draft(None, (1, 1))  # a JPEG at 1/8 still reads all of its data
+        load_upright(pair.opened)
 
     def _lay_out(self, pairs: list[Pair]) -> list[LaidOut]:
         rule = self.profile.positions
@@ -168,20 +176,15 @@ class Bare:
         """The pixels of a sample's views; None where a build keeps their place alone."""
         if self.job.pixels == "source":
             return None
-        pixels = pair.pixels or self._drawn(to_rgb(load_upright(pair.opened)), pair.plan)
-        pair.pixels = None
-        pair.opened.close()
-        return pixels
+        opened = open_picture(pair.data, self.job.limits.max_image_pixels)
+        views = render(full_raster(opened, pair.data), plan_from_row(pair.plan), self.resize)
+        return [self._to_pixels(view, from_jpeg=opened.format in JPEGS) for view in views]
 
-    def _decode(self, pair: Pair) -> Image.Image:
-        return to_rgb(load_upright(open_picture(pair.data, self.job.limits.max_image_pixels)))
-
-    def _drawn(self, picture: Image.Image, plan: Row) -> list[tuple[bytes, str]]:
-        views = render(picture, plan_from_row(plan))
+    def _to_pixels(self, view: Raster, *, from_jpeg: bool) -> tuple[bytes, str]:
         if self.job.pixels == "encoded":
-            return [encode_view(view) for view in views]
+            return encode_view(view, from_jpeg=from_jpeg)
         slicing = self.profile.slicing
-        return [(to_patches(view, slicing.patch, slicing.merge), "patches") for view in views]
+        return to_patches(view, slicing.patch, slicing.merge), "patches"
 
 
 _bare: Bare

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from operators.layout import IGNORE, LaidOut
 from operators.write import ROW_GROUP_PACKS
 from pipeline.operator import Row
-from pipeline.parquet import SETTINGS
+from pipeline.parquet import settings_of
 from pipeline.schema import PACK_SAMPLE, PACK_VIEW, PIXELS, SAMPLE_ID, pack_schema
 from pipeline.types import Modality
 
@@ -46,7 +46,7 @@ def write_packs(
     pixels: Callable[[int], Pixels],
 ) -> None:
     """packs: numbers of documents. pixels: of the views of a document, None where their place in the shard is kept."""
-    with pq.ParquetWriter(path, SCHEMA, **SETTINGS) as writer:
+    with pq.ParquetWriter(path, SCHEMA, **settings_of(SCHEMA)) as writer:
         for start in range(0, len(packs), ROW_GROUP_PACKS):
             group = [[documents[i] for i in pack] for pack in packs[start : start + ROW_GROUP_PACKS]]
             drawn = [pixels(i) for pack in packs[start : start + ROW_GROUP_PACKS] for i in pack]

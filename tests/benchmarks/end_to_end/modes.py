@@ -17,10 +17,9 @@ PROFILE = "qwen2_5_vl"
 SEQUENCE_LENGTH = 8192
 LIMITS = {"images": 64, "patches": 32768}
 UNSCORED = {"score": "none", "budget": "none"}
-RELEVANCE = {
-    "score": {"propositional": 0.5, "perspectival": 0.5, "participatory": 0.0},
-    "budget": {"rule": "lod", "min_tokens": 64, "max_tokens": 400, "max_image_tokens": 2304},
-}
+SCORE = {"propositional": 0.5, "perspectival": 0.5, "participatory": 0.0}
+"""Entropy and edges."""
+BUDGET = {"rule": "lod", "min_tokens": 64, "max_tokens": 400, "max_image_tokens": 2304}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +30,8 @@ class Mode:
     fields: dict[str, Any]
     pictures: int
     """In each shard of a full run."""
-    against_usual: float
-    """How many times the images a second of the usual loop are asked for."""
+    against_usual: float | None
+    """How many times the images a second of the usual loop are asked for; None: of this mode nothing is."""
     set_only_if_known: dict[str, Any] = field(default_factory=dict)
     """Fields of the job that not every version has, which then does this anyway, or cannot do it at all (`is_new`)."""
     is_new: bool = False
@@ -47,7 +46,8 @@ MODES = (
     Mode("source, structure", {"pixels": "source", **UNSCORED}, 1600, 20.0, {"check": "structure"}, is_new=True),
     Mode("source, decode", {"pixels": "source", **UNSCORED}, 800, 8.0, {"check": "decode"}),
     Mode("encoded", {"pixels": "encoded", **UNSCORED}, 96, 3.0),
-    Mode("relevance", {"pixels": "encoded", **RELEVANCE}, 24, 2.0),
+    Mode("relevance", {"pixels": "encoded", "score": SCORE, "budget": {**BUDGET, "spread": "even"}}, 96, 2.0),
+    Mode("legible", {"pixels": "encoded", "score": SCORE, "budget": BUDGET}, 16, None),
     Mode("patches", {"pixels": "patches", **UNSCORED}, 96, 3.5),
 )
 

@@ -32,7 +32,7 @@ def medians(runs: Runs) -> dict[str, dict[str, float]]:
     }
 
 
-def ratios(runs: Runs, against_usual: float) -> list[dict[str, Any]]:
+def ratios(runs: Runs, against_usual: float | None) -> list[dict[str, Any]]:
     """Ratios of median images a second, with the goal of each where there is one."""
     found: list[dict[str, Any]] = []
 
@@ -47,7 +47,8 @@ def ratios(runs: Runs, against_usual: float) -> list[dict[str, Any]]:
         add(name, "bare", goal)
     bare = add("bare", "usual", None)
     for name in AGAINST_BARE:
-        add(name, "usual", goal_against_usual(against_usual, bare) if bare else against_usual)
+        goal = goal_against_usual(against_usual, bare) if against_usual and bare else against_usual
+        add(name, "usual", goal)
     return found
 
 
