@@ -166,7 +166,7 @@ MISTAKES: dict[str, tuple[tuple[object, ...], str]] = {
     "budget on one view": (("run", QUICKSTART, "--set", "profile=pixtral"), "say budget: none"),
     "budget without score": (("run", QUICKSTART, "--set", "score=null"), "budget needs scores"),
     "two packers": (("run", QUICKSTART, "--set", "resources.pack.actors=[2, 2]"), "one actor"),
-    "local with workers": (("run", QUICKSTART, "--local", "--workers", 2), "leave out --workers"),
+    "local on a cluster": (("run", QUICKSTART, "--local", "--address", "127.0.0.1:1"), "leave out --address"),
     "bad override": (("run", QUICKSTART, "--set", "name"), "field=value is expected"),
     "override that is no YAML": (("run", QUICKSTART, "--set", "name=["), "--set name=[: [ is no YAML: "),
     "override that is no date": (("run", QUICKSTART, "--set", "name=2026-13-01"), "2026-13-01 is no YAML: "),

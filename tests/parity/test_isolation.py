@@ -75,7 +75,7 @@ def outputs(tmp_path_factory):
     for name, length in LENGTHS.items():
         fields = (f"profile={name}", f"sequence_length={length}", "budget=none", "score=none", "pixels=encoded")
         build(folder / name, shards, *fields)
-        build(folder / "raw" / name, shards, *fields, "pixels=patches")
+        build(folder / "raw" / name, shards, *fields, "pixels=patches", "resize=pillow")
     for name, (changes, length) in SMALLER.items():
         profile = yaml.safe_load((ROOT / "operators" / "profiles" / f"{name}.yaml").read_text())
         profile["slicing"] |= changes

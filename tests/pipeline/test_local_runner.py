@@ -16,7 +16,8 @@ from tests.failing import Deadly, Failing, Hopeless, Stalling, Stuck, Unbuildabl
 
 
 def run(kind: type[Failing], folder: Path, notices: list[str], processes: int = 1) -> list[pa.Table]:
-    chain, units = chain_with(kind, folder, stall_seconds=8)
+    # Processes of their own load what they need while nothing moves.
+    chain, units = chain_with(kind, folder, stall_seconds=8 if processes == 1 else 16)
     hear = (lambda *_: None, notices.append, lambda _: None)
     return list(run_workers(chain, units, processes, *hear) if processes > 1 else run_local(chain, units, *hear))
 

@@ -69,6 +69,7 @@ def test_a_config_error_in_an_actor_ends_the_run_at_once_in_its_own_words(ray_se
         ray_runner.run_ray(ray_session, chain, units, None, lambda _: {0}, lambda _: None, Meter("test", [0]))
 
 
+@pytest.mark.slow
 def test_readers_wait_where_what_follows_is_slow(ray_session: Cluster, tmp_path: Path) -> None:
     chain, _ = chain_with(Slow, tmp_path)
     random = Random(1)
@@ -78,7 +79,9 @@ def test_readers_wait_where_what_follows_is_slow(ray_session: Cluster, tmp_path:
         write_shard(tmp_path / f"large-{number:02d}.tar", dict(sorted(members.items())))
     shards = list_shards([str(tmp_path / "large-{00..19}.tar")])
     units = [Unit(number, (shard,), Source("pairs")) for number, shard in enumerate(shards)]
-    limited = replace(chain, stages=(replace(chain.stages[-1], pool=chain.stages[0].pool),), object_store_bytes=8 << 20)
+    limited = replace(
+        chain, stages=(replace(chain.stages[-1], pool=chain.stages[0].pool),), object_store_bytes=32 << 20
+    )
     used = [0.0]
     left = {unit.number for unit in units}
 
@@ -97,8 +100,7 @@ def test_readers_wait_where_what_follows_is_slow(ray_session: Cluster, tmp_path:
     watcher.start()
     ray_runner.run_ray(ray_session, limited, units, None, on_reports, lambda _: None, Meter("test", list(left)))
     watcher.join()
-    print(before, max(used) / 2**20)
-    assert max(used) - before < 80 << 20  # of 160 MiB; readers and the operator hold some blocks each
+    assert max(used) - before < 100 << 20  # of 160 MiB; readers and the operator hold some blocks each
 
 
 def on_a_gpu(folder: Path) -> tuple[Chain, list[Unit]]:

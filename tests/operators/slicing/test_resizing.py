@@ -35,7 +35,7 @@ def test_torch_is_a_shade_or_two_from_pillow_in_a_few_values(size, resample):
     apart = np.abs(ours.astype(int) - theirs)[..., :3]
     assert ours.shape == (wanted[1], wanted[0], 4)
     assert apart.max() <= (8 if resample == "lanczos" else 2)  # 8 where a picture becomes a twelfth as wide
-    assert (apart > 0).mean() < 0.1
+    assert (apart > 0).mean() < 0.15
     assert (apart > 1).mean() < 0.006
 
 
