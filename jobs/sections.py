@@ -62,7 +62,7 @@ def computes_on(section: ScorePool | None) -> Literal["cpu", "cuda"]:
 class PackPool(PoolSection):
     """The one actor of `pack`: it sees lengths only, so one keeps up with a cluster."""
 
-    cpus: float = Field(0.1, ge=0)
+    cpus: float = Field(0.0, ge=0)
     actors: tuple[int, int] = (1, 1)
     batch_size: int = Field(64, ge=1)
 
@@ -87,7 +87,8 @@ class ResourcesSection(Section):
     """Where the cluster autoscales, all its nodes at its largest: "cpus=4 + 8x(cpus=16,gpus=1)". Pools are sized for
     them, and those that are not there yet are waited for. Absent: the cluster stays what it is."""
     read_cpus: float = Field(0.25, gt=0)
-    """CPUs of one read task; room for one is always kept."""
+    """CPUs of one read task; room for one is kept. Where shards are as many as CPUs, or more, the actors of decode read
+    them, and there is no such task."""
     object_store_mib: int = Field(256, ge=32)
     """Of Ray's object store, for each CPU of the cluster, that rows may take between two operators: readers wait when
     decoding is behind, and all of them when writing is. An operator has a few blocks of 4 MiB in hand beside that."""
@@ -96,7 +97,7 @@ class ResourcesSection(Section):
     filter: ScorePool | None = None
     slice: PoolSection | None = None
     tokenize: PoolSection | None = None
-    score: ScorePool | None = ScorePool()
+    score: ScorePool | None = None
     reduce: PoolSection | None = None
     pack: PackPool = PackPool()
     write: WritePool = WritePool()

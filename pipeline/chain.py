@@ -59,7 +59,7 @@ class Chain:
     read: Callable[[Unit, int], Iterator[pa.Table]]
     """The rows of one shard of a unit, by its number, in small tables."""
     read_cpus: float
-    """CPUs kept for reading, always: without them a full set of actors starves its own input."""
+    """CPUs kept for reading: without them a full set of actors starves its own input. 0: the first pool reads."""
     stages: tuple[Stage, ...]
     pack: Callable[[Sequence[Unit]], Gatherer]
     pack_pool: Pool

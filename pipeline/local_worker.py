@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import pyarrow as pa
 
-from pipeline.chain import Chain
+from pipeline.chain import Chain, Stage
 from pipeline.monitor import Beat, Telling, place_of
 from pipeline.operator import Operator
 from pipeline.types import Unit
 
 READ, PACK = "read", "pack"
+ROWS = 32
+"""Rows that go through the operators together: small pictures of so many take 80 MB, where text is looked for."""
 MAX_ATTEMPTS = 3
 """Times that a unit is tried in a local run before its StorageError ends the run."""
 Kind = Literal["begin", "end", "rows", "beat", "measured", "reports", "done", "error", "mistake"]
@@ -39,31 +41,34 @@ class WriteFiles:
 Order = ReadShard | WriteFiles
 
 
-class Worker:
-    """Reads shards and maps their rows, and writes files; makes its operators once."""
+class ShardReader:
+    """Reads shards and maps their rows; makes its operators once."""
 
-    def __init__(self, chain: Chain, telling: Telling, beat: Beat, on_progress: Callable[[str, int], None]) -> None:
+    def __init__(
+        self,
+        read: Callable[[Unit, int], Iterator[pa.Table]],
+        stages: Sequence[Stage],
+        telling: Telling,
+        beat: Beat,
+        on_progress: Callable[[str, int], None],
+    ) -> None:
         """on_progress hears of each operator and its rows."""
-        self._chain, self._telling, self._on_progress = chain, telling, on_progress
-        self._operators = [(stage.name, stage.build(beat)) for stage in chain.stages]
-        self._write = chain.write.build(beat)
+        self._read_shard, self._telling, self._on_progress = read, telling, on_progress
+        self._operators = [(stage.name, stage.build(beat)) for stage in stages]
 
     def read(self, unit: Unit, shard: int) -> Iterator[pa.Table]:
-        """The rows of a shard of a unit, by its number, as the last operator before `pack` leaves them."""
+        """The rows of a shard of a unit, by its number, as the last of the operators leaves them."""
         where = f"unit {unit.number}, {unit.shards[shard].name}"
         self._telling.begin(READ, where)
-        for table in self._chain.read(unit, shard):
+        for table in self._read_shard(unit, shard):
             self._end(READ, table)
-            rows = table
-            for name, operator in self._operators:
-                rows = self._run(name, operator, rows)
-            yield rows
+            for start in range(0, table.num_rows, ROWS):
+                rows = table.slice(start, ROWS)
+                for name, operator in self._operators:
+                    rows = self._run(name, operator, rows)
+                yield rows
             self._telling.begin(READ, f"{where} behind {place_of(table)}")
         self._telling.end(0)
-
-    def write(self, tasks: pa.Table) -> pa.Table:
-        """The reports of tasks."""
-        return self._run(self._chain.write.name, self._write, tasks)
 
     def _run(self, name: str, operator: Operator, table: pa.Table) -> pa.Table:
         self._telling.begin(name, place_of(table))
@@ -74,3 +79,15 @@ class Worker:
     def _end(self, name: str, table: pa.Table) -> None:
         self._telling.end(table.num_rows)
         self._on_progress(name, table.num_rows)
+
+
+class Worker(ShardReader):
+    """Reads shards and maps their rows, and writes files."""
+
+    def __init__(self, chain: Chain, telling: Telling, beat: Beat, on_progress: Callable[[str, int], None]) -> None:
+        super().__init__(chain.read, chain.stages, telling, beat, on_progress)
+        self._name, self._write = chain.write.name, chain.write.build(beat)
+
+    def write(self, tasks: pa.Table) -> pa.Table:
+        """The reports of tasks."""
+        return self._run(self._name, self._write, tasks)

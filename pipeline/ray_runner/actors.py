@@ -11,6 +11,7 @@ import ray
 
 from pipeline.chain import Chain, Stage
 from pipeline.heap import keep_heap
+from pipeline.local_worker import ShardReader
 from pipeline.monitor import Telling, place_of
 from pipeline.operator import Operator
 from pipeline.types import Unit
@@ -52,6 +53,22 @@ class Operators:
             table = operator(table)
             self._told.end(table.num_rows)
         return table
+
+
+class Readers:
+    """The first pool's actor where it reads the shards too: the encoded pictures never leave it."""
+
+    def __init__(self, monitor: Any, chain: Chain, stages: Sequence[Stage], units: Sequence[Unit]) -> None:
+        keep_heap()
+        self._told = Told(monitor)
+        self._units = units
+        self._reader = ShardReader(chain.read, stages, self._told, self._told.beat, lambda *_: None)
+
+    def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
+        for item in table.to_pylist():
+            unit = self._units[item["unit"]]
+            self._told.open(unit.number)
+            yield from self._reader.read(unit, item["shard"])
 
 
 class Packer:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -20,11 +21,11 @@ from ray.data import ActorPoolStrategy, DataContext, ExecutionResources
 from pipeline.chain import Chain, Pool
 from pipeline.errors import ConfigError, LodepackError, RefusedError, StorageError
 from pipeline.monitor import place_of
-from pipeline.ray_runner.actors import PACK, READ, Operators, Packer, Told
+from pipeline.ray_runner.actors import PACK, READ, Operators, Packer, Readers, Told
 from pipeline.ray_runner.answering import StalledError, answered
 from pipeline.ray_runner.connecting import Cluster, last_line
 from pipeline.ray_runner.metrics import Meter
-from pipeline.ray_runner.sizing import WRITE, sized_pools
+from pipeline.ray_runner.sizing import WRITE, reading, sized_pools
 from pipeline.ray_runner.watching import watched
 from pipeline.types import Unit
 
@@ -67,7 +68,8 @@ def run_ray(
         )
         why = "actors died with rows in their memory"
         try:
-            pools = sized_pools(chain, workers, on_notice, has_run=rounds > 1)  # anew: a node may be gone
+            chain = reading(chain, todo)  # anew, as the pools: a node may be gone
+            pools = sized_pools(chain, workers, on_notice, has_run=rounds > 1)
             meter.reserve(*_gpus(chain, pools))
             start = partial(_round, chain, todo, pools)
             for table in watched(connection, start, chain.stall_seconds, meter.hear):
@@ -150,10 +152,17 @@ def _round(chain: Chain, units: Sequence[Unit], pools: dict[str, Pool], monitor:
                 told.begin(READ, f"{place_of(found)}, and what follows")
             told.end(0)
 
-    dataset = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
-        read_shards, batch_size=1, batch_format="pyarrow", num_cpus=chain.read_cpus, max_retries=MAX_DEATHS
-    )
-    for _, stages in chain.pools():
+    dataset: Any = ray.data.from_items(items, override_num_blocks=len(items))
+    groups = chain.pools()
+    if chain.read_cpus:
+        dataset = dataset.map_batches(
+            read_shards, batch_size=1, batch_format="pyarrow", num_cpus=chain.read_cpus, max_retries=MAX_DEATHS
+        )
+    else:
+        (_, stages), *groups = groups
+        name = stages[0].name
+        dataset = _map(dataset, Readers, (monitor, chain, stages, units), name, replace(pools[name], batch_size=1))
+    for _, stages in groups:
         dataset = _map(dataset, Operators, (monitor, stages), stages[0].name, pools[stages[0].name])
     dataset = _map(dataset, Packer, (monitor, chain, units), PACK, pools[PACK])
     dataset = _map(dataset, Operators, (monitor, (chain.write,)), WRITE, pools[WRITE])

@@ -6,6 +6,7 @@ import gc
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 
 import ray
@@ -16,6 +17,7 @@ from pipeline.errors import ConfigError, StorageError
 from pipeline.feasibility import fit_pools, lacking, offered, share_out
 from pipeline.ray_runner.actors import PACK
 from pipeline.ray_runner.answering import StalledError, answered
+from pipeline.types import Unit
 
 WRITE = "write"
 LEAST_CPUS = 0.01
@@ -26,6 +28,17 @@ POLL_SECONDS = 1.0
 """Room that is there is given within that."""
 REPEAT_SECONDS = 60.0
 """Between two words of one wait."""
+
+
+def reading(chain: Chain, units: Sequence[Unit]) -> Chain:
+    """The chain with no CPU for readers where there are shards enough: then the first pool's actors read them.
+
+    Pictures then never lie in the object store, which takes more of a core than to check them. Where CPUs outnumber
+    shards, one that reads feeds several actors.
+    """
+    shards = sum(len(unit.shards) for unit in units)
+    cpus = sum(node.cpus for node in chain.grows_to or _nodes(chain))
+    return replace(chain, read_cpus=0.0) if shards >= cpus else chain
 
 
 def sized_pools(
