@@ -163,7 +163,7 @@ class _Builder:
         for chain, units in self._parts:
             self.rounds = 1
             hear = (self._progress.advance, self._progress.notice, self._on_work)
-            processes = self._workers or num_processes(units)
+            processes = self._workers or num_processes(units, chain.small_bytes)
             several = run_workers(chain, units, processes, *hear)
             self._take(several if processes > 1 else run_local(chain, units, *hear))
         if tasks := self._closing_tasks():

@@ -58,6 +58,9 @@ PIXEL_BYTES = 24
 """Memory that a pixel takes at most while a picture is decoded and turned into RGB: 16-bit grey is the dearest."""
 PICTURE_BYTES = 1 << 30
 """Memory for all else: code, encoded bytes, views."""
+SMALL_BYTES, SMALL_SCORED_BYTES = 32 << 20, 4 << 20
+"""Input that one process is done with as soon as two: another takes two seconds of a core to start, a megabyte of
+photographs .07 s to draw, and .3 to 1.3 s to score."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +229,7 @@ def build_chain(resolved: Resolved) -> Chain:
         grows_to=resources.largest,
         wait_seconds=job.limits.wait_seconds,
         object_store_bytes=resources.object_store_mib << 20,
+        small_bytes=SMALL_BYTES if job.score is None else SMALL_SCORED_BYTES,
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from jobs.chain import Resolved, retiling
+from jobs.chain import SMALL_BYTES, Resolved, retiling
 from jobs.spec import absolute
 from operators.budget import BudgetConfig
 from operators.profiles import Profile
@@ -61,7 +61,7 @@ def replan_chain(resolved: Resolved, chain: Chain, units: Sequence[Unit]) -> Cha
         build = partial(_replan, job.score, job.budget, resolved.profile, absolute(job.tokenizer), keeps=keeps)
         pool = job.resources.decode
         stages = (Stage(Replan.name, build, Pool(pool.cpus, 0.0, *pool.actors, pool.batch_size)),)
-    return replace(chain, read=replay, stages=stages)
+    return replace(chain, read=replay, stages=stages, small_bytes=SMALL_BYTES)
 
 
 def _replan(

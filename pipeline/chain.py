@@ -72,6 +72,8 @@ class Chain:
     """The nodes of a cluster that autoscales, at its largest; none: it is what it is."""
     object_store_bytes: int = 256 << 20
     """Rows between operators may take so much of Ray's object store for each CPU of the cluster."""
+    small_bytes: int = 0
+    """A local run of less input takes one process: it is done before another has loaded what it needs."""
     wait_seconds: float = 0.0
     """Nodes of such a cluster that are not there yet are waited for so long."""
 

@@ -29,16 +29,14 @@ from pipeline.operator import Gatherer
 from pipeline.types import Unit
 
 POLL_SECONDS = 1.0
-SMALL_BYTES = 32 << 20
-"""Less than that is read and written before another process has loaded what it needs: two seconds of a core."""
 
 
-def num_processes(units: Sequence[Unit]) -> int:
-    """How many processes a local run takes: one for little data, otherwise as many as there are cores."""
+def num_processes(units: Sequence[Unit], small_bytes: int) -> int:
+    """How many processes a local run takes: one for less than `small_bytes`, otherwise as many as there are cores."""
     size = 0
     for shard in (shard for unit in units for shard in unit.shards):
         size += storage.size_of(shard.url)
-        if size >= SMALL_BYTES:
+        if size >= small_bytes:
             return len(os.sched_getaffinity(0))
     return 1
 

@@ -59,7 +59,7 @@ def test_a_full_disk_is_one_line_and_the_run_resumes_when_there_is_room(tmp_path
 
 def test_a_limit_on_the_size_of_files_is_said_like_a_full_disk(tmp_path: Path) -> None:
     shards = write_small_shards(tmp_path / "shards", 1, 4)
-    limit = (50_000, 50_000)
+    limit = (20_000, 20_000)
     done = run_cli(shards, tmp_path / "out", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit))
     full_line(done, tmp_path / "out")
     assert not list((tmp_path / "out").glob("manifests/*"))

@@ -1,4 +1,4 @@
-"""Who is measured: lodepack on Ray and in one process, the bare loop and the usual loop, each as a command."""
+"""Who is measured: lodepack on Ray and without it, the bare loop and the usual loop, each as a command."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def _nothing(_: Watched) -> dict[str, Any]:
 
 
 RAY = Contender("ray", _lodepack(), _committed, _operators)
-LOCAL = Contender("local", _lodepack("--local"), _committed, _operators)
+LOCAL = Contender("local", _lodepack("--local", "--workers", str(CORES)), _committed, _operators)
 BARE = Contender("bare", _loop("bare", has_job=True), _said, _nothing, ONE_THREAD)
 USUAL = Contender("usual", _loop("usual", has_job=False), _said, _processor, ONE_THREAD)
 CONTENDERS = (RAY, LOCAL, BARE, USUAL)
