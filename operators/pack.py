@@ -32,7 +32,7 @@ class Pack:
     """Emits the tasks of a unit (files to write, and a summary) once the unit is whole."""
 
     name = "pack"
-    version = 7
+    version = 8
 
     def __init__(
         self,

@@ -160,13 +160,25 @@ def _round(chain: Chain, units: Sequence[Unit], pools: dict[str, Pool], monitor:
         )
     else:
         (_, stages), *groups = groups
-        name = stages[0].name
-        dataset = _map(dataset, Readers, (monitor, chain, stages, units), name, replace(pools[name], batch_size=1))
+        pool = replace(pools[stages[0].name], batch_size=1)
+        compute = _readers(pool, len(items), grows=bool(chain.grows_to))
+        dataset = _map(dataset, Readers, (monitor, chain, stages, units), stages[0].name, pool, compute)
     for _, stages in groups:
         dataset = _map(dataset, Operators, (monitor, stages), stages[0].name, pools[stages[0].name])
     dataset = _map(dataset, Packer, (monitor, chain, units), PACK, pools[PACK])
     dataset = _map(dataset, Operators, (monitor, (chain.write,)), WRITE, pools[WRITE])
     yield from _batches(dataset)
+
+
+def _readers(pool: Pool, num_shards: int, *, grows: bool) -> ActorPoolStrategy:
+    """Actors that read: all at once, as none waits for another's rows; the fewest where the cluster is yet to grow.
+
+    One shard at a time: a second one that an actor was given waits for the first while others have none.
+    """
+    first = pool.min_actors if grows else max(pool.min_actors, min(pool.max_actors, num_shards))
+    return ActorPoolStrategy(
+        min_size=pool.min_actors, max_size=pool.max_actors, initial_size=first, max_tasks_in_flight_per_actor=1
+    )
 
 
 def _bound_object_store(chain: Chain) -> None:
@@ -181,14 +193,24 @@ def _batches(dataset: Any) -> Iterator[pa.Table]:
     yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
 
 
-def _map(dataset: Any, actor: type, arguments: tuple[Any, ...], name: str, pool: Pool) -> Any:
-    """`dataset` through a pool of actors that Ray's bars, logs and process titles call by the operator's name."""
+def _map(
+    dataset: Any,
+    actor: type,
+    arguments: tuple[Any, ...],
+    name: str,
+    pool: Pool,
+    compute: ActorPoolStrategy | None = None,
+) -> Any:
+    """`dataset` through a pool of actors that Ray's bars, logs and process titles call by the operator's name.
+
+    compute: where it is not to start with the fewest actors, and to grow as rows wait for them.
+    """
     return dataset.map_batches(
         type(name.capitalize(), (actor,), {}),
         fn_constructor_args=arguments,
         batch_size=pool.batch_size,
         batch_format="pyarrow",
-        compute=ActorPoolStrategy(min_size=pool.min_actors, max_size=pool.max_actors),
+        compute=compute or ActorPoolStrategy(min_size=pool.min_actors, max_size=pool.max_actors),
         num_cpus=pool.cpus,
         num_gpus=pool.gpus or None,
         max_restarts=MAX_DEATHS,

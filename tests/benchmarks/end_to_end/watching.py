@@ -65,13 +65,14 @@ class Watched:
     """CPU that the looking itself took."""
 
     def by_role(self) -> dict[str, dict[str, float]]:
-        """Of each role the number of processes and the most memory that one of them had, in MB."""
+        """Of each role the number of processes, their CPU seconds, and the most memory of one of them in MB."""
         found: dict[str, list[Process]] = defaultdict(list)
         for process in self.processes:
             found[process.role].append(process)
         return {
             role: {
                 "processes": len(own),
+                "cpu_seconds": round(sum(one.cpu_seconds for one in own), 2),
                 "pss_mb": round(max(one.pss for one in own) / MB, 1),
                 "rss_mb": round(max(one.rss for one in own) / MB, 1),
             }
