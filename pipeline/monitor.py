@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -82,6 +82,11 @@ class Monitor:
             done["rows"] += num_rows
             done["tables"] += num_rows > 0
         self._moved = time.monotonic()
+
+    def hear(self, words: Sequence[tuple[Literal["begin", "end"], tuple[Any, ...]]]) -> None:
+        """Several of these in one message."""
+        for what, content in words:
+            (self.begin if what == "begin" else self.end)(*content)
 
     def beat(self) -> None:
         """Something moved within a table."""

@@ -21,7 +21,7 @@ from ray.data import ActorPoolStrategy, DataContext, ExecutionResources
 from pipeline.chain import Chain, Pool
 from pipeline.errors import ConfigError, LodepackError, RefusedError, StorageError
 from pipeline.monitor import place_of
-from pipeline.ray_runner.actors import PACK, READ, Operators, Packer, Readers, Told
+from pipeline.ray_runner.actors import PACK, READ, Operators, Packer, Readers, telling_at_once
 from pipeline.ray_runner.answering import StalledError, answered
 from pipeline.ray_runner.connecting import Cluster, last_line
 from pipeline.ray_runner.metrics import Meter
@@ -141,7 +141,7 @@ def _round(chain: Chain, units: Sequence[Unit], pools: dict[str, Pool], monitor:
     items = [{"unit": i, "shard": number} for i, unit in enumerate(units) for number in range(len(unit.shards))]
 
     def read_shards(table: pa.Table) -> Iterator[pa.Table]:
-        told = Told(monitor)
+        told = telling_at_once(monitor)
         for item in table.to_pylist():
             unit = units[item["unit"]]
             told.open(unit.number)
