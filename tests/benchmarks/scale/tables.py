@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 MOST_SHARE = 0.02
@@ -36,7 +37,7 @@ def driver(runs: Sequence[Mapping[str, Any]]) -> str:
 def commit_seconds(run: Mapping[str, Any]) -> float:
     """CPU seconds of all commits of a run."""
     starts = [step["units_before"] for step in run["commit"]] + [run["units"]]
-    counts = [after - before for before, after in zip(starts, starts[1:], strict=False)]
+    counts = [after - before for before, after in pairwise(starts)]
     return float(sum(n * step["cpu_seconds_a_unit"] for n, step in zip(counts, run["commit"], strict=True)))
 
 
@@ -47,16 +48,24 @@ def growth_of_commits(run: Mapping[str, Any]) -> float:
 
 def packer(runs: Sequence[Mapping[str, Any]]) -> str:
     """A line a size of units."""
-    titles = ("samples a unit", "units", "us a sample", "first tenth", "last tenth", "MiB before", "peak MiB", "task MiB")
+    titles = (
+        "samples a unit",
+        "units",
+        "us a sample",
+        "first tenth",
+        "last tenth",
+        "MiB before",
+        "peak MiB",
+        "task MiB",
+    )
     lines = [_line("packer: shards a unit", titles)]
     growths = []
     for run in runs:
         size, units = run["shards_a_unit"] * run["samples_a_shard"], run["units"]
         first, last = tenths(run)
         whole = sum(unit["cpu_seconds"] for unit in units) / len(units)
-        largest = max(unit["largest_task_mib"] for unit in units)
         costs = [f"{1e6 * seconds / size:.1f}" for seconds in (whole, first, last)]
-        memory = [f"{run['mib_before']:.0f}", f"{run['peak_mib']:.0f}", f"{largest:.1f}"]
+        memory = [f"{run['mib_before']:.0f}", f"{run['peak_mib']:.0f}"]
         lines.append(_line(f"  {run['shards_a_unit']}", [f"{size:,}", f"{len(units)}", *costs, *memory]))
         growths.append(_growth(f"units of {size:,} samples", last / first))
     return "\n".join(lines + growths)
@@ -76,7 +85,9 @@ def share(modes: Mapping[str, Mapping[str, Any]]) -> str:
     lines = [_line("share: us a sample", [*steps, "all"])]
     for name, run in modes.items():
         costs = run["cpu_microseconds_a_sample"]
-        lines.append(_line("  " + name, [f"{costs.get(step, 0):,.0f}" for step in steps] + [f"{sum(costs.values()):,.0f}"]))
+        lines.append(
+            _line("  " + name, [f"{costs.get(step, 0):,.0f}" for step in steps] + [f"{sum(costs.values()):,.0f}"])
+        )
     for name, run in modes.items():
         verdict = "met" if run["share"] <= MOST_SHARE else "MISSED"
         lines.append(f"  planner and packer, {name}: {run['share']:.2%}   goal {MOST_SHARE:.0%} at most   {verdict}")
