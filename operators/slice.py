@@ -88,7 +88,15 @@ def discrete_plan(picture: Row) -> SlicePlan:
 def _placed(found: Sequence[Query], before: Sequence[Row], behind: Sequence[Row]) -> list[Row]:
     """Queries as the document asks them, with the numbers that their segments have once placed."""
     number = {id(segment): i for i, segment in enumerate(behind)}
-    return [asdict(query) | {"segments": [number[id(before[i])] for i in query.segments]} for query in found]
+    # Field by field: asdict copies each value deeply, and was a seventh of what this operator takes.
+    return [
+        {
+            "text": query.text,
+            "origin": query.origin,
+            "segments": [number[id(before[i])] for i in query.segments],
+        }
+        for query in found
+    ]
 
 
 def plan_image(profile: Profile, max_regions: int | None, width: int, height: int, where: Place) -> SlicePlan:
