@@ -15,7 +15,7 @@ from operators.slicing.qwen import QwenConfig
 from operators.slicing.regions import plan_regions
 from pipeline.errors import InputError
 from pipeline.operator import Row, map_rows
-from pipeline.schema import SLICED
+from pipeline.schema import SLICED, SMALLS
 from pipeline.types import Place, SegmentKind, SlicePlan
 
 KNOWN_PLANS = 4096
@@ -38,7 +38,7 @@ class Slice:
     version = 3
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        return map_rows(table, SLICED, self.name, self._slice)
+        return map_rows(table, SLICED, self.name, self._slice, (SMALLS.name,))
 
     def _slice(self, row: Row) -> Row:
         segments = place(row["segments"], self.placement)
