@@ -80,6 +80,7 @@ def measure(mode: Mode, paths: Sequence[Path]) -> dict[str, Any]:
                 sink.add(table)
         with spent.on("commit"):
             _, version, _ = sink.finish()
+        bytes_out = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
     seconds = dict(spent.seconds)
     for (unit, operator), cpu in clock.cpu.items():
         if unit != BUILDING:
@@ -88,6 +89,7 @@ def measure(mode: Mode, paths: Sequence[Path]) -> dict[str, Any]:
     return {
         "samples": samples,
         "bytes_in": sum(path.stat().st_size for path in paths),
+        "bytes_out": bytes_out,
         "cpu_seconds": {name: round(value, 4) for name, value in seconds.items()},
         "cpu_microseconds_a_sample": {name: round(1e6 * value / samples, 1) for name, value in seconds.items()},
         "share": round(sum(seconds[name] for name in PLANNER_AND_PACKER) / total, 4),

@@ -89,6 +89,12 @@ def share(modes: Mapping[str, Mapping[str, Any]]) -> str:
             _line("  " + name, [f"{costs.get(step, 0):,.0f}" for step in steps] + [f"{sum(costs.values()):,.0f}"])
         )
     for name, run in modes.items():
+        kilobytes = [
+            f"{run[field] / run['samples'] / 1e3:.1f} KB {way}"
+            for field, way in (("bytes_in", "in"), ("bytes_out", "out"))
+        ]
+        lines.append(f"  {name}, a sample: {', '.join(kilobytes)}")
+    for name, run in modes.items():
         verdict = "met" if run["share"] <= MOST_SHARE else "MISSED"
         lines.append(f"  planner and packer, {name}: {run['share']:.2%}   goal {MOST_SHARE:.0%} at most   {verdict}")
     return "\n".join(lines)
