@@ -65,8 +65,8 @@ class Document:
 
     def total(self) -> list[int]:
         """Tokens, images, patches, tiles and parts."""
-        views = [sum(size[d] for size in self.sizes) for d in (IMAGES, PATCHES, TILES)]
-        return [self.num_tokens, *views, len(self.parts)]
+        sums = [*map(sum, zip(*self.sizes, strict=True))]
+        return [self.num_tokens, *sums[IMAGES:SQUARES], len(self.parts)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ from operators.threads import one_thread
 from operators.weights import SCORE_VERSION, ScoreConfig
 from pipeline.errors import InputError, Reason
 from pipeline.operator import Row, map_rows
-from pipeline.schema import MEASURED, SCORED
+from pipeline.schema import MEASURED, SCORED, SMALLS
 from pipeline.types import SegmentKind
 
 BATCH_REGIONS = 32
@@ -91,7 +91,7 @@ class Score:
     def __call__(self, table: pa.Table) -> pa.Table:
         found = self._relevances(table)
         with one_thread():
-            return map_rows(table, self._schema, self.name, lambda row: self._budgeted(row, found))
+            return map_rows(table, self._schema, self.name, lambda row: self._budgeted(row, found), (SMALLS.name,))
 
     def _budgeted(self, row: Row, found: Iterator[Row]) -> Row:
         images = [i for i, segment in enumerate(row["segments"]) if segment["kind"] == SegmentKind.IMAGE]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
@@ -15,8 +15,8 @@ from operators.slicing.qwen import QwenConfig
 from operators.slicing.regions import plan_regions
 from pipeline.errors import InputError
 from pipeline.operator import Row, map_rows
-from pipeline.schema import SLICED
-from pipeline.types import Place, SegmentKind, SlicePlan
+from pipeline.schema import SLICED, SMALLS
+from pipeline.types import Canvas, Place, Run, SegmentKind, SlicePlan, View
 
 KNOWN_PLANS = 4096
 """Plans that are kept: of pictures of one camera or one screen there are few, of any there are some kilobytes each."""
@@ -38,7 +38,7 @@ class Slice:
     version = 3
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        return map_rows(table, SLICED, self.name, self._slice)
+        return map_rows(table, SLICED, self.name, self._slice, (SMALLS.name,))
 
     def _slice(self, row: Row) -> Row:
         segments = place(row["segments"], self.placement)
@@ -76,7 +76,14 @@ class Slice:
 
 
 def _plan_rows(plan: SlicePlan) -> tuple[Row, list[Row]]:
-    return asdict(plan), [asdict(run) for run in plan.layout]
+    views, layout = ([_row(part) for part in parts] for parts in (plan.views, plan.layout))
+    canvas = None if plan.canvas is None else _row(plan.canvas)
+    return _row(plan) | {"views": views, "layout": layout, "canvas": canvas}, layout
+
+
+def _row(record: SlicePlan | View | Run | Canvas | Query) -> Row:
+    """The fields of a record. asdict, which copies each value deeply, was half of `slice` where it plans regions."""
+    return {name: getattr(record, name) for name in record.__slots__}
 
 
 def discrete_plan(picture: Row) -> SlicePlan:
@@ -88,7 +95,7 @@ def discrete_plan(picture: Row) -> SlicePlan:
 def _placed(found: Sequence[Query], before: Sequence[Row], behind: Sequence[Row]) -> list[Row]:
     """Queries as the document asks them, with the numbers that their segments have once placed."""
     number = {id(segment): i for i, segment in enumerate(behind)}
-    return [asdict(query) | {"segments": [number[id(before[i])] for i in query.segments]} for query in found]
+    return [_row(query) | {"segments": [number[id(before[i])] for i in query.segments]} for query in found]
 
 
 def plan_image(profile: Profile, max_regions: int | None, width: int, height: int, where: Place) -> SlicePlan:

@@ -12,7 +12,7 @@ from operators.chat import ChatTemplate, render_conversation
 from operators.discrete.layouts import DiscreteIds, discrete_runs
 from operators.tokenizers import Tokenizer
 from pipeline.operator import Row, map_rows
-from pipeline.schema import TOKENIZED
+from pipeline.schema import SMALLS, TOKENIZED
 from pipeline.types import SegmentKind
 
 
@@ -35,7 +35,7 @@ class Tokenize:
         self._template = template
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        return map_rows(table, TOKENIZED, self.name, self._tokenize)
+        return map_rows(table, TOKENIZED, self.name, self._tokenize, (SMALLS.name,))
 
     def _tokenize(self, row: Row) -> Row:
         segments: Sequence[Row] = row["segments"]

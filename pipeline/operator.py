@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -41,14 +41,18 @@ def map_rows(
     schema: pa.Schema,
     operator: str,
     convert: Callable[[Row], Row],
+    untouched: Sequence[str] = (),
 ) -> pa.Table:
     """`table` with `convert`'s columns added, in `schema`.
 
     An InputError of `convert` rejects its row; a rejected, withheld or end row passes with empty lists in the
-    columns it lacks. Columns that `schema` does not name are dropped.
+    columns it lacks. Columns that `schema` does not name are dropped. untouched: columns that `convert` neither reads
+    nor makes: they pass as they are, or are dropped, and no value of theirs becomes a Python object.
     """
+    passed = [name for name in untouched if name in table.column_names]
+    made = [name for name in schema.names if name not in passed]
     rows: list[Row] = []
-    for given in table.to_pylist():
+    for given in table.drop_columns(passed).to_pylist():
         row = given
         if row["rejection"] is None and not row["withheld"] and row["shard_end"] is None:
             try:
@@ -57,5 +61,6 @@ def map_rows(
                 # Its text has no further use, and a rejected row waits in `pack` until its unit closes.
                 segments = [segment | {"text": None} for segment in given["segments"]]
                 row = given | {"segments": segments, "rejection": Rejection.from_error(operator, error).to_row()}
-        rows.append({name: row.get(name, []) for name in schema.names} | {"shard_end": row["shard_end"]})
-    return table_from_rows(rows, schema)
+        rows.append({name: row.get(name, []) for name in made} | {"shard_end": row["shard_end"]})
+    found = table_from_rows(rows, pa.schema([schema.field(name) for name in made]))
+    return pa.table([(table if name in passed else found)[name] for name in schema.names], schema=schema)

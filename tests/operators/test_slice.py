@@ -59,6 +59,18 @@ def test_each_image_has_one_plan_of_its_own_size_in_order():
     assert [sum(run["count"] for run in layout) for layout in row["layouts"]] == [393, 18]
 
 
+def test_small_pictures_pass_without_being_copied():
+    small = {"grey": b"grey", "width": 2, "height": 2, "colour": b"rgb", "colour_width": 1, "colour_height": 1}
+    table = rows_of(["a", (640, 480)], [(100, 100)], smalls=[small])
+    sliced = Slice(QWEN, None)(table)
+    assert sliced["smalls"] == table["smalls"]
+    assert address_of_grey(sliced) == address_of_grey(table)
+
+
+def address_of_grey(table):
+    return table["smalls"].chunk(0).values.field("grey").buffers()[-1].address
+
+
 @pytest.mark.parametrize("profile", [QWEN, NEXT])
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.tuples(st.integers(20, 4000), st.integers(20, 4000)), min_size=1, max_size=4))

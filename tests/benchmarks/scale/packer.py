@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 
 from jobs.chain import build_chain
-from operators.pack import Pack
+from pipeline.operator import Gatherer
 from pipeline.types import Shard, Source, Unit
 from tests.benchmarks.packing_worker import memory_mib
 from tests.benchmarks.scale.rows import resolved, shard_of
@@ -30,7 +30,7 @@ def units_of(num_units: int, num_shards: int) -> list[Unit]:
     return [Unit(i, tuple(Shard(name, f"/in/{name}") for name in own), source) for i, own in enumerate(names)]
 
 
-def pack_unit(pack: Pack, rows: pa.Table, unit: Unit, samples: int) -> dict[str, Any]:
+def pack_unit(pack: Gatherer, rows: pa.Table, unit: Unit, samples: int) -> dict[str, Any]:
     """CPU seconds of a unit in `pack`, its tasks and the largest of them in MiB."""
     seconds, tasks, largest = 0.0, 0, 0
     for number, shard in enumerate(unit.shards):
