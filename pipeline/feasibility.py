@@ -42,6 +42,15 @@ def fit_pools(pools: Mapping[str, Pool], nodes: Sequence[Node], read_cpus: float
     return {name: replace(pool, max_actors=sizes[name]) for name, pool in pools.items()}
 
 
+def read_cpus(asked: float, num_shards: int, nodes: Sequence[Node]) -> float:
+    """CPUs kept for readers: `asked`, or 0 where there are shards enough, as then the first pool's actors read them.
+
+    Pictures then never lie in the object store, which takes more of a core than to check them. Where CPUs outnumber
+    shards, one that reads feeds several actors.
+    """
+    return 0.0 if num_shards >= sum(node.cpus for node in nodes) else asked
+
+
 def offered(nodes: Sequence[Node]) -> str:
     """What nodes have, in words."""
     return ", ".join(f"{node.cpus:g} CPU{f' + {node.gpus:g} GPU' if node.gpus else ''}" for node in nodes) or "none"

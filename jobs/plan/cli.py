@@ -30,7 +30,7 @@ def plan(
     nodes: Annotated[int | None, typer.Option(min=1, help="So many nodes alike, with --cpus and --gpus.")] = None,
     cpus: Annotated[float | None, typer.Option(min=0.1, help="CPUs of each of --nodes.")] = None,
     gpus: Annotated[float, typer.Option(min=0, help="GPUs of each of --nodes.")] = 0,
-    local: Annotated[bool, typer.Option("--local", help="Of `run --local`: one process, no Ray.")] = False,
+    local: Annotated[bool, typer.Option("--local", help="Of `run --local`: no Ray.")] = False,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="As `run --rebuild`: accept a changed recipe.")] = False,
     as_json: Json = False,
 ) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from jobs.shapes import EXAMPLE, Shape, parse_shape
 from pipeline.chain import Chain, Node, Pool
 from pipeline.errors import ConfigError
-from pipeline.feasibility import fit_pools
+from pipeline.feasibility import fit_pools, read_cpus
 
 RAY_SECONDS = 12.0
 """What Ray takes to start, place its actors and end, beside their own starts."""
@@ -21,9 +21,7 @@ def shape_of(cluster: str | None, nodes: int | None, cpus: float | None, gpus: f
     """The cluster that the options of a call name, if they do. ConfigError where they contradict each other."""
     named = cluster is not None or nodes is not None or cpus is not None or gpus > 0
     if local and named:
-        raise ConfigError(
-            "--local runs in one process of this machine; leave out --cluster, --nodes, --cpus and --gpus"
-        )
+        raise ConfigError("--local runs on this machine, without Ray; leave out --cluster, --nodes, --cpus and --gpus")
     if cluster is not None:
         if nodes is not None or cpus is not None or gpus:
             raise ConfigError(
@@ -61,12 +59,14 @@ class Placed:
         return {op: self.pools[name].max_actors for name, ops in self.operators.items() for op in ops}
 
 
-def place(chain: Chain, shape: Shape) -> Placed:
+def place(chain: Chain, shape: Shape, num_shards: int) -> Placed:
     """As many actors as the shape holds, up to each pool's bound. ConfigError if even the fewest do not fit."""
     groups = [(pool, tuple(stage.name for stage in stages)) for pool, stages in chain.pools()]
     groups += [(chain.pack_pool, ("pack",)), (chain.write.pool or chain.pack_pool, (chain.write.name,))]
     pools = {names[0]: pool for pool, names in groups}
-    return Placed(fit_pools(pools, shape, chain.read_cpus), {names[0]: names for _, names in groups})
+    return Placed(
+        fit_pools(pools, shape, read_cpus(chain.read_cpus, num_shards, shape)), {names[0]: names for _, names in groups}
+    )
 
 
 def wall_seconds(

@@ -23,8 +23,10 @@ from jobs.replanning import may_replan
 from jobs.shapes import Shape, describe
 from jobs.spec import Job, absolute
 from operators.fitting import Fitter
+from pipeline.chain import Chain
 from pipeline.errors import ConfigError
 from pipeline.ledger import FILTERED
+from pipeline.local_workers import num_processes
 from pipeline.planning import Plan, make_plan
 
 COUNTED = {
@@ -60,12 +62,14 @@ def forecast_job(
     for line in resolved.recognised.values():
         progress.notice(line)
     strata = choose(plan, shards)
-    placed, unfit = _place(resolved, shape, local=local)
+    chain = build_chain(resolved)
+    placed, unfit = _place(chain, shape, sum(len(unit.shards) for unit in plan.todo), local=local)
     sampling = measure(resolved, plan, strata, progress)
     values = forecast_values(strata, sampling.shards)
     limits = Fitter(job.pack, job.sequence_length, resolved.vocabulary).limits
     fill, sequences = forecast_fill(strata, sampling.shards, limits, job.pack)
-    cost = cost_of(strata, sampling, placed, shape, local=local)
+    processes = num_processes(plan.todo, chain.small_bytes) if local else 0
+    cost = cost_of(strata, sampling, placed, shape, processes)
     found = {name: moments.estimate() for name, moments in values.items()}
     counts = {name: found[counted].to_dict(0) for name, counted in COUNTED.items()}
     warned = [] if unfit is None else cautions.pools(unfit)
@@ -96,10 +100,10 @@ def forecast_job(
     }
 
 
-def _place(resolved: Resolved, shape: Shape, *, local: bool) -> tuple[Placed | None, str | None]:
-    """Where the pools stand; or why they do not fit, which in one process matters to nobody."""
+def _place(chain: Chain, shape: Shape, num_shards: int, *, local: bool) -> tuple[Placed | None, str | None]:
+    """Where the pools stand; or why they do not fit, which without Ray matters to nobody."""
     try:
-        return place(build_chain(resolved), shape), None
+        return place(chain, shape, num_shards), None
     except ConfigError as error:
         return None, None if local else str(error)
 

@@ -1,4 +1,4 @@
-"""CPU-hours, GPU-hours and wall time of a run, on a cluster of a certain shape or in one process."""
+"""CPU-hours, GPU-hours and wall time of a run, on a cluster of a certain shape or without Ray."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ class Cost:
     """What holds the run up: an operator, the CPUs, or the largest shard."""
 
 
-def cost_of(strata: Sequence[Stratum], sampling: Sampling, placed: Placed | None, shape: Shape, *, local: bool) -> Cost:
-    """placed: where the pools stand on the cluster; None if they do not fit. local: one process does it all."""
+def cost_of(strata: Sequence[Stratum], sampling: Sampling, placed: Placed | None, shape: Shape, processes: int) -> Cost:
+    """placed: where the pools stand on the cluster; None if they do not fit. processes: of a run without Ray, or 0."""
     each, together, wall = forecast_seconds(strata, sampling)
-    actors = placed.actors if placed is not None and not local else {}
-    starts = {name: seconds * actors.get(name, 1) for name, seconds in sampling.start_cpu.items()}
+    actors = placed.actors if placed is not None and not processes else {}
+    starts = {name: seconds * actors.get(name, processes or 1) for name, seconds in sampling.start_cpu.items()}
     operators = {name: shifted(found, starts.get(name, 0.0), HOUR) for name, found in each.items()}
     total = shifted(together, sum(starts.values()), HOUR)
     if not strata:
         zero = Estimate(0.0, 0.0, 0.0)
         return Cost({}, zero, zero, zero, None)
-    if local:
-        lasts = shifted(wall, sum(sampling.start_wall.values()), 1.0)
+    if processes:  # each does its part, on a core of its own, and all of them start
+        lasts = shifted(wall, sum(sampling.start_wall.values()) * processes, processes)
         return Cost(operators, total, Estimate(0.0, 0.0, 0.0), lasts, max(each, key=lambda name: each[name].value))
     if placed is None:
         return Cost(operators, total, None, None, None)

@@ -49,7 +49,7 @@ def print_forecast(found: Figures) -> None:
         console.print("nothing to do: no forecast is needed")
         return
     sampled = found["sampled"]
-    where = found["cluster"] or "one process of this machine"
+    where = found["cluster"] or "this machine, without Ray"
     console.print(
         f"from {len(sampled['shards'])} of {sampled['of']} shard(s), {sampled['documents']:,} documents, "
         f"{sampled['bytes'] / 1e6:,.1f} of {sampled['of_bytes'] / 1e6:,.1f} MB; on {where}"

@@ -14,7 +14,7 @@ from ray.util.placement_group import PlacementGroup, placement_group, remove_pla
 
 from pipeline.chain import Chain, Node, Pool
 from pipeline.errors import ConfigError, StorageError
-from pipeline.feasibility import fit_pools, lacking, offered, share_out
+from pipeline.feasibility import fit_pools, lacking, offered, read_cpus, share_out
 from pipeline.ray_runner.actors import PACK
 from pipeline.ray_runner.answering import StalledError, answered
 from pipeline.types import Unit
@@ -31,14 +31,9 @@ REPEAT_SECONDS = 60.0
 
 
 def reading(chain: Chain, units: Sequence[Unit]) -> Chain:
-    """The chain with no CPU for readers where there are shards enough: then the first pool's actors read them.
-
-    Pictures then never lie in the object store, which takes more of a core than to check them. Where CPUs outnumber
-    shards, one that reads feeds several actors.
-    """
+    """The chain with the CPUs for readers that these units take; 0: the first pool reads."""
     shards = sum(len(unit.shards) for unit in units)
-    cpus = sum(node.cpus for node in chain.grows_to or _nodes(chain))
-    return replace(chain, read_cpus=0.0) if shards >= cpus else chain
+    return replace(chain, read_cpus=read_cpus(chain.read_cpus, shards, chain.grows_to or _nodes(chain)))
 
 
 def sized_pools(

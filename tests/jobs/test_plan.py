@@ -261,4 +261,4 @@ def test_each_thing_that_will_hurt_is_warned_of(tmp_path: Path) -> None:
     fields = [f"tokenizer={ROOT}/jobs/samples/tokenizer.model", "resources.decode={cpus: 8}"]
     job = load_job(str(QUICKSTART), fields, output=str(tmp_path / "out"))
     with pytest.raises(ConfigError, match="do not fit"):
-        place(build_chain(resolve_job(job)), parse_shape("2x(cpus=4)", "--cluster"))
+        place(build_chain(resolve_job(job)), parse_shape("2x(cpus=4)", "--cluster"), 2)
