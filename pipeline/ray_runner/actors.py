@@ -20,6 +20,7 @@ from pipeline.types import Unit
 
 READ, PACK = "read", "pack"
 SAY_SECONDS = 0.1
+HAND_OVER_SECONDS, HAND_OVER_BYTES = 0.5, 1 << 20
 BEAT_SECONDS = 1.0
 """A long table sends no more beats than one in so long."""
 
@@ -107,8 +108,22 @@ class Readers:
         for item in table.to_pylist():
             unit = self._units[item["unit"]]
             self._told.open(unit.number)
-            yield from self._reader.read(unit, item["shard"])
+            yield from _together(self._reader.read(unit, item["shard"]))
         self._told.say()
+
+
+def _together(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Small tables as larger ones, none much later than HAND_OVER_SECONDS: Ray's own work is by the table."""
+    held: list[pa.Table] = []
+    size, since = 0, time.monotonic()
+    for table in tables:
+        held.append(table)
+        size += table.nbytes
+        if size > HAND_OVER_BYTES or time.monotonic() - since > HAND_OVER_SECONDS:
+            yield pa.concat_tables(held)
+            held, size, since = [], 0, time.monotonic()
+    if held:
+        yield pa.concat_tables(held)
 
 
 class Packer:

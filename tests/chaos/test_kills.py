@@ -78,6 +78,7 @@ def test_a_local_run_killed_at_some_moments_and_run_again_gives_the_same_bytes(
     check_driver_kills(shards, expected, tmp_path, time.monotonic() - began, count, "--local")
 
 
+@pytest.mark.slow
 def test_a_job_on_two_nodes_survives_the_loss_of_pack_a_node_a_decoder_a_child_and_the_driver() -> None:
     # In a process of its own: this one may be connected to another cluster.
     command = [sys.executable, "-m", "tests.benchmarks.reliability.kills", "--quick"]

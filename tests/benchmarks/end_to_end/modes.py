@@ -45,10 +45,10 @@ QUICK_PICTURES = 20
 MODES = (
     Mode("source, structure", {"pixels": "source", **UNSCORED}, 1600, 20.0, {"check": "structure"}, is_new=True),
     Mode("source, decode", {"pixels": "source", **UNSCORED}, 800, 8.0, {"check": "decode"}),
-    Mode("encoded", {"pixels": "encoded", **UNSCORED}, 96, 3.0),
-    Mode("relevance", {"pixels": "encoded", "score": SCORE, "budget": {**BUDGET, "spread": "even"}}, 96, 2.0),
+    Mode("encoded", {"pixels": "encoded", **UNSCORED}, 320, 3.0),
+    Mode("relevance", {"pixels": "encoded", "score": SCORE, "budget": {**BUDGET, "spread": "even"}}, 160, 2.0),
     Mode("legible", {"pixels": "encoded", "score": SCORE, "budget": BUDGET}, 16, None),
-    Mode("patches", {"pixels": "patches", **UNSCORED}, 96, 3.5),
+    Mode("patches", {"pixels": "patches", **UNSCORED}, 160, 3.5),
 )
 
 
