@@ -96,4 +96,4 @@ def _places(pools: Mapping[str, Pool], sizes: Mapping[str, int], nodes: Sequence
 
 
 def _times(free: float, need: float, most: int) -> int:
-    return int((free + SLACK) / need) if need else most
+    return int(min(most, (free + SLACK) / need)) if need else most
