@@ -43,8 +43,8 @@ USUAL_PICTURES = 96
 QUICK_PICTURES = 20
 """Of a quick run, at most."""
 MODES = (
-    Mode("source, structure", {"pixels": "source", **UNSCORED}, 1600, 20.0, {"check": "structure"}, is_new=True),
-    Mode("source, decode", {"pixels": "source", **UNSCORED}, 800, 8.0, {"check": "decode"}),
+    Mode("source, structure", {"pixels": "source", **UNSCORED}, 1200, 20.0, {"check": "structure"}, is_new=True),
+    Mode("source, decode", {"pixels": "source", **UNSCORED}, 640, 8.0, {"check": "decode"}),
     Mode("encoded", {"pixels": "encoded", **UNSCORED}, 320, 3.0),
     Mode("relevance", {"pixels": "encoded", "score": SCORE, "budget": {**BUDGET, "spread": "even"}}, 160, 2.0),
     Mode("legible", {"pixels": "encoded", "score": SCORE, "budget": BUDGET}, 16, None),
