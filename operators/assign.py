@@ -49,7 +49,7 @@ def assign(
     ]
     sizes = _sizes(documents, copies, len(limits))
     owners = [Owner(document.row, part.copy) for document, part in items]
-    packs = pack_apart(owners, sizes, limits, identity)
+    packs = pack_apart(owners, sizes, limits, identity, any_emptiest=not carries)
     carried: list[int] = []
     if carries and packs and int(sizes[packs[-1], TOKENS].sum()) < limits[TOKENS]:
         emptiest = [items[i][0] for i in packs[-1]]

@@ -29,14 +29,22 @@ class Owner(NamedTuple):
     copy: int
 
 
-def pack_apart(items: Sequence[Owner], sizes: Sequence[Sizes] | Integers, limits: Sizes, seed: str) -> list[list[int]]:
+def pack_apart(
+    items: Sequence[Owner],
+    sizes: Sequence[Sizes] | Integers,
+    limits: Sizes,
+    seed: str,
+    *,
+    any_emptiest: bool = False,
+) -> list[list[int]]:
     """Bins as ascending lists of item indices, each within every limit, the emptiest last; `pack_items` without copies.
 
     sizes: of each item. seed: decides which groups a document's copies go to. When it is done, no two copies share a
     bin that moving one of them to another bin, or changing it for one item there, would part (MOST_MOVES aside).
+    any_emptiest: as for `pack_items`.
     """
     if not any(item.copy for item in items):
-        return pack_items(sizes, limits)
+        return pack_items(sizes, limits, any_emptiest=any_emptiest)
     sizes = np.array(sizes, np.int64)
     best: tuple[int, int] | None = None
     chosen: list[list[int]] = []

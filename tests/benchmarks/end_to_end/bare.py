@@ -99,7 +99,7 @@ class Bare:
             (len(one.ids), 1, sum(view["grid_h"] * view["grid_w"] for view in pair.plan["views"]))
             for pair, one in zip(pairs, laid, strict=True)
         ]
-        packs = pack_items(sizes, (self.job.sequence_length, limits.images, limits.patches))
+        packs = pack_items(sizes, (self.job.sequence_length, limits.images, limits.patches), any_emptiest=True)
         documents = [
             Document(number, pair.key, pair.plan["views"], pair.offset, len(pair.data), one)
             for number, (pair, one) in enumerate(zip(pairs, laid, strict=True))
