@@ -20,7 +20,9 @@ from pipeline.types import Unit
 
 READ, PACK = "read", "pack"
 SAY_SECONDS = 0.1
+"""Between two messages of an actor to the monitor, where its operators are quicker than that."""
 HAND_OVER_SECONDS, HAND_OVER_BYTES = 0.5, 1 << 20
+"""A reader's rows are handed on once they have waited so long or are so many: pictures are not among them."""
 BEAT_SECONDS = 1.0
 """A long table sends no more beats than one in so long."""
 
