@@ -9,9 +9,10 @@ import pyarrow as pa
 
 from operators.deriving.document import Said, document_of
 from operators.deriving.views import NUMBERS, ViewName, view_of_document
+from pipeline.columns import table_from_rows
 from pipeline.derived import derived_ordinal, view_of
 from pipeline.operator import Row
-from pipeline.schema import DECODED, table_from_rows
+from pipeline.schema import DECODED
 from pipeline.types import SegmentKind
 
 TURNS = {None: 0, "user": 0, "assistant": 1}

@@ -17,11 +17,11 @@ from operators.drawing import TO_DRAW
 from operators.layout import Part, image_numbers
 from operators.pack_rows import PictureSource, Rendered, WriteConfig, source_of
 from pipeline import storage
+from pipeline.columns import table_from_rows
 from pipeline.containers.fetching import PicturePlace, fetch
 from pipeline.errors import InputError, StorageError
 from pipeline.guard import Result
 from pipeline.operator import Row
-from pipeline.schema import table_from_rows
 from pipeline.types import Rejection
 
 FETCH_BYTES = 64 << 20
@@ -71,7 +71,7 @@ class Pictures:
         shown = Counter((number, i) for number, part in members for i in range(part.first, part.last))
         known: dict[Place, list[Row | None]] = {}
         wanted: dict[str, list[Place]] = {}
-        for number in sorted({number for number, _ in members} - self.rejected.keys()):
+        for number in dict.fromkeys(number for number, _ in members if number not in self.rejected):
             for place in self._pictures(number):
                 if place in shown:
                     known[place] = [self._copies.get(view) if self._copies else None for view in self._shown(place)]

@@ -11,10 +11,11 @@ import pyarrow.parquet as pq
 
 from operators.measured import measured_from_index
 from pipeline import ledger, storage
+from pipeline.columns import table_from_rows
 from pipeline.derived import original_of, view_of
 from pipeline.errors import Reason
 from pipeline.operator import Row
-from pipeline.schema import DROPPED, MEASURED, SHARD_END, table_from_rows
+from pipeline.schema import DROPPED, MEASURED, SHARD_END
 from pipeline.types import Older, Unit
 
 FOUND_LATER = "write"

@@ -15,6 +15,7 @@ import mmap
 import os
 import select
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -31,6 +32,7 @@ import pyarrow as pa
 from pipeline.errors import InputError, Reason, StorageError
 from pipeline.monitor import Beat
 from pipeline.operator import Row
+from pipeline.placed import take, whole
 
 GRACE_SECONDS = 30
 """A child that a timer of its own cannot end (it was stopped, say) is ended from outside so much later."""
@@ -151,11 +153,12 @@ class _Death:
 
 
 class _Child:
-    """One process, three files that it shares with us, and a pipe each way.
+    """One process, files that it shares with us, and a way for a byte in either direction.
 
     A table goes in by the first file, results come out by the second, the third counts rows (COUNTS), the fourth is its
-    standard error. The pipes only wake: one byte to begin, one at the end. A byte for every row woke both of us for
-    every row.
+    standard error. With the byte that tells it to begin it gets one more, for the large values of that table's results,
+    which is there for as long as anybody holds one of them. A byte comes back at the end; one for every row woke both
+    of us for every row.
     """
 
     def __init__(self, spec: TaskSpec) -> None:
@@ -163,6 +166,7 @@ class _Child:
         os.truncate(files[2], COUNTS.size)
         fcntl.fcntl(files[3], fcntl.F_SETFL, os.O_APPEND)
         self._counts = mmap.mmap(files[2], COUNTS.size)
+        self._control, theirs = socket.socketpair()
         orders = {
             "build": [spec.build.__module__, spec.build.__name__],
             "options": spec.options,
@@ -178,19 +182,22 @@ class _Child:
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "pipeline.guard_child", json.dumps(orders)],
-                stdin=subprocess.PIPE,
+                stdin=theirs.fileno(),
                 stdout=subprocess.PIPE,
                 stderr=files[3],
                 bufsize=0,
                 env=environment,
                 pass_fds=files[:3],
-                start_new_session=True,  # Ctrl-C is for us; the child ends when our end of its pipe closes
+                start_new_session=True,  # Ctrl-C is for us; the child ends when our end of the socket closes
             )
         except OSError as error:
+            self._control.close()
             for file in files:
                 os.close(file)
             raise StorageError(f"cannot start a process to decode pictures in: {error.strerror}; run again") from error
-        self._close = weakref.finalize(self, _end, self._process, files)
+        finally:
+            theirs.close()
+        self._close = weakref.finalize(self, _end, self._process, self._control, files)
 
     def map(self, table: pa.Table, patience_seconds: float, beat: Beat) -> Iterator[Result]:
         """Results of the rows, fewer than there are if the child dies; `patience_seconds` is the most for one row."""
@@ -202,10 +209,14 @@ class _Child:
         with os.fdopen(os.dup(given), "r+b", buffering=0) as file, pa.ipc.new_stream(file, table.schema) as out:
             file.seek(0)
             out.write_table(table)
-        with suppress(BrokenPipeError):
-            self._input.write(b"\n")
-            self._wait(patience_seconds, beat)
-        yield from self._results(self._rows()[2])
+        large = _shared_file()
+        try:
+            with suppress(ConnectionError):
+                socket.send_fds(self._control, [b"\n"], [large])
+                self._wait(patience_seconds, beat)
+            yield from self._results(self._rows()[2], large)
+        finally:
+            os.close(large)
 
     def _wait(self, patience_seconds: float, beat: Beat) -> None:
         """Returns when the child has done its table, or died, or done no row for so long."""
@@ -223,15 +234,20 @@ class _Child:
         begun, done, given = COUNTS.unpack_from(self._counts)
         return begun, done, given
 
-    def _results(self, num_rows: int) -> Iterator[Result]:
+    def _results(self, num_rows: int, large: int) -> Iterator[Result]:
         """The first so many results; behind them a row may be half written."""
         if not num_rows:
             return
+        size = os.fstat(large).st_size
+        content = memoryview(mmap.mmap(large, size, access=mmap.ACCESS_READ) if size else b"")
         stream = pa.ipc.open_stream(pa.py_buffer(mmap.mmap(self._files[1], 0, access=mmap.ACCESS_READ)))
+        schema, end = whole(stream.schema), 0
         while num_rows:
             batch = stream.read_next_batch()
             num_rows -= batch.num_rows
-            yield from map(_result, batch.to_pylist())
+            for row in batch.to_pylist():
+                taken, end = take(row, schema, content, end)
+                yield _result(taken)
 
     def bury(self) -> _Death:
         """Ends the child if it has not ended, and tells how it did."""
@@ -247,20 +263,16 @@ class _Child:
         return _Death(code, done if begun > done else None, lines[-1] if lines else "")
 
     @property
-    def _input(self) -> Any:
-        return self._process.stdin
-
-    @property
     def _output(self) -> Any:
         return self._process.stdout
 
 
-def _end(process: subprocess.Popen[bytes], files: tuple[int, ...]) -> None:
+def _end(process: subprocess.Popen[bytes], control: socket.socket, files: tuple[int, ...]) -> None:
     process.kill()
     process.wait()
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            pipe.close()
+    control.close()
+    if process.stdout is not None:
+        process.stdout.close()
     for file in files:
         os.close(file)
 

@@ -1,9 +1,9 @@
 """The process in which a Guard's task runs: it may die at any row, and everybody is prepared for it.
 
-A line on standard input says that a table lies in the first shared file. Results are appended to the second, some at
-a time; the third counts rows; a byte on standard output says that all are there. A timer of the system's ends the
-process when a row takes too long, also where C code holds the interpreter. It ends by itself when standard input
-closes.
+A byte on standard input, a socket, says that a table lies in the first shared file, and brings the file that large
+values of results are appended to. The results themselves go to the second shared file, some at a time; the third counts
+rows; a byte on standard output says that all are there. A timer of the system's ends the process when a row takes too
+long, also where C code holds the interpreter. It ends by itself when the socket closes.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import mmap
 import os
 import resource
 import signal
+import socket
 import sys
 import time
 import traceback
@@ -28,6 +29,7 @@ from pipeline.errors import InputError, Reason, StorageError
 from pipeline.guard import BUG, COUNTS, FAULT, INPUT, STORAGE, Task
 from pipeline.heap import keep_heap
 from pipeline.operator import Row
+from pipeline.placed import place, placed
 
 HAND_OVER_SECONDS = 0.02
 """Results are handed over together that take no longer: one batch for each cost more than measuring a picture."""
@@ -38,7 +40,7 @@ OOM_SCORE = "1000"
 
 
 def main() -> None:
-    """Serves one Guard, until its end of the pipe closes."""
+    """Serves one Guard, until its end of the socket closes."""
     orders: dict[str, Any] = json.loads(sys.argv[1])
     _limit(orders["max_bytes"])
     keep_heap()
@@ -48,25 +50,36 @@ def main() -> None:
     counts = mmap.mmap(count, COUNTS.size)
     output = _keep_output()
     schema = task.schema.append(FAULT)
+    lean = placed(schema)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    while sys.stdin.buffer.readline():
+    control = socket.socket(fileno=0)
+    while files := socket.recv_fds(control, 1, 1)[1]:
         os.lseek(found, 0, os.SEEK_SET)
-        with os.fdopen(os.dup(found), "wb", buffering=0) as file, pa.ipc.new_stream(file, schema) as results:
+        with (
+            os.fdopen(files[0], "wb") as large,
+            os.fdopen(os.dup(found), "wb", buffering=0) as file,
+            pa.ipc.new_stream(file, lean) as results,
+        ):
+
+            def hand_over(rows: list[Row], number: int) -> None:
+                large.flush()
+                results.write_batch(pa.RecordBatch.from_pylist(rows, lean))
+                COUNTS.pack_into(counts, 0, number, number, number)
+
             waiting: list[Row] = []
             written = time.monotonic()
             for number, row in enumerate(_rows(given), 1):
                 COUNTS.pack_into(counts, 0, number, number - 1, number - 1 - len(waiting))
                 signal.setitimer(signal.ITIMER_REAL, orders["timeout_seconds"])
-                waiting.append(_run(task, row))
+                result = _run(task, row)
                 signal.setitimer(signal.ITIMER_REAL, 0)
-                COUNTS.pack_into(counts, 0, number, number, number - len(waiting))
+                COUNTS.pack_into(counts, 0, number, number, number - 1 - len(waiting))
+                waiting.append(place(result, schema, large))
                 if time.monotonic() - written > HAND_OVER_SECONDS:
-                    results.write_batch(pa.RecordBatch.from_pylist(waiting, schema))
+                    hand_over(waiting, number)
                     waiting, written = [], time.monotonic()
-                    COUNTS.pack_into(counts, 0, number, number, number)
             if waiting:
-                results.write_batch(pa.RecordBatch.from_pylist(waiting, schema))
-                COUNTS.pack_into(counts, 0, number, number, number)
+                hand_over(waiting, number)
         os.write(output, b"\n")
 
 

@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+from pipeline.columns import table_from_rows
 from pipeline.errors import InputError
-from pipeline.schema import table_from_rows
 from pipeline.types import Rejection
 
 Row = dict[str, Any]

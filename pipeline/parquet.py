@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import storage
+from pipeline.columns import table_from_rows
 from pipeline.operator import Row
 
 LEVEL = 3
@@ -46,7 +47,7 @@ def write_parquet(output: str, folder: str, stem: str, schema: pa.Schema, row_gr
         with pq.ParquetWriter(path, schema, **settings_of(schema)) as writer:
             for rows in row_groups:
                 if rows:
-                    writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+                    writer.write_table(table_from_rows(rows, schema))
                 num_rows += len(rows)
         stored = storage.put_by_content(output, folder, stem, ".parquet", path)
     except OSError as error:

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
+from pipeline.columns import table_from_rows
 from pipeline.containers import container_of
 from pipeline.containers.groups import Group, fits, split_name, to_utf8
 from pipeline.copies import num_copies
@@ -20,7 +21,7 @@ from pipeline.errors import InputError, Reason, StorageError
 from pipeline.formats import Format
 from pipeline.formats.carried import text_bytes
 from pipeline.formats.fields import UNSAFE_FIELDS, join_keys, split_extension
-from pipeline.schema import READ, table_from_rows
+from pipeline.schema import READ
 from pipeline.tar import Member
 from pipeline.tar_stream import HashingReader
 from pipeline.types import DETAIL_CHARS, ReadLimits, Rejection, Sample, SegmentKind

@@ -309,8 +309,3 @@ REJECTS = pa.schema(
 """One row per rejected sample (level `sample`, segment null) and one per segment of it (level `segment`); and one per
 segment that a filter dropped from a sample that goes on without it. rules: every rule of the filters that it breaks,
 by their reasons; `reason` is the first of them."""
-
-
-def table_from_rows(rows: list[dict[str, object]], schema: pa.Schema) -> pa.Table:
-    """Rows as dicts of exactly the schema's columns, as one table."""
-    return pa.Table.from_pylist(rows, schema=schema)
