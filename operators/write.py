@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from operators.copying import OlderViews
 from operators.layout import Part, image_numbers, text_labels
-from operators.pack_rows import WriteConfig, identity, pack_row
+from operators.pack_rows import Pixels, WriteConfig, identity, pack_row
 from operators.rendering import Pictures
 from pipeline import ledger, storage
 from pipeline.guard import Result
@@ -24,18 +24,24 @@ from pipeline.parquet import write_parquet
 from pipeline.schema import INDEX, REJECTS, pack_schema
 from pipeline.tasks import DATA, SUMMARY, TASK, from_stream, note_of, to_stream
 
-ROW_GROUP_PACKS = 8
-"""Packs per row group: a loader's unit of reading. Fixed, because it changes bytes."""
+ROW_GROUP_PACKS, ROW_GROUP_PACKS_OF_PATCHES = 8, 2
+"""Packs per row group: a loader's unit of reading. Fixed, because it changes bytes. Pixels that are not encoded take
+up to 20 MB a pack."""
 INDEX_ROW_GROUP = 512
 PLACE = ("number", "kind", "member", "offset", "size", "encoding", "role")
 """What the index repeats of a segment."""
+
+
+def row_group_packs(pixels: Pixels) -> int:
+    """Packs per row group of a job's data files."""
+    return ROW_GROUP_PACKS_OF_PATCHES if pixels == "patches" else ROW_GROUP_PACKS
 
 
 class Write:
     """Turns tasks into reports: the file written, its counts, and the rows of REJECTS found while writing it."""
 
     name = "write"
-    version = 7
+    version = 8
 
     def __init__(self, config: WriteConfig, draw: Callable[[pa.Table], list[Result]]) -> None:
         """draw: maps a table of pictures by operators.drawing.Draw: in a Guard, or here."""
@@ -108,11 +114,13 @@ class Write:
         pictures = Pictures(self._config, self._draw, documents, note["shards"], self._older_views(note["older"]))
         counts: Counter[str] = Counter()
 
+        size = row_group_packs(self._config.pixels)
+
         def batches() -> Iterator[list[Row]]:
-            for start in range(0, len(note["packs"]), ROW_GROUP_PACKS):
+            for start in range(0, len(note["packs"]), size):
                 group = [
                     [(number, Part(*part)) for number, *part in assigned]
-                    for assigned in note["packs"][start : start + ROW_GROUP_PACKS]
+                    for assigned in note["packs"][start : start + size]
                 ]
                 rendered = pictures.render([member for members in group for member in members])
                 packs: list[Row] = []

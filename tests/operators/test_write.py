@@ -33,7 +33,7 @@ from operators.tokenize import Tokenize
 from operators.tokenizers.sentencepiece import SentencePieceTokenizer
 from operators.vocabulary import resolve
 from operators.weights import ScoreConfig
-from operators.write import ROW_GROUP_PACKS, Write
+from operators.write import Write
 from pipeline.errors import Reason, StorageError
 from pipeline.formats import FORMATS
 from pipeline.guard import run_here
@@ -333,14 +333,15 @@ def test_writing_twice_gives_the_same_bytes(tmp_path):
     assert not list((first.output / "runs/tmp").iterdir())
 
 
-def test_row_groups_have_a_fixed_number_of_packs_and_packs_their_numbers(tmp_path):
-    documents = [[text(79 - i)] for i in range(3 * ROW_GROUP_PACKS)]
-    built = Built(tmp_path, documents, length=80)
+@pytest.mark.parametrize(("pixels", "size"), [("encoded", 8), ("patches", 2)])
+def test_row_groups_have_a_fixed_number_of_packs_and_packs_their_numbers(tmp_path, pixels, size):
+    documents = [[text(79 - i)] for i in range(3 * size)]
+    built = Built(tmp_path, documents, length=80, pixels=pixels)
     ((path, _),) = built.files("data")
     groups = pq.read_metadata(path)
-    assert [groups.row_group(i).num_rows for i in range(groups.num_row_groups)] == [ROW_GROUP_PACKS] * 3
+    assert [groups.row_group(i).num_rows for i in range(groups.num_row_groups)] == [size] * 3
     assert [pack["pack_id"] for pack in built.packs()] == [
-        f"{built.reports[0]['unit_id']}-{i:06d}" for i in range(3 * ROW_GROUP_PACKS)
+        f"{built.reports[0]['unit_id']}-{i:06d}" for i in range(3 * size)
     ]
 
 

@@ -40,6 +40,7 @@ from operators.structure import check_structure
 from operators.tokenize import lay_runs
 from operators.tokenizers.opening import open_tokenizer
 from operators.vocabulary import resolve
+from operators.write import row_group_packs
 from pipeline.operator import Row
 from pipeline.types import Place, SegmentKind
 from tests.benchmarks.end_to_end.bare_packs import Document, write_packs
@@ -114,6 +115,7 @@ class Bare:
             self.job.sequence_length,
             self.vocabulary.padding,
             lambda i: self._pixels(pairs[i]),
+            row_group_packs(self.job.pixels),
         )
         tokens = sum(size for size, _, _ in sizes)
         return {"at": time.time(), "images": len(pairs), "tokens": tokens, "bytes": len(content)}

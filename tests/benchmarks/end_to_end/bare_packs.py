@@ -13,7 +13,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from operators.layout import IGNORE, LaidOut
-from operators.write import ROW_GROUP_PACKS
 from pipeline.operator import Row
 from pipeline.parquet import settings_of
 from pipeline.schema import PACK_SAMPLE, PACK_VIEW, PIXELS, SAMPLE_ID, pack_schema
@@ -44,12 +43,16 @@ def write_packs(
     length: int,
     padding: int,
     pixels: Callable[[int], Pixels],
+    row_group: int,
 ) -> None:
-    """packs: numbers of documents. pixels: of the views of a document, None where their place in the shard is kept."""
+    """packs: numbers of documents. pixels: of the views of a document, None where their place in the shard is kept.
+
+    row_group: packs of each.
+    """
     with pq.ParquetWriter(path, SCHEMA, **settings_of(SCHEMA)) as writer:
-        for start in range(0, len(packs), ROW_GROUP_PACKS):
-            group = [[documents[i] for i in pack] for pack in packs[start : start + ROW_GROUP_PACKS]]
-            drawn = [pixels(i) for pack in packs[start : start + ROW_GROUP_PACKS] for i in pack]
+        for start in range(0, len(packs), row_group):
+            group = [[documents[i] for i in pack] for pack in packs[start : start + row_group]]
+            drawn = [pixels(i) for pack in packs[start : start + row_group] for i in pack]
             ids = [f"{path.stem}-{number:06d}" for number in range(start, start + len(group))]
             columns = [
                 pa.array(ids),
