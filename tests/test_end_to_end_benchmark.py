@@ -22,6 +22,7 @@ from tests.benchmarks.end_to_end.modes import MODES, Mode, write_job
 from tests.benchmarks.end_to_end.photographs import Photographs, make_photographs
 from tests.benchmarks.end_to_end.proc import role_of
 from tests.benchmarks.end_to_end.rates import Run, goal_against_usual, steady_rates
+from tests.benchmarks.end_to_end.report import ratios
 from tests.benchmarks.end_to_end.watching import watch
 
 
@@ -39,6 +40,16 @@ def test_a_longer_run_that_took_no_longer_has_no_rate() -> None:
 def test_a_goal_beyond_the_bare_loop_is_nine_tenths_of_it() -> None:
     assert goal_against_usual(3.0, 4.0) == 3.0
     assert goal_against_usual(3.0, 2.0) == pytest.approx(1.8)
+
+
+def test_a_ratio_is_the_median_of_those_of_rounds() -> None:
+    """A round in which one of the two gave no rate has none."""
+    rates = {"ray": {1: 60.0, 2: 90.0, 4: 20.0, 5: 1.0}, "bare": {1: 100.0, 2: 100.0, 3: 1.0, 4: 40.0}}
+    runs = {
+        name: [{"round": number, "images_per_second": rate} for number, rate in found.items()]
+        for name, found in rates.items()
+    }
+    assert ratios(runs, None) == [{"ratio": "ray/bare", "value": 0.6, "goal": 0.85, "is_met": False}]
 
 
 @pytest.fixture(scope="module")

@@ -142,7 +142,7 @@ def _measured(one: Contender, mode: Mode, paths: list[Path], folder: Path, numbe
         return []
     shown = ", ".join(f"{title} {run[column]:,.1f}" for column, title in COLUMNS.items())
     print(f"  round {number + 1}, {called}: {shown}", flush=True)
-    return [run]
+    return [{"round": number + 1} | run]
 
 
 def _made(folder: Path) -> Path:

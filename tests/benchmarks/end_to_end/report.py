@@ -33,7 +33,10 @@ def medians(runs: Runs) -> dict[str, dict[str, float]]:
 
 
 def ratios(runs: Runs, against_usual: float | None) -> list[dict[str, Any]]:
-    """Ratios of median images a second, with the goal of each where there is one."""
+    """Medians over rounds of ratios of images a second, with the goal of each where there is one.
+
+    A machine that others share drifts by a third in the time of some rounds, less within one.
+    """
     found: list[dict[str, Any]] = []
 
     def add(one: str, other: str, goal: float | None) -> float:
@@ -53,11 +56,10 @@ def ratios(runs: Runs, against_usual: float | None) -> list[dict[str, Any]]:
 
 
 def _ratio(runs: Runs, one: str, other: str) -> float | None:
-    """Of the medians; None where either did not run."""
-    if not runs.get(one) or not runs.get(other):
-        return None
-    over, under = (median(run["images_per_second"] for run in runs[name]) for name in (one, other))
-    return float(over / under)
+    """Median of each round's; None where no round has both."""
+    over, under = ({run["round"]: run["images_per_second"] for run in runs.get(name, ())} for name in (one, other))
+    found = [over[number] / under[number] for number in over.keys() & under.keys()]
+    return float(median(found)) if found else None
 
 
 def planning(runs: Runs) -> dict[str, float]:
