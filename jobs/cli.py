@@ -26,6 +26,7 @@ from jobs.submit import cli as submit
 from jobs.terminal import printable
 from jobs.training_cli import codebook_app, relevance_app, tokenizer_app
 from pipeline.errors import ConfigError, LodepackError
+from pipeline.without_pandas import keep_pandas_out
 
 app = typer.Typer(
     name="lodepack",
@@ -79,6 +80,8 @@ def run(
 
     if local and address:
         raise ConfigError("--local runs on this machine alone; leave out --address")
+    if local:
+        keep_pandas_out()
     spec = load_job(job, set, input__shards=input or None, output=output, limit=limit, address=address)
     if not local and spec.address is not None:
         refuse_dashboard(spec.address)

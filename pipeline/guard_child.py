@@ -30,6 +30,7 @@ from pipeline.guard import BUG, COUNTS, FAULT, INPUT, STORAGE, Task
 from pipeline.heap import keep_heap
 from pipeline.operator import Row
 from pipeline.placed import place, placed
+from pipeline.without_pandas import keep_pandas_out
 
 HAND_OVER_SECONDS = 0.02
 """Results are handed over together that take no longer: one batch for each cost more than measuring a picture."""
@@ -44,6 +45,7 @@ def main() -> None:
     orders: dict[str, Any] = json.loads(sys.argv[1])
     _limit(orders["max_bytes"])
     keep_heap()
+    keep_pandas_out()
     module, name = orders["build"]
     task: Task = getattr(importlib.import_module(module), name)(**orders["options"])
     given, found, count = orders["files"]

@@ -15,11 +15,13 @@ from pipeline.errors import LodepackError
 from pipeline.heap import keep_heap
 from pipeline.local_worker import Kind, Order, Worker, WriteFiles
 from pipeline.monitor import Telling
+from pipeline.without_pandas import keep_pandas_out
 
 
 def main() -> None:
     """Serves one run."""
     keep_heap()
+    keep_pandas_out()
     connection = Connection(int(sys.argv[1]))
 
     def say(kind: Kind, *content: object) -> None:
