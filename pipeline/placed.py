@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 
 Row = dict[str, Any]
-
+"""As in pipeline.operator, which imports this."""
 WHOLE = b"whole"
 """In the metadata of a schema of placed rows: that of the rows."""
 

@@ -16,9 +16,9 @@ from pipeline.operator import Row
 
 
 class Trying:
-    """Does what the row's word says, and otherwise counts its letters."""
+    """Does what the row's word says, and otherwise counts its letters and says it again and again."""
 
-    schema = pa.schema([("letters", pa.int32())])
+    schema = pa.schema([("letters", pa.int32()), ("echo", pa.large_binary())])
 
     def __init__(self, *, notes: str) -> None:
         self._notes = Path(notes)
@@ -33,7 +33,7 @@ class Trying:
             DEEDS[word]()
         if word == "late" and "seed" in self._words:  # harm done by one row that kills at a later one
             os.abort()
-        return {"letters": len(word)}
+        return {"letters": len(word), "echo": 1000 * word.encode()}
 
 
 def bad() -> None:

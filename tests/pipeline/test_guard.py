@@ -87,6 +87,13 @@ def test_a_row_that_was_hit_by_chance_or_by_another_ones_harm_is_not_rejected(tm
     assert [told(one) for one in guarded(tmp_path)(words("seed", "a", "late", "b"))] == [4, 1, 4, 1]
 
 
+def test_large_values_stay_as_they_are_while_somebody_holds_them(tmp_path: Path) -> None:
+    ask = guarded(tmp_path)
+    found = [*ask(words("abc", "bad", "de")), *ask(words("xyz", "crash", "w"))]
+    echoes = [one["echo"] for one in found if isinstance(one, dict)]
+    assert [bytes(echo) for echo in echoes] == [1000 * word for word in (b"abc", b"de", b"xyz", b"w")]
+
+
 def child_of(folder: Path) -> int:
     (pid,) = (int(path.name) for path in folder.iterdir())
     return pid
