@@ -71,6 +71,7 @@ class Pictures:
         shown = Counter((number, i) for number, part in members for i in range(part.first, part.last))
         known: dict[Place, list[Row | None]] = {}
         wanted: dict[str, list[Place]] = {}
+        # In the order of the packs: pixels that are drawn so lie in memory as their column has them.
         for number in dict.fromkeys(number for number, _ in members if number not in self.rejected):
             for place in self._pictures(number):
                 if place in shown:

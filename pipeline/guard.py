@@ -73,7 +73,7 @@ class TaskSpec:
 
 
 Result = Row | InputError | StorageError
-"""What one row gave: its result, or the error that its task raised."""
+"""What one row gave: its result, or the error that its task raised. Large values of a Guard's are views of bytes."""
 
 
 class Guard:

@@ -12,7 +12,7 @@ def keep_pandas_out() -> None:
     """For whoever owns the process: pyarrow will make no data frames in it.
 
     It asks of what an array is made of whether that is pandas' own, and where pandas is installed, as it is with Ray,
-    imports it to ask: .4 s and 40 MB in each process. It tries once, and finds none here; others may import it later.
+    imports it to ask: .3 s and 55 MB in each process. It tries once, and finds none here; others may import it later.
     """
     finder = _NoPandas()
     sys.meta_path.insert(0, finder)
